@@ -1,0 +1,2 @@
+//! meshfed
+pub mod object;

@@ -1,0 +1,2 @@
+//! meshfed
+fn main() {}
