@@ -5,6 +5,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use base64::Engine;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -19,6 +20,16 @@ pub const SOURCE_ANNOTATION: &str = "meshfed.dev/source";
 
 /// Label that names what is ours, after the `ApplySet` convention (KEP-3659).
 pub const PART_OF_LABEL: &str = "applyset.kubernetes.io/part-of";
+
+/// Name of the agent's own ConfigMap in the control plane's namespace, the parent of the set of all that is ours.
+pub const STATE_NAME: &str = "meshfed";
+
+/// The id of the set of objects whose parent is the agent's ConfigMap in this namespace: the value of [`PART_OF_LABEL`]
+/// (KEP-3659: `applyset-<base64url(sha256(name.namespace.kind.group))>-v1`).
+pub fn set_id(namespace: &str) -> String {
+    let digest = Sha256::digest(format!("{STATE_NAME}.{namespace}.ConfigMap."));
+    format!("applyset-{}-v1", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(digest))
+}
 
 /// An API kind in one version, as `apiVersion` and `kind` of a document give it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,0 +1,126 @@
+//! What the agent remembers between passes. Only the inventory outlives the process; the rest is found out again.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::compare::{Change, Comparison, compare};
+use crate::object::{Key, Kind, Live, Object};
+
+/// Memory of one agent.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    /// Every object that we ever applied and have not yet removed or given back.
+    pub inventory: BTreeMap<Key, Origin>,
+    /// Objects that the API server did not take.
+    pub failures: BTreeMap<Key, Failure>,
+    /// What is about to be published, once it has stayed the same for a moment.
+    pub pending: Option<Pending>,
+    /// The commit of `main` that was last applied whole.
+    pub applied: Option<String>,
+}
+
+/// Where an object of ours comes from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// We made it: without its declaration it is deleted. With the version that it was applied in.
+    Created(Kind),
+    /// It was there before us: without its declaration our fields are taken out and the rest stays.
+    Adopted(Kind),
+}
+
+impl Origin {
+    /// Kind and version that the object was last applied in.
+    pub fn kind(&self) -> &Kind {
+        match self {
+            Self::Created(kind) | Self::Adopted(kind) => kind,
+        }
+    }
+}
+
+/// Why an object was not taken, and when it may be tried again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Digest of the object as it was tried.
+    pub digest: Arc<str>,
+    /// The API server's words, for people.
+    pub message: String,
+    /// Only people can end it.
+    pub stuck: bool,
+    /// Not before.
+    pub retry_at: Timestamp,
+    /// Tries so far.
+    pub attempts: u32,
+}
+
+/// Content that waits to be published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// Files by path.
+    pub files: BTreeMap<String, String>,
+    /// Since when it is as it is.
+    pub since: Timestamp,
+    /// Since when anything waits.
+    pub first: Timestamp,
+}
+
+/// Comparisons made before. An object is compared anew only when it, or what is wanted of it, has changed.
+#[derive(Debug, Default)]
+pub struct Comparisons {
+    seen: HashMap<Key, Seen>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    digest: Arc<str>,
+    resource_version: Arc<str>,
+    comparison: Arc<Comparison>,
+    /// Differences that stayed after the API server took the object: its own way of writing what we wrote.
+    accepted: Vec<Change>,
+}
+
+impl Comparisons {
+    /// The difference between the wanted and the live object.
+    pub fn get(&mut self, wanted: &Object, live: &Live) -> Arc<Comparison> {
+        let before = self.seen.remove(&wanted.key).filter(|seen| seen.digest == wanted.digest);
+        let seen = match before {
+            Some(seen) if seen.resource_version == live.resource_version => seen,
+            before => {
+                let accepted = before.map(|seen| seen.accepted).unwrap_or_default();
+                let mut comparison = compare(wanted, live);
+                comparison.changes.retain(|change| !accepted.iter().any(|a| a.path == change.path && a.from == change.from));
+                Seen {
+                    digest: wanted.digest.clone(),
+                    resource_version: live.resource_version.clone(),
+                    comparison: Arc::new(comparison),
+                    accepted,
+                }
+            }
+        };
+        let comparison = seen.comparison.clone();
+        self.seen.insert(wanted.key.clone(), seen);
+        comparison
+    }
+
+    /// The API server took the object and gave it back as `live`: what still differs now is its way of writing it.
+    pub fn accept(&mut self, wanted: &Object, live: &Live) {
+        let accepted = compare(wanted, live).changes;
+        if accepted.is_empty() {
+            self.seen.remove(&wanted.key);
+            return;
+        }
+        let seen = Seen {
+            digest: wanted.digest.clone(),
+            resource_version: live.resource_version.clone(),
+            comparison: Arc::default(),
+            accepted,
+        };
+        self.seen.insert(wanted.key.clone(), seen);
+    }
+
+    /// Forgets objects that nobody wants any more.
+    pub fn retain(&mut self, keep: impl Fn(&Key) -> bool) {
+        self.seen.retain(|key, _| keep(key));
+    }
+}

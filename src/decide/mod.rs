@@ -1,0 +1,261 @@
+//! The one decision: declarations, facts, live objects and memory in; what to apply, delete, publish and hold out.
+//!
+//! Pure: no clock, network, disk or randomness. The agent, `plan` and the tests call the same function.
+
+pub mod compare;
+mod memory;
+mod observe;
+pub mod own_facts;
+mod publish;
+mod remove;
+mod report;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::derive::{Derived, Hold, Inputs, Need, Observed, derive};
+use crate::facts::Facts;
+use crate::model::{Diagnostic, Federation, MeshFolder};
+use crate::object::{APPLIED_ANNOTATION, Key, Kind, Live, Object};
+
+pub use memory::{Comparisons, Failure, Memory, Origin, Pending};
+pub use observe::{LiveObjects, observe};
+pub use publish::{Publication, SETTLE, STATUS_PATH};
+pub use report::{
+    AgentStatus, ExportStatus, ImportStatus, MainStatus, PeeringStatus, RootStatus, ShareStatus, Status, TrafficStatus,
+};
+
+/// Everything that a decision is made from.
+#[derive(Clone, Copy)]
+pub struct World<'a> {
+    /// Declarations.
+    pub federation: &'a Federation,
+    /// What is wrong with them.
+    pub problems: &'a [Diagnostic],
+    /// The mesh that the agent looks after.
+    pub me: &'a str,
+    /// Facts of its peers.
+    pub facts: &'a BTreeMap<String, Facts>,
+    /// Live objects of every kind that matters.
+    pub live: &'a LiveObjects,
+    /// Kinds that the cluster does not serve, with what to do about it.
+    pub missing: &'a BTreeMap<Kind, String>,
+    /// UID of the cluster's `kube-system` Namespace.
+    pub cluster_uid: &'a str,
+    /// Commit of `main` that the declarations are from.
+    pub commit: &'a str,
+    /// How that commit was verified, for people.
+    pub verified: &'a str,
+    /// Facts that our own branch has now.
+    pub own_facts: &'a Facts,
+    /// Files that our own branch has now.
+    pub published: &'a BTreeMap<String, String>,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// An object to send.
+#[derive(Clone, Debug)]
+pub struct Apply {
+    /// The object.
+    pub object: Arc<Object>,
+    /// Take fields back that somebody edited.
+    pub force: bool,
+}
+
+/// What one pass does.
+#[derive(Clone, Debug, Default)]
+pub struct Decision {
+    /// To apply, in any order.
+    pub apply: Vec<Apply>,
+    /// To delete, exactly as seen.
+    pub delete: Vec<Arc<Live>>,
+    /// To give back: our fields go, the object stays.
+    pub release: Vec<(Key, Kind)>,
+    /// The inventory as it must be written before anything above is done.
+    pub inventory: BTreeMap<Key, Origin>,
+    /// To publish now.
+    pub publish: Option<Publication>,
+    /// What waits to be published.
+    pub pending: Option<Pending>,
+    /// What waits, and for what.
+    pub holds: Vec<Hold>,
+    /// The mesh as its published status tells it.
+    pub status: Status,
+    /// Decide again then, even if nothing has happened.
+    pub wake_at: Option<Timestamp>,
+}
+
+impl Decision {
+    /// Whether the pass changes nothing in the cluster.
+    pub fn leaves_cluster(&self) -> bool {
+        self.apply.is_empty() && self.delete.is_empty() && self.release.is_empty()
+    }
+
+    fn hold(&mut self, hold: Hold) {
+        self.holds.push(hold);
+    }
+
+    fn wake(&mut self, at: Timestamp) {
+        self.wake_at = Some(self.wake_at.map_or(at, |other| other.min(at)));
+    }
+}
+
+/// Decides one pass.
+pub fn decide(world: &World, memory: &Memory, comparisons: &mut Comparisons) -> Decision {
+    let mut decision = Decision { inventory: memory.inventory.clone(), ..Decision::default() };
+    let empty = MeshFolder::default();
+    let folder = world.federation.meshes.get(world.me).unwrap_or(&empty);
+    let observed = observe(folder, world.live, &memory.inventory);
+    if let Some(reason) = stop(world, folder) {
+        decision.hold(Hold { stuck: true, ..Hold::part(world.me, reason) });
+    } else {
+        let derived = derive(Inputs { federation: world.federation, me: world.me, facts: world.facts, observed: &observed });
+        change(world, memory, &derived, comparisons, &mut decision);
+        comparisons.retain(|key| derived.wanted.contains_key(key));
+    }
+    finish(world, memory, folder, &observed, &mut decision);
+    decision
+}
+
+/// Why nothing at all may change.
+fn stop(world: &World, folder: &MeshFolder) -> Option<String> {
+    let Some(mesh) = &folder.mesh else {
+        return Some(format!("meshes/{}/mesh.yaml is missing or has an error; everything stays as it is", world.me));
+    };
+    if mesh.suspend {
+        return Some(format!("{} says `suspend: true`; everything stays as it is", mesh.path));
+    }
+    let pinned = mesh.cluster_uid.as_deref()?;
+    (pinned != world.cluster_uid).then(|| {
+        format!(
+            "this cluster is {}, but {} pins clusterUID {pinned}; nothing is applied or published",
+            world.cluster_uid, mesh.path
+        )
+    })
+}
+
+fn change(world: &World, memory: &Memory, derived: &Derived, comparisons: &mut Comparisons, decision: &mut Decision) {
+    decision.holds.extend(derived.holds.iter().cloned());
+    for (key, wanted) in &derived.wanted {
+        let object = &wanted.object;
+        if let Some(live) = world.live.get(key)
+            && comparisons.get(object, live).changes.is_empty()
+            && !live.deleting
+        {
+            decision.inventory.entry(key.clone()).or_insert_with(|| Origin::Adopted(object.kind.clone()));
+            continue;
+        }
+        match obstacle(world, memory, derived, key, comparisons, decision) {
+            Some(hold) => decision.hold(hold),
+            None => admit(world, object, comparisons, decision),
+        }
+    }
+    let held: BTreeSet<Key> = decision.holds.iter().filter_map(|hold| hold.key.clone()).collect();
+    let orphans = memory.inventory.iter().filter(|(key, _)| !derived.wanted.contains_key(*key) && !held.contains(*key));
+    let barrier = remove::barrier(world);
+    for (key, origin) in orphans {
+        match &barrier {
+            Some(reason) if world.live.contains_key(key) => {
+                decision.hold(Hold::stuck(key, format!("would be removed, but {reason}")));
+            }
+            _ => remove::orphan(world, key, origin, comparisons, decision),
+        }
+    }
+}
+
+/// What stands between us and applying an object.
+fn obstacle(
+    world: &World,
+    memory: &Memory,
+    derived: &Derived,
+    key: &Key,
+    comparisons: &mut Comparisons,
+    decision: &mut Decision,
+) -> Option<Hold> {
+    let wanted = &derived.wanted[key];
+    if let Some(reason) = world.missing.get(&wanted.object.kind) {
+        return Some(Hold::stuck(key, reason));
+    }
+    if world.live.get(key).is_some_and(|live| live.deleting) {
+        return Some(Hold::waiting(key, "is being deleted"));
+    }
+    for need in &wanted.needs {
+        let (needed, met) = match need {
+            Need::Exists(needed) => (needed, world.live.get(needed).is_some_and(|live| !live.deleting)),
+            Need::Applied(needed) => {
+                let clean = world.live.get(needed).zip(derived.wanted.get(needed));
+                (needed, clean.is_some_and(|(live, wanted)| comparisons.get(&wanted.object, live).changes.is_empty()))
+            }
+        };
+        if !met {
+            let reason = match need {
+                Need::Exists(_) => format!("waits for {needed}, which does not exist yet"),
+                Need::Applied(_) => format!("waits for {needed}"),
+            };
+            return Some(Hold::waiting(key, reason));
+        }
+    }
+    let failure =
+        memory.failures.get(key).filter(|failure| failure.digest == wanted.object.digest && failure.retry_at > world.now)?;
+    decision.wake(failure.retry_at);
+    Some(Hold { stuck: failure.stuck, ..Hold::waiting(key, failure.message.clone()) })
+}
+
+/// Applies, unless somebody else claims a field.
+fn admit(world: &World, object: &Arc<Object>, comparisons: &mut Comparisons, decision: &mut Decision) {
+    let Some(live) = world.live.get(&object.key) else {
+        decision.inventory.insert(object.key.clone(), Origin::Created(object.kind.clone()));
+        return decision.apply.push(Apply { object: object.clone(), force: false });
+    };
+    let comparison = comparisons.get(object, live);
+    let foreign = |(manager, path): (&str, &str)| {
+        let reason = format!(
+            "`{manager}` owns {path} and wants it otherwise; settle it there, or let meshfed win with the annotation {FORCE_ANNOTATION}: \"true\""
+        );
+        Hold::stuck(&object.key, reason)
+    };
+    let forced = annotation(&object.value(), FORCE_ANNOTATION).is_some_and(|value| value == "true");
+    let edited = comparison.writers().next();
+    // A field that we had applied and somebody edited is drift; one that was never ours has an owner.
+    let had = matches!(decision.inventory.get(&object.key), Some(Origin::Created(_)))
+        || annotation(&live.value(), APPLIED_ANNOTATION).is_some_and(|digest| *digest == *object.digest);
+    if !forced && let Some(owner) = comparison.appliers().next().or(edited.filter(|_| !had)) {
+        return decision.hold(foreign(owner));
+    }
+    decision.inventory.entry(object.key.clone()).or_insert_with(|| Origin::Adopted(object.kind.clone()));
+    decision.apply.push(Apply { object: object.clone(), force: forced || edited.is_some() });
+}
+
+/// Annotation on a document in `manifests/`: fields that others own are overwritten.
+pub const FORCE_ANNOTATION: &str = "meshfed.dev/force";
+
+fn annotation(value: &serde_json::Value, name: &str) -> Option<String> {
+    value.pointer("/metadata/annotations")?.get(name)?.as_str().map(str::to_owned)
+}
+
+/// Facts, status and what to publish of them.
+fn finish(world: &World, memory: &Memory, folder: &MeshFolder, observed: &Observed, decision: &mut Decision) {
+    let mesh = folder.mesh.as_ref();
+    let facts = match mesh {
+        Some(mesh) => {
+            let (facts, holds) = own_facts::gather(folder, mesh, world.live, world.cluster_uid, world.own_facts, world.now);
+            decision.holds.extend(holds);
+            facts
+        }
+        None => world.own_facts.clone(),
+    };
+    decision.holds.sort();
+    decision.holds.dedup();
+    let applied = if decision.leaves_cluster() { Some(world.commit.to_owned()) } else { memory.applied.clone() };
+    decision.status = report::status(world, folder, observed, decision, applied, &facts);
+    let other_cluster = mesh.and_then(|mesh| mesh.cluster_uid.as_deref()).is_some_and(|pinned| pinned != world.cluster_uid);
+    if !other_cluster {
+        publish::decide(world, memory, &facts, decision);
+    }
+}
+
+#[cfg(test)]
+mod tests;

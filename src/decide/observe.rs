@@ -1,0 +1,97 @@
+//! Live objects → what derivation and status need to know of the control plane (maistra/istio federation/status).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::Origin;
+use crate::derive::{ImportState, Observed, PeerState, kinds};
+use crate::model::MeshFolder;
+use crate::object::{Key, Live};
+
+/// Live objects by identity.
+pub type LiveObjects = BTreeMap<Key, Arc<Live>>;
+
+/// Reads the control plane's state of a mesh.
+pub fn observe(folder: &MeshFolder, live: &LiveObjects, inventory: &BTreeMap<Key, Origin>) -> Observed {
+    let Some(mesh) = &folder.mesh else { return Observed::default() };
+    let namespace = &*mesh.namespace;
+    let mut observed = Observed::default();
+    for object in of_kind(live, kinds::PEER, namespace) {
+        let name = object.key.name.to_string();
+        if !folder.peers.contains_key(&name) && inventory.contains_key(&object.key) {
+            observed.leaving.insert(name.clone());
+        }
+        watch_state(&object.value(), observed.peers.entry(name).or_default());
+    }
+    for object in of_kind(live, kinds::IMPORTED, namespace) {
+        observed.peers.entry(object.key.name.to_string()).or_default().imports = imports(&object.value());
+    }
+    for object in of_kind(live, kinds::EXPORTED, namespace) {
+        observed.peers.entry(object.key.name.to_string()).or_default().exports = exported(&object.value()).collect();
+    }
+    if let Some(control_plane) = live.get(&kinds::key(kinds::CONTROL_PLANE, namespace, &mesh.control_plane)) {
+        gateways(&control_plane.value(), &mut observed);
+    }
+    observed
+}
+
+/// All live objects of one kind in a namespace.
+pub fn of_kind<'a>(live: &'a LiveObjects, of: (&str, &str), namespace: &'a str) -> impl Iterator<Item = &'a Arc<Live>> {
+    let first = kinds::key(of, namespace, "");
+    let kind = first.kind.clone();
+    live.range(first..)
+        .map(|(_, object)| object)
+        .take_while(move |object| object.key.kind == kind && object.key.namespace.as_deref() == Some(namespace))
+}
+
+fn list<'a>(value: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> {
+    value.pointer(pointer).and_then(Value::as_array).into_iter().flatten()
+}
+
+fn watch_state(peer: &Value, state: &mut PeerState) {
+    let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let connected = |value: &Value| value.get("connected").and_then(Value::as_bool).unwrap_or(false);
+    let active = || list(peer, "/status/discoveryStatus/active");
+    let inactive = || list(peer, "/status/discoveryStatus/inactive");
+    state.connected = active().filter_map(|pod| pod.get("watch")).any(connected);
+    state.remote_connected = active().chain(inactive()).flat_map(|pod| list(pod, "/remotes")).any(connected);
+    let watches = || active().chain(inactive()).filter_map(|pod| pod.get("watch"));
+    state.last_full_sync = watches().map(|watch| text(watch, "lastFullSync")).filter(|time| !time.is_empty()).max();
+    state.last_disconnect =
+        watches().map(|watch| text(watch, "lastDisconnectStatus")).find(|s| !s.is_empty()).unwrap_or_default();
+}
+
+/// `details-v2.prod-bookinfo` of `details-v2.prod-bookinfo.svc.rosa-exports.local`.
+fn short(exported: &str) -> String {
+    exported.splitn(3, '.').take(2).collect::<Vec<_>>().join(".")
+}
+
+fn imports(set: &Value) -> BTreeMap<String, ImportState> {
+    list(set, "/status/importedServices")
+        .filter_map(|service| {
+            let name = service.get("exportedName")?.as_str()?;
+            let host = service.pointer("/localService/hostname").and_then(Value::as_str).filter(|host| !host.is_empty());
+            Some((short(name), host.map_or(ImportState::Offered, |host| ImportState::Live(host.to_owned()))))
+        })
+        .collect()
+}
+
+/// Names under which a set's services are exported now.
+pub fn exported(set: &Value) -> impl Iterator<Item = String> {
+    list(set, "/status/exportedServices").filter_map(|service| Some(short(service.get("exportedName")?.as_str()?)))
+}
+
+fn gateways(control_plane: &Value, observed: &mut Observed) {
+    for (side, label) in [("additionalIngress", kinds::INGRESS_FOR), ("additionalEgress", kinds::EGRESS_FOR)] {
+        let Some(entries) = control_plane.pointer(&format!("/spec/gateways/{side}")).and_then(Value::as_object) else { continue };
+        for (name, entry) in entries {
+            let labels: Option<&Map<_, _>> = entry.pointer("/service/metadata/labels").and_then(Value::as_object);
+            let peer = labels.and_then(|labels| labels.get(label)).and_then(Value::as_str);
+            if let (Some(peer), Some(entry)) = (peer, entry.as_object()) {
+                observed.gateways.insert((peer.to_owned(), side, name.clone()), entry.clone());
+            }
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! The status of a mesh, as its agent publishes it and `meshfed status` reads it. No times: only a transition changes it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Decision, World};
+use crate::derive::{Hold, ImportState, Observed, PeerState, shares};
+use crate::facts::Facts;
+use crate::model::documents::Platform;
+use crate::model::{Destination, MeshFolder, Peer, Traffic};
+
+/// Everything that people want to know of one mesh.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Status {
+    /// The agent itself.
+    pub agent: AgentStatus,
+    /// What of `main` is applied.
+    pub main: MainStatus,
+    /// Where the cluster runs.
+    pub platform: String,
+    /// Number of objects that the agent looks after.
+    pub objects: usize,
+    /// CA roots that the mesh publishes.
+    pub ca_roots: Vec<RootStatus>,
+    /// Addresses that it publishes, by peer.
+    pub ingress: BTreeMap<String, Vec<String>>,
+    /// By peer.
+    pub peerings: BTreeMap<String, PeeringStatus>,
+    /// By Traffic.
+    pub traffic: BTreeMap<String, TrafficStatus>,
+    /// What waits, and for what.
+    pub holds: Vec<String>,
+    /// Errors in documents that concern this mesh.
+    pub problems: Vec<String>,
+}
+
+/// The agent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AgentStatus {
+    /// Its version.
+    pub version: String,
+}
+
+/// What of `main` is applied.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MainStatus {
+    /// The last commit that was applied whole; empty before the first.
+    pub applied: String,
+    /// How the commit was verified.
+    pub verified: String,
+}
+
+/// A CA root.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RootStatus {
+    /// SHA-256.
+    pub fingerprint: String,
+    /// End of validity, RFC 3339.
+    pub not_after: String,
+    /// The control plane no longer uses it; it stays while certificates from it live.
+    pub retiring: bool,
+}
+
+/// One peering from this side.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PeeringStatus {
+    /// Everything that this side declares of it works.
+    pub ready: bool,
+    /// Both sides declare it.
+    pub declared_by_both: bool,
+    /// Our control plane watches the peer's.
+    pub connected: bool,
+    /// The peer's control plane watches ours.
+    pub peer_connected: bool,
+    /// How our last watch ended, where we are not connected.
+    pub last_disconnect: String,
+    /// What the peer may use.
+    pub exports: Vec<ExportStatus>,
+    /// What we take.
+    pub imports: Vec<ImportStatus>,
+    /// Why it is not ready.
+    pub why: String,
+}
+
+/// A service that a peer may use.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ExportStatus {
+    /// As the peer sees it: `name.namespace`.
+    pub name: String,
+}
+
+/// A service that we take.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ImportStatus {
+    /// As the peer exports it: `namespace/name`, or `*`.
+    pub service: String,
+    /// As clients here call it.
+    pub host: String,
+    /// The control plane has it.
+    pub live: bool,
+}
+
+/// One Traffic.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TrafficStatus {
+    /// The service that clients call.
+    pub service: String,
+    /// Destinations with their weights.
+    pub routes: Vec<ShareStatus>,
+}
+
+/// One destination.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ShareStatus {
+    /// `local v1`, or the peer.
+    pub to: String,
+    /// Service that the peer exports, empty for local ones.
+    pub service: String,
+    /// Percent that people declared.
+    pub declared: u32,
+    /// Percent in effect.
+    pub effective: u32,
+    /// Why they differ.
+    pub why: String,
+}
+
+pub(super) fn status(
+    world: &World,
+    folder: &MeshFolder,
+    observed: &Observed,
+    decision: &Decision,
+    applied: Option<String>,
+    facts: &Facts,
+) -> Status {
+    let hold = |hold: &Hold| format!("{}: {}", hold.subject, hold.reason);
+    let mine = |path: &str| path.starts_with(&format!("meshes/{}/", world.me)) || !path.starts_with("meshes/");
+    Status {
+        agent: AgentStatus { version: env!("CARGO_PKG_VERSION").into() },
+        main: MainStatus { applied: applied.unwrap_or_default(), verified: world.verified.to_owned() },
+        platform: folder.mesh.as_ref().map(|mesh| platform(mesh.platform)).unwrap_or_default().to_owned(),
+        objects: decision.inventory.len(),
+        ca_roots: facts
+            .roots
+            .iter()
+            .map(|root| RootStatus {
+                fingerprint: root.fingerprint.clone(),
+                not_after: root.not_after.to_string(),
+                retiring: facts.retiring.contains_key(&root.fingerprint),
+            })
+            .collect(),
+        ingress: facts.ingress.iter().map(|(peer, endpoint)| (peer.clone(), endpoint.addresses.clone())).collect(),
+        peerings: folder.peers.values().map(|peer| (peer.name.value.clone(), peering(world, peer, observed, decision))).collect(),
+        traffic: folder.traffic.values().map(|item| (item.name.clone(), traffic(item, folder, observed))).collect(),
+        holds: decision.holds.iter().map(hold).collect(),
+        problems: world.problems.iter().filter(|problem| mine(&problem.path)).map(ToString::to_string).collect(),
+    }
+}
+
+fn platform(platform: Platform) -> &'static str {
+    match platform {
+        Platform::Aws => "aws",
+        Platform::Azure => "azure",
+        Platform::Gcp => "gcp",
+        Platform::Baremetal => "baremetal",
+        Platform::Other => "other",
+    }
+}
+
+fn peering(world: &World, peer: &Peer, observed: &Observed, decision: &Decision) -> PeeringStatus {
+    let name = &*peer.name.value;
+    let nothing = PeerState::default();
+    let state = observed.peers.get(name).unwrap_or(&nothing);
+    let imports: Vec<ImportStatus> = peer
+        .imports
+        .iter()
+        .map(|import| match import.imported_as() {
+            Some(local) => {
+                let host = import.host(name, local);
+                let service = import.service.as_ref().unwrap_or(local).to_string();
+                ImportStatus { live: state.is_live(&host), service, host }
+            }
+            None => ImportStatus {
+                service: "*".into(),
+                host: String::new(),
+                live: state.imports.values().any(|import| matches!(import, ImportState::Live(_))),
+            },
+        })
+        .collect();
+    let declared_by_both = world.federation.peer(name, world.me).is_some();
+    let imported = peer.imports.is_empty() || (state.connected && imports.iter().all(|import| import.live));
+    let exported = peer
+        .exports
+        .iter()
+        .filter_map(|export| export.exported_name())
+        .all(|exported| state.exports.contains(&format!("{}.{}", exported.name, exported.namespace)));
+    let ready = declared_by_both && imported && exported;
+    PeeringStatus {
+        ready,
+        declared_by_both,
+        connected: state.connected,
+        peer_connected: state.remote_connected,
+        last_disconnect: if state.connected { String::new() } else { state.last_disconnect.clone() },
+        exports: state.exports.iter().map(|name| ExportStatus { name: name.clone() }).collect(),
+        why: if ready { String::new() } else { why(name, declared_by_both, peer, state, decision) },
+        imports,
+    }
+}
+
+fn why(name: &str, declared_by_both: bool, peer: &Peer, state: &PeerState, decision: &Decision) -> String {
+    if !declared_by_both {
+        return format!("{name} does not declare it");
+    }
+    let about =
+        |hold: &&Hold| hold.key.as_ref().is_some_and(|key| *key.name == *name || *key.name == *format!("{name}-ca-root-cert"));
+    if let Some(hold) = decision.holds.iter().find(about) {
+        return format!("{}: {}", hold.subject, hold.reason);
+    }
+    if !peer.imports.is_empty() && !state.connected {
+        return match state.last_disconnect.as_str() {
+            "" => "not connected yet".into(),
+            answer => format!("{name} answers {answer}"),
+        };
+    }
+    "not all services are there yet".into()
+}
+
+fn traffic(traffic: &Traffic, folder: &MeshFolder, observed: &Observed) -> TrafficStatus {
+    let shares = shares(traffic, folder, observed).unwrap_or_default();
+    let routes = traffic.routes.iter().enumerate().map(|(i, route)| {
+        let (to, service) = match &route.to {
+            Destination::Local { subset } => {
+                (format!("local {}", subset.as_deref().unwrap_or_default()).trim_end().to_owned(), String::new())
+            }
+            Destination::Imported { peer, service } => (peer.clone(), service.to_string()),
+        };
+        let share = shares.get(i);
+        let why = share.and_then(|share| share.why_not.clone());
+        ShareStatus {
+            to,
+            service,
+            declared: route.weight,
+            effective: share.map_or(0, |share| share.weight),
+            why: why.unwrap_or_default(),
+        }
+    });
+    TrafficStatus { service: traffic.service.to_string(), routes: routes.collect() }
+}

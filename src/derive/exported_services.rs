@@ -1,0 +1,60 @@
+//! Step 6: the ExportedServiceSet (maistra/api federation/v1). It must bear the ServiceMeshPeer's name; the first rule that matches
+//! wins; `alias` belongs to a name, `aliases` to a label selector.
+
+use serde_json::{Value, json};
+
+use super::peering::Peering;
+use super::{Context, Need, kinds};
+use crate::model::{Export, ServiceName};
+
+pub(super) fn derive(context: &mut Context, peering: &Peering) {
+    let peer = peering.ours;
+    if peer.exports.is_empty() {
+        return;
+    }
+    let rules: Vec<Value> = peer.exports.iter().map(rule).collect();
+    let (api_version, kind) = kinds::EXPORTED;
+    let document = json!({
+        "apiVersion": api_version, "kind": kind,
+        "metadata": {"name": *peer.name, "namespace": context.mesh.namespace},
+        "spec": {"exportRules": rules},
+    });
+    let needs = vec![Need::Applied(kinds::key(kinds::PEER, &context.mesh.namespace, &peer.name))];
+    context.want(document, &peer.path, needs);
+}
+
+fn rule(export: &Export) -> Value {
+    match export {
+        Export::Service { service, alias } => {
+            let mut selector = name(service);
+            if let Some(alias) = alias {
+                selector["alias"] = name(alias);
+            }
+            json!({"type": "NameSelector", "nameSelector": selector})
+        }
+        Export::Selector { namespace, match_labels, match_expressions, aliases } => {
+            let mut labels = json!({});
+            if !match_labels.is_empty() {
+                labels["matchLabels"] = json!(match_labels);
+            }
+            if !match_expressions.is_empty() {
+                labels["matchExpressions"] = json!(match_expressions);
+            }
+            let mut selector = json!({"namespace": namespace, "selector": labels});
+            if !aliases.is_empty() {
+                let with_alias = |(service, alias): &(ServiceName, ServiceName)| {
+                    let mut entry = name(service);
+                    entry["alias"] = name(alias);
+                    entry
+                };
+                selector["aliases"] = aliases.iter().map(with_alias).collect();
+            }
+            json!({"type": "LabelSelector", "labelSelector": selector})
+        }
+    }
+}
+
+/// `namespace` and `name` as the CRDs write them.
+pub(super) fn name(service: &ServiceName) -> Value {
+    json!({"namespace": service.namespace, "name": service.name})
+}

@@ -1,0 +1,25 @@
+//! Step 3: membership, one ServiceMeshMember for each member namespace.
+//!
+//! Not the ServiceMeshMemberRoll: its list is atomic, so it can have only one owner. A roll in `manifests/` is left alone, and then
+//! it is the one way in which members are declared. The name must be `default` (maistra/istio-operator validation webhook).
+
+use serde_json::json;
+
+use super::{Context, Need, kinds};
+
+pub(super) fn derive(context: &mut Context) {
+    let roll = kinds::key(kinds::MEMBER_ROLL, &context.mesh.namespace, "default");
+    if context.folder.manifests.iter().any(|manifest| manifest.object.key == roll) {
+        return;
+    }
+    let mesh = context.mesh;
+    for namespace in &mesh.members {
+        let (api_version, kind) = kinds::MEMBER;
+        let document = json!({
+            "apiVersion": api_version, "kind": kind,
+            "metadata": {"name": "default", "namespace": namespace},
+            "spec": {"controlPlaneRef": {"name": mesh.control_plane, "namespace": mesh.namespace}},
+        });
+        context.want(document, &mesh.path, vec![Need::Exists(kinds::namespace(namespace))]);
+    }
+}

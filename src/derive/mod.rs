@@ -1,0 +1,175 @@
+//! Declarations and facts in, objects out. No clock, no I/O: the same inputs give the same bytes.
+//!
+//! | step | object | file |
+//! |---|---|---|
+//! | 1 | Namespaces, OLM Subscriptions | [`namespaces`], [`operators`] |
+//! | 2 | gateways and trust domain of the ServiceMeshControlPlane | [`control_plane`] |
+//! | 3 | ServiceMeshMember in each member namespace | [`members`] |
+//! | 4 | ConfigMap with the peer's CA roots | [`peer_roots`] |
+//! | 5 | ServiceMeshPeer | [`peer`] |
+//! | 6 | ExportedServiceSet, ImportedServiceSet | [`exported_services`], [`imported_services`] |
+//! | 7 | DestinationRule, VirtualService | [`destination_rule`], [`virtual_service`] |
+//! | 8 | `manifests/**` as they are | here |
+
+mod control_plane;
+mod destination_rule;
+mod exported_services;
+mod imported_services;
+pub mod kinds;
+mod members;
+mod namespaces;
+mod observed;
+mod operators;
+mod peer;
+mod peer_roots;
+mod peering;
+mod virtual_service;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::facts::Facts;
+use crate::model::{Federation, Mesh, MeshFolder};
+use crate::object::{Key, Object, set_id};
+
+pub use observed::{ImportState, Observed, PeerState};
+pub use virtual_service::{Share, shares};
+
+/// Everything that objects are derived from.
+#[derive(Clone, Copy)]
+pub struct Inputs<'a> {
+    /// Declarations.
+    pub federation: &'a Federation,
+    /// The mesh to derive for.
+    pub me: &'a str,
+    /// Facts of its peers.
+    pub facts: &'a BTreeMap<String, Facts>,
+    /// What its cluster says.
+    pub observed: &'a Observed,
+}
+
+/// An object to apply, and what must be there first.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The object.
+    pub object: Arc<Object>,
+    /// What it waits for.
+    pub needs: Vec<Need>,
+}
+
+/// A condition on the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// The object exists, whoever made it.
+    Exists(Key),
+    /// We applied the object and the cluster agrees with it.
+    Applied(Key),
+}
+
+/// A thing that is wanted but not yet safe or possible.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Hold {
+    /// The object; where it exists already it stays as it is. `None` for a mere part of one, or a thing that has no object.
+    pub key: Option<Key>,
+    /// What it is about, for people: `Kind/name` or a path.
+    pub subject: String,
+    /// What it waits for.
+    pub reason: String,
+    /// Whether only people can end it: an error in a document, a foreign owner.
+    pub stuck: bool,
+}
+
+impl Hold {
+    /// An object waits.
+    pub fn waiting(key: &Key, reason: impl Into<String>) -> Self {
+        Self { key: Some(key.clone()), subject: key.to_string(), reason: reason.into(), stuck: false }
+    }
+
+    /// An object waits for people.
+    pub fn stuck(key: &Key, reason: impl Into<String>) -> Self {
+        Self { stuck: true, ..Self::waiting(key, reason) }
+    }
+
+    /// A part of an object, or of a declaration, waits.
+    pub fn part(subject: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { key: None, subject: subject.into(), reason: reason.into(), stuck: false }
+    }
+}
+
+/// What follows from the declarations.
+#[derive(Clone, Debug, Default)]
+pub struct Derived {
+    /// Objects, by identity.
+    pub wanted: BTreeMap<Key, Wanted>,
+    /// What waits.
+    pub holds: Vec<Hold>,
+}
+
+/// What every file here works with: the mesh, and where results go.
+struct Context<'a> {
+    inputs: Inputs<'a>,
+    mesh: &'a Mesh,
+    folder: &'a MeshFolder,
+    set: String,
+    out: Derived,
+}
+
+impl Context<'_> {
+    /// Wants an object that our own code built.
+    fn want(&mut self, document: Value, source: &str, needs: Vec<Need>) -> Key {
+        match Object::new(document, &self.set, source) {
+            Ok(object) => {
+                let key = object.key.clone();
+                self.out.wanted.insert(key.clone(), Wanted { object: Arc::new(object), needs });
+                key
+            }
+            // Every builder sets apiVersion, kind and name; its snapshot test proves it.
+            Err(error) => unreachable!("derived from {source}: {error}"),
+        }
+    }
+
+    fn hold(&mut self, hold: Hold) {
+        self.out.holds.push(hold);
+    }
+}
+
+/// Derives all objects of one mesh. Nothing where its `mesh.yaml` is missing or broken.
+pub fn derive(inputs: Inputs) -> Derived {
+    let Some(folder) = inputs.federation.meshes.get(inputs.me) else { return Derived::default() };
+    let Some(mesh) = &folder.mesh else { return Derived::default() };
+    let mut context = Context { inputs, mesh, folder, set: set_id(&mesh.namespace), out: Derived::default() };
+    namespaces::derive(&mut context);
+    operators::derive(&mut context);
+    control_plane::derive(&mut context);
+    members::derive(&mut context);
+    for ours in folder.peers.values() {
+        peering::derive(&mut context, ours);
+    }
+    for traffic in folder.traffic.values() {
+        destination_rule::derive(&mut context, traffic);
+        virtual_service::derive(&mut context, traffic);
+    }
+    manifests(&mut context);
+    context.out
+}
+
+fn manifests(context: &mut Context) {
+    let existing: BTreeSet<String> = context.mesh.namespaces().map(str::to_owned).collect();
+    for manifest in &context.folder.manifests {
+        let key = &manifest.object.key;
+        if let Some(derived) = context.out.wanted.get(key) {
+            let reason = format!("{} declares it too; remove one of them", derived.object.source);
+            let path = format!("{}:{}", manifest.object.source, manifest.span.line);
+            context.hold(Hold { stuck: true, ..Hold::part(path, reason) });
+            continue;
+        }
+        let namespace = key.namespace.as_deref().filter(|namespace| existing.contains(*namespace));
+        let needs = namespace.map(|namespace| Need::Exists(kinds::namespace(namespace))).into_iter().collect();
+        context.out.wanted.insert(key.clone(), Wanted { object: manifest.object.clone(), needs });
+    }
+}
+
+#[cfg(test)]
+mod tests;

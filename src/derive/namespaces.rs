@@ -1,0 +1,15 @@
+//! Step 1: Namespaces, only where the Mesh asks for them.
+
+use serde_json::json;
+
+use super::Context;
+
+pub(super) fn derive(context: &mut Context) {
+    if !context.mesh.create_namespaces {
+        return;
+    }
+    for name in context.mesh.namespaces() {
+        let document = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+        context.want(document, &context.mesh.path, vec![]);
+    }
+}

@@ -1,0 +1,49 @@
+//! What derivation needs to know of the cluster: which imports work, and which gateways must not go yet.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
+
+/// The cluster, as far as derivation cares.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// By peer.
+    pub peers: BTreeMap<String, PeerState>,
+    /// Gateways of the live control plane that serve a peer: (peer, `additionalIngress` or `additionalEgress`, name) → entry.
+    pub gateways: BTreeMap<(String, &'static str, String), Map<String, Value>>,
+    /// Peers whose gateways are still in use although nothing declares them any more.
+    pub leaving: BTreeSet<String>,
+}
+
+/// What the control plane says of one peer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PeerState {
+    /// Our watch of the peer is connected (ServiceMeshPeer `status.discoveryStatus.active[].watch.connected`).
+    pub connected: bool,
+    /// The peer's watch of us is connected (`remotes[].connected`).
+    pub remote_connected: bool,
+    /// The last answer when our watch ended, as `403 Forbidden`; empty where there was none.
+    pub last_disconnect: String,
+    /// Last full synchronisation of our watch.
+    pub last_full_sync: Option<String>,
+    /// By exported name in the peer's words (`name.namespace`): what became of it here.
+    pub imports: BTreeMap<String, ImportState>,
+    /// Exported names of what we offer (`name.namespace`).
+    pub exports: BTreeSet<String>,
+}
+
+/// What became of a service that the peer offers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImportState {
+    /// Imported; clients reach it under this host.
+    Live(String),
+    /// Offered, but no rule imports it.
+    Offered,
+}
+
+impl PeerState {
+    /// Whether a service is imported under this host.
+    pub fn is_live(&self, host: &str) -> bool {
+        self.imports.values().any(|state| matches!(state, ImportState::Live(live) if live == host))
+    }
+}

@@ -1,0 +1,62 @@
+//! Step 5: the ServiceMeshPeer (maistra/api federation/v1 `ServiceMeshPeer`).
+//!
+//! `clientID` follows from the peer's own documents and is never typed by anyone: trust domain, control-plane namespace and egress
+//! name of the peer, without `spiffe://`, which Istio adds. Addresses join when they are known: an exporter works without them.
+
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::peering::Peering;
+use super::{Context, Hold, Need, kinds};
+use crate::facts::roots;
+use crate::object::hex16;
+
+/// Annotation with a digest of the roots: the control plane does not watch the ConfigMap, a changed peer makes it read again.
+const ROOTS_ANNOTATION: &str = "meshfed.dev/roots";
+
+pub(super) fn derive(context: &mut Context, peering: &Peering) {
+    let Peering { ours, mesh, theirs, facts } = peering;
+    let name = &*ours.name.value;
+    let namespace = &context.mesh.namespace;
+    let key = kinds::key(kinds::PEER, namespace, name);
+    let Some(facts) = facts.filter(|facts| !facts.roots.is_empty() && !facts.broken) else {
+        let reason = match facts {
+            Some(facts) if facts.broken => format!("the facts on published/{name} have an error; what is there stays"),
+            _ => format!("waits for the CA root of {name} on published/{name}"),
+        };
+        return context.hold(Hold::waiting(&key, reason));
+    };
+    let mut spec = json!({
+        "gateways": {"ingress": {"name": ours.ingress}, "egress": {"name": ours.egress}},
+        "security": {
+            "trustDomain": *mesh.trust_domain,
+            "clientID": mesh.identity(&theirs.egress),
+            "certificateChain": {"kind": "ConfigMap", "name": kinds::roots_name(name)},
+        },
+    });
+    match facts.ingress.get(&context.mesh.name).filter(|endpoint| !endpoint.addresses.is_empty()) {
+        Some(endpoint) => {
+            spec["remote"] = json!({
+                "addresses": endpoint.addresses,
+                "discoveryPort": endpoint.discovery_port,
+                "servicePort": endpoint.service_port,
+            });
+        }
+        None => {
+            let reason = format!("waits for the ingress address of {name} for {} on published/{name}", context.mesh.name);
+            context.out.holds.push(Hold::part(format!("{key} remote.addresses"), reason));
+        }
+    }
+    let digest = hex16(&Sha256::digest(roots::bundle(&facts.roots)));
+    let (api_version, kind) = kinds::PEER;
+    let document = json!({
+        "apiVersion": api_version, "kind": kind,
+        "metadata": {"name": name, "namespace": namespace, "annotations": {ROOTS_ANNOTATION: digest}},
+        "spec": spec,
+    });
+    let needs = vec![
+        Need::Applied(kinds::key(kinds::CONFIG_MAP, namespace, &kinds::roots_name(name))),
+        Need::Exists(kinds::key(kinds::CONTROL_PLANE, namespace, &context.mesh.control_plane)),
+    ];
+    context.want(document, &ours.path, needs);
+}

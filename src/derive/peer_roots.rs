@@ -1,0 +1,28 @@
+//! Step 4: the ConfigMap with the peer's CA roots, before the ServiceMeshPeer: without it the control plane gives up on the peer.
+
+use serde_json::json;
+
+use super::peering::Peering;
+use super::{Context, Hold, kinds};
+use crate::facts::roots;
+
+pub(super) fn derive(context: &mut Context, peering: &Peering) {
+    let peer = &*peering.ours.name.value;
+    let name = kinds::roots_name(peer);
+    let roots = peering.facts.map(|facts| facts.roots.as_slice()).unwrap_or_default();
+    if roots.is_empty() {
+        let key = kinds::key(kinds::CONFIG_MAP, &context.mesh.namespace, &name);
+        let reason = match peering.facts {
+            Some(facts) if facts.broken => format!("the facts on published/{peer} have an error; what is there stays"),
+            _ => format!("waits for the CA root of {peer} on published/{peer}"),
+        };
+        return context.hold(Hold::waiting(&key, reason));
+    }
+    let (api_version, kind) = kinds::CONFIG_MAP;
+    let document = json!({
+        "apiVersion": api_version, "kind": kind,
+        "metadata": {"name": name, "namespace": context.mesh.namespace},
+        "data": {kinds::ROOTS_KEY: roots::bundle(roots)},
+    });
+    context.want(document, &peering.ours.path, vec![]);
+}

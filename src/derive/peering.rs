@@ -1,0 +1,48 @@
+//! Steps 4 to 6 for one peer: what both halves and the peer's facts together allow.
+
+use super::{Context, Hold, exported_services, imported_services, kinds, peer, peer_roots};
+use crate::facts::Facts;
+use crate::model::{Mesh, Peer};
+
+/// A peering that both sides declare.
+pub(super) struct Peering<'a> {
+    /// This mesh's half.
+    pub ours: &'a Peer,
+    /// The peer.
+    pub mesh: &'a Mesh,
+    /// The peer's half.
+    pub theirs: &'a Peer,
+    /// What the peer's cluster published.
+    pub facts: Option<&'a Facts>,
+}
+
+pub(super) fn derive(context: &mut Context, ours: &Peer) {
+    let federation = context.inputs.federation;
+    let name = &*ours.name.value;
+    let mesh_path = format!("meshes/{name}/mesh.yaml");
+    let half_path = format!("meshes/{name}/peers/{}.yaml", context.mesh.name);
+    for path in [&mesh_path, &half_path] {
+        if federation.is_broken(path) {
+            return hold_all(context, name, &format!("{path} has an error; what is there stays"));
+        }
+    }
+    // An absent mesh.yaml is an error in our half (a dangling reference), so that we do not come here.
+    let (Some(mesh), Some(theirs)) = (federation.mesh(name), federation.peer(name, &context.mesh.name)) else {
+        let reason = format!("{name} does not declare this peering yet ({half_path})");
+        return context.hold(Hold::part(format!("peering {name}"), reason));
+    };
+    let peering = Peering { ours, mesh, theirs, facts: context.inputs.facts.get(name) };
+    peer_roots::derive(context, &peering);
+    peer::derive(context, &peering);
+    exported_services::derive(context, &peering);
+    imported_services::derive(context, &peering);
+}
+
+fn hold_all(context: &mut Context, peer: &str, reason: &str) {
+    let namespace = &context.mesh.namespace;
+    let roots = kinds::key(kinds::CONFIG_MAP, namespace, &kinds::roots_name(peer));
+    let others = [kinds::PEER, kinds::EXPORTED, kinds::IMPORTED].map(|kind| kinds::key(kind, namespace, peer));
+    for key in std::iter::once(roots).chain(others) {
+        context.hold(Hold { stuck: true, ..Hold::waiting(&key, reason) });
+    }
+}

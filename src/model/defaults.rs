@@ -1,0 +1,35 @@
+//! Every default of every document, in one place.
+
+/// Port of discovery at a mesh's ingress (maistra/istio pkg/servicemesh/federation/common `DefaultDiscoveryPort`).
+pub const DISCOVERY_PORT: u16 = 8188;
+
+/// Port of service traffic at a mesh's ingress (maistra/istio pkg/servicemesh/federation/common `DefaultServicePort`).
+pub const SERVICE_PORT: u16 = 15443;
+
+/// Share of requests that a mirror copies, in percent (Istio VirtualService: all of them).
+pub const MIRROR_PERCENTAGE: f64 = 100.0;
+
+/// Label that tells a Service's subsets apart (Istio's convention for `app` and `version`).
+pub const SUBSET_LABEL: &str = "version";
+
+/// OLM catalogue namespace on OpenShift.
+pub const CATALOG_NAMESPACE: &str = "openshift-marketplace";
+
+/// OLM catalogue with Red Hat's operators.
+pub const CATALOG: &str = "redhat-operators";
+
+/// OLM namespace of operators for all namespaces on OpenShift.
+pub const OPERATOR_NAMESPACE: &str = "openshift-operators";
+
+/// OLM channel.
+pub const OPERATOR_CHANNEL: &str = "stable";
+
+/// Name of this side's ingress gateway for a peer.
+pub fn ingress_gateway(peer: &str) -> String {
+    format!("{peer}-ingress")
+}
+
+/// Name of this side's egress gateway for a peer.
+pub fn egress_gateway(peer: &str) -> String {
+    format!("{peer}-egress")
+}

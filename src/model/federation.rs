@@ -1,0 +1,332 @@
+//! What the rest of the program uses: valid, with every default filled in.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use super::at::{At, Span};
+use super::defaults;
+use super::documents::{ExpressionSpec, Platform, ServiceType, WhenUnavailable};
+use super::network::Cidr;
+use crate::object::Object;
+
+/// All that was loaded: one mesh with its peers' halves, or the whole repository.
+#[derive(Clone, Debug, Default)]
+pub struct Federation {
+    /// Name; `None` where `federation.yaml` is missing or broken.
+    pub name: Option<String>,
+    /// Loopback or link-local ranges that meshes may publish all the same.
+    pub allow_addresses: Vec<Cidr>,
+    /// Folders under `meshes/`.
+    pub meshes: BTreeMap<String, MeshFolder>,
+    /// Paths of documents with an error: what they declared before must be kept.
+    pub broken: BTreeSet<String>,
+    /// Those among them that could not even be read as their document.
+    pub unreadable: BTreeSet<String>,
+}
+
+impl Federation {
+    /// The Mesh document of a mesh, if it is there and valid.
+    pub fn mesh(&self, name: &str) -> Option<&Mesh> {
+        self.meshes.get(name)?.mesh.as_ref()
+    }
+
+    /// What `mesh` declares about `peer`.
+    pub fn peer(&self, mesh: &str, peer: &str) -> Option<&Peer> {
+        self.meshes.get(mesh)?.peers.get(peer)
+    }
+
+    /// Whether a document of this mesh's folder is broken.
+    pub fn is_broken(&self, path: &str) -> bool {
+        self.broken.contains(path)
+    }
+}
+
+/// One folder under `meshes/`.
+#[derive(Clone, Debug, Default)]
+pub struct MeshFolder {
+    /// `mesh.yaml`.
+    pub mesh: Option<Mesh>,
+    /// `peers/*.yaml` by the peer's name.
+    pub peers: BTreeMap<String, Peer>,
+    /// `traffic/*.yaml` by name.
+    pub traffic: BTreeMap<String, Traffic>,
+    /// `manifests/**.yaml`, in the order of files and documents.
+    pub manifests: Vec<Arc<Manifest>>,
+}
+
+/// An object of `manifests/` and where it stands.
+#[derive(Debug)]
+pub struct Manifest {
+    /// The object as it will be applied.
+    pub object: Arc<Object>,
+    /// Its first line in the file.
+    pub span: Span,
+}
+
+/// One control plane with its members.
+#[derive(Clone, Debug)]
+pub struct Mesh {
+    /// Name.
+    pub name: String,
+    /// Path of the document.
+    pub path: String,
+    /// Name of the cluster.
+    pub cluster: Option<String>,
+    /// UID of the cluster's `kube-system`, where a person pinned it.
+    pub cluster_uid: Option<String>,
+    /// Trust domain.
+    pub trust_domain: At<String>,
+    /// Member namespaces.
+    pub members: Vec<String>,
+    /// Create missing namespaces.
+    pub create_namespaces: bool,
+    /// Namespace of the control plane.
+    pub namespace: String,
+    /// Name of the control plane.
+    pub control_plane: String,
+    /// `spec` of a control plane that the agent is to create.
+    pub base: Option<serde_json::Map<String, serde_json::Value>>,
+    /// Where the cluster runs.
+    pub platform: Platform,
+    /// Where the workloads run.
+    pub locality: Option<Locality>,
+    /// How peers reach it.
+    pub ingress: Ingress,
+    /// Operators to ensure.
+    pub operators: Vec<Operator>,
+    /// Public keys of the agent.
+    pub keys: Vec<String>,
+    /// No changes now.
+    pub suspend: bool,
+}
+
+impl Mesh {
+    /// The namespaces in which this mesh may have objects: the control plane's and the members'.
+    pub fn namespaces(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.namespace.as_str()).chain(self.members.iter().map(String::as_str))
+    }
+
+    /// What a gateway of this mesh is called in the mesh's certificates, without `spiffe://`: the peer's `clientID` for us
+    /// (maistra/istio pkg/servicemesh/federation: the gateway's service account is `<gateway>-service-account`).
+    pub fn identity(&self, gateway: &str) -> String {
+        format!("{}/ns/{}/sa/{gateway}-service-account", *self.trust_domain, self.namespace)
+    }
+}
+
+/// A place, from large to small.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Locality {
+    /// Region.
+    pub region: String,
+    /// Zone in the region.
+    pub zone: Option<String>,
+    /// Subzone in the zone.
+    pub subzone: Option<String>,
+}
+
+/// How peers reach a mesh.
+#[derive(Clone, Debug)]
+pub struct Ingress {
+    /// Type of the Services.
+    pub service_type: ServiceType,
+    /// Annotations of the Services.
+    pub annotations: BTreeMap<String, String>,
+    /// Declared addresses, sorted; they win over what the cluster says.
+    pub addresses: Vec<String>,
+    /// Port that leads to 8188.
+    pub discovery_port: u16,
+    /// Port that leads to 15443.
+    pub service_port: u16,
+}
+
+/// An OLM Subscription.
+#[derive(Clone, Debug)]
+pub struct Operator {
+    /// Package.
+    pub name: String,
+    /// Namespace of the Subscription.
+    pub namespace: String,
+    /// Channel.
+    pub channel: String,
+    /// Catalogue.
+    pub source: String,
+    /// Namespace of the catalogue.
+    pub source_namespace: String,
+    /// First version.
+    pub starting_csv: Option<String>,
+}
+
+/// This mesh's half of a peering.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// The peer's name.
+    pub name: At<String>,
+    /// Path of the document.
+    pub path: String,
+    /// This side's ingress for the peer.
+    pub ingress: String,
+    /// This side's egress for the peer.
+    pub egress: String,
+    /// What the peer may use, first match first.
+    pub exports: Vec<Export>,
+    /// What is taken, first match first.
+    pub imports: Vec<Import>,
+    /// Where the peer's services count as running.
+    pub locality: Option<Locality>,
+}
+
+/// `namespace/name` of a Service.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceName {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+}
+
+impl ServiceName {
+    /// The name under which clients in the cluster call it.
+    pub fn local_host(&self) -> String {
+        format!("{}.{}.svc.cluster.local", self.name, self.namespace)
+    }
+}
+
+impl fmt::Display for ServiceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// A rule of what a peer may use.
+#[derive(Clone, Debug)]
+pub enum Export {
+    /// One service.
+    Service {
+        /// Here.
+        service: At<ServiceName>,
+        /// As the peer sees it, if not by its own name.
+        alias: Option<At<ServiceName>>,
+    },
+    /// All services in a namespace with these labels.
+    Selector {
+        /// Namespace.
+        namespace: String,
+        /// Labels that they carry.
+        match_labels: BTreeMap<String, String>,
+        /// Conditions on their labels.
+        match_expressions: Vec<ExpressionSpec>,
+        /// Other names for some: here → as the peer sees it.
+        aliases: Vec<(ServiceName, ServiceName)>,
+    },
+}
+
+impl Export {
+    /// The name that the peer sees; `None` where only the cluster knows.
+    pub fn exported_name(&self) -> Option<&At<ServiceName>> {
+        match self {
+            Self::Service { service, alias } => Some(alias.as_ref().unwrap_or(service)),
+            Self::Selector { .. } => None,
+        }
+    }
+}
+
+/// A rule of what is taken from a peer.
+#[derive(Clone, Debug)]
+pub struct Import {
+    /// Exported name; `None` takes everything.
+    pub service: At<Option<ServiceName>>,
+    /// Name here, if not the exported one.
+    pub alias: Option<At<ServiceName>>,
+    /// Join the local Service's endpoints.
+    pub as_local: bool,
+    /// Domain of the imported host.
+    pub domain_suffix: Option<String>,
+}
+
+impl Import {
+    /// Name here; `None` for "everything".
+    pub fn imported_as(&self) -> Option<&ServiceName> {
+        self.alias.as_deref().or(self.service.as_ref())
+    }
+
+    /// Host of a service that this rule imports from `peer` under `name`
+    /// (maistra/istio pilot/pkg/serviceregistry/federation: `<name>.<namespace>.svc.<peer>-imports.local`).
+    pub fn host(&self, peer: &str, name: &ServiceName) -> String {
+        match &self.domain_suffix {
+            _ if self.as_local => name.local_host(),
+            Some(suffix) => format!("{}.{}.{suffix}", name.name, name.namespace),
+            None => format!("{}.{}.svc.{peer}-imports.local", name.name, name.namespace),
+        }
+    }
+}
+
+/// Where requests for one service go.
+#[derive(Clone, Debug)]
+pub struct Traffic {
+    /// Name.
+    pub name: String,
+    /// Path of the document.
+    pub path: String,
+    /// The service that clients call.
+    pub service: At<ServiceName>,
+    /// Destinations.
+    pub routes: Vec<Route>,
+    /// Copies.
+    pub mirror: Option<Mirror>,
+    /// Labels of the subsets that are used.
+    pub subsets: BTreeMap<String, BTreeMap<String, String>>,
+    /// What becomes of the weight of a service that is not there.
+    pub when_unavailable: WhenUnavailable,
+}
+
+/// One destination and its share.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Where to.
+    pub to: Destination,
+    /// Percent.
+    pub weight: u32,
+    /// Place in the document.
+    pub span: Span,
+}
+
+/// Where copies go.
+#[derive(Clone, Debug)]
+pub struct Mirror {
+    /// Where to.
+    pub to: Destination,
+    /// Percent.
+    pub percentage: f64,
+    /// Place in the document.
+    pub span: Span,
+}
+
+/// Where requests can go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// The service here, or one subset of it.
+    Local {
+        /// Subset.
+        subset: Option<String>,
+    },
+    /// A service imported from a peer.
+    Imported {
+        /// Peer.
+        peer: String,
+        /// Name that it is imported as.
+        service: ServiceName,
+    },
+}
+
+impl Traffic {
+    /// Every destination with its place, the mirror's last.
+    pub fn destinations(&self) -> impl Iterator<Item = (&Destination, Span)> {
+        self.routes.iter().map(|r| (&r.to, r.span)).chain(self.mirror.iter().map(|m| (&m.to, m.span)))
+    }
+}
+
+/// Labels of a subset that declares none.
+pub fn default_subset(name: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([(defaults::SUBSET_LABEL.to_owned(), name.to_owned())])
+}

@@ -1,0 +1,200 @@
+//! Files in, federation and findings out. Loading never fails: a bad document is left out, and everything else is there.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+
+use super::at::Span;
+use super::convert::{self, Findings};
+use super::diagnostic::{Code, Diagnostic, Severity};
+use super::documents::{FederationDocument, MeshDocument, PeerDocument, TrafficDocument};
+use super::federation::{Federation, Manifest, Mesh, MeshFolder, Peer, Traffic};
+use super::network::Cidr;
+use super::place::Place;
+use super::{references, yaml};
+use crate::object::{Object, set_id};
+
+/// Identifies a file's content; a blob id where the file comes from Git.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ContentId(pub [u8; 20]);
+
+/// What was parsed before, so that only what changed is parsed again.
+#[derive(Debug, Default)]
+pub struct Cache {
+    files: HashMap<(String, ContentId, String), Arc<File>>,
+    parsed: u64,
+}
+
+impl Cache {
+    /// How many files were parsed since the start.
+    pub fn parsed(&self) -> u64 {
+        self.parsed
+    }
+}
+
+/// One file as parsed: what it holds, and what is wrong with it taken alone.
+#[derive(Debug)]
+struct File {
+    content: Content,
+    found: Vec<Diagnostic>,
+}
+
+#[derive(Debug)]
+enum Content {
+    Federation(String, Vec<Cidr>),
+    Mesh(Box<Mesh>),
+    Peer(Box<Peer>),
+    Traffic(Box<Traffic>),
+    Manifests(Vec<Arc<Manifest>>),
+    Nothing,
+}
+
+/// Gives the bytes of a file by path and content; an error is words for people.
+pub type Reader<'a> = dyn FnMut(&str, ContentId) -> Result<Vec<u8>, String> + 'a;
+
+/// Loads the documents among `entries`. What the caller leaves out of `entries` does not exist for the result.
+pub fn load(entries: &BTreeMap<String, ContentId>, read: &mut Reader, cache: &mut Cache) -> (Federation, Vec<Diagnostic>) {
+    let mut federation = Federation::default();
+    let mut found = Vec::new();
+    let mut used = HashMap::new();
+    let places: Vec<(&String, ContentId, Place)> = entries.iter().map(|(path, id)| (path, *id, Place::of(path))).collect();
+    // Meshes first: the set that objects belong to is named after the control plane's namespace.
+    let (meshes, others): (Vec<_>, Vec<_>) = places.into_iter().partition(|(_, _, place)| matches!(place, Place::Mesh(_)));
+    for (path, id, place) in meshes.into_iter().chain(others) {
+        let set = place.mesh().and_then(|mesh| federation.mesh(mesh)).map(|mesh| set_id(&mesh.namespace)).unwrap_or_default();
+        let key = (path.clone(), id, set);
+        let file = match cache.files.remove(&key).or_else(|| used.get(&key).cloned()) {
+            Some(file) => file,
+            None => {
+                cache.parsed += 1;
+                Arc::new(parse(path, &place, &key.2, read(path, id)))
+            }
+        };
+        if matches!(file.content, Content::Nothing) && !file.found.is_empty() {
+            federation.unreadable.insert(path.clone());
+        }
+        take(&mut federation, &place, &file);
+        found.extend(file.found.iter().cloned());
+        used.insert(key, file);
+    }
+    cache.files = used;
+    if !entries.contains_key("federation.yaml") {
+        let help = "every federation has one: {apiVersion: meshfed.dev/v1alpha1, kind: Federation, metadata: {name: …}}";
+        found.push(Diagnostic::error("federation.yaml", Span::default(), Code::NoFederation, "the file is missing", help));
+    }
+    references::check(&federation, &mut found);
+    withdraw(&mut federation, &found);
+    found.sort();
+    found.dedup();
+    (federation, found)
+}
+
+fn parse(path: &str, place: &Place, set: &str, bytes: Result<Vec<u8>, String>) -> File {
+    let fail = |message: String| File {
+        content: Content::Nothing,
+        found: vec![Diagnostic::error(path, Span::default(), Code::Syntax, message, "")],
+    };
+    let text = match bytes.map(String::from_utf8) {
+        Ok(Ok(text)) => text,
+        Ok(Err(_)) => return fail("not UTF-8 text".into()),
+        Err(message) => return fail(message),
+    };
+    match place {
+        Place::Federation => one(path, &text, |document: FederationDocument, findings| {
+            let (name, ranges) = convert::federation(document, findings);
+            Some(Content::Federation(name, ranges))
+        }),
+        Place::Mesh(mesh) => one(path, &text, |document: MeshDocument, findings| {
+            Some(Content::Mesh(Box::new(convert::mesh(document, mesh, findings))))
+        }),
+        Place::Peer { mesh, file } => one(path, &text, |document: PeerDocument, findings| {
+            Some(Content::Peer(Box::new(convert::peer(document, mesh, file, findings))))
+        }),
+        Place::Traffic { file, .. } => one(path, &text, |document: TrafficDocument, findings| {
+            convert::traffic(document, file, findings).map(|traffic| Content::Traffic(Box::new(traffic)))
+        }),
+        Place::Manifests { .. } => manifests(path, &text, set),
+        Place::Unknown { help } => File {
+            content: Content::Nothing,
+            found: vec![Diagnostic::warning(path, Span::default(), Code::Misplaced, "this file is not read", *help)],
+        },
+        Place::Foreign => File { content: Content::Nothing, found: Vec::new() },
+    }
+}
+
+fn one<T: DeserializeOwned>(path: &str, text: &str, convert: impl FnOnce(T, &mut Findings) -> Option<Content>) -> File {
+    let mut found = Vec::new();
+    let content = match yaml::document(path, text) {
+        Ok(document) => convert(document, &mut Findings::new(path, &mut found)).unwrap_or(Content::Nothing),
+        Err(diagnostic) => {
+            found.push(*diagnostic);
+            Content::Nothing
+        }
+    };
+    File { content, found }
+}
+
+fn manifests(path: &str, text: &str, set: &str) -> File {
+    let documents = match yaml::documents(path, text) {
+        Ok(documents) => documents,
+        Err(diagnostic) => return File { content: Content::Nothing, found: vec![*diagnostic] },
+    };
+    let mut found = Vec::new();
+    let mut objects = Vec::new();
+    for document in documents {
+        let span = document.span;
+        match Object::new(document.value, set, path) {
+            Ok(object) => objects.push(Arc::new(Manifest { object: Arc::new(object), span })),
+            Err(error) => {
+                let message = format!("not a Kubernetes object: {error}");
+                found.push(Diagnostic::error(
+                    path,
+                    span,
+                    Code::BadValue,
+                    message,
+                    "every object has apiVersion, kind, metadata.name",
+                ));
+            }
+        }
+    }
+    File { content: Content::Manifests(objects), found }
+}
+
+fn take(federation: &mut Federation, place: &Place, file: &File) {
+    if let Content::Federation(name, ranges) = &file.content {
+        federation.name = Some(name.clone());
+        federation.allow_addresses.clone_from(ranges);
+    }
+    let Some(mesh) = place.mesh() else { return };
+    let folder: &mut MeshFolder = federation.meshes.entry(mesh.to_owned()).or_default();
+    match (&file.content, place) {
+        (Content::Mesh(mesh), _) => folder.mesh = Some((**mesh).clone()),
+        (Content::Peer(peer), Place::Peer { file, .. }) => {
+            folder.peers.insert(file.clone(), (**peer).clone());
+        }
+        (Content::Traffic(traffic), Place::Traffic { file, .. }) => {
+            folder.traffic.insert(file.clone(), (**traffic).clone());
+        }
+        (Content::Manifests(objects), _) => folder.manifests.extend(objects.iter().cloned()),
+        _ => {}
+    }
+}
+
+/// Takes out every document that has an error, and remembers its path. Of a file of manifests only the bad objects go.
+fn withdraw(federation: &mut Federation, found: &[Diagnostic]) {
+    let errors: Vec<&Diagnostic> = found.iter().filter(|d| d.severity == Severity::Error).collect();
+    federation.broken = errors.iter().map(|d| d.path.clone()).collect();
+    let broken = &federation.broken;
+    if broken.contains("federation.yaml") {
+        federation.name = None;
+    }
+    for folder in federation.meshes.values_mut() {
+        folder.mesh.take_if(|mesh| broken.contains(&mesh.path));
+        folder.peers.retain(|_, peer| !broken.contains(&peer.path));
+        folder.traffic.retain(|_, traffic| !broken.contains(&traffic.path));
+        if !errors.is_empty() {
+            folder.manifests.retain(|m| !errors.iter().any(|d| *d.path == *m.object.source && d.span.line == m.span.line));
+        }
+    }
+}

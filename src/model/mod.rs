@@ -1,0 +1,29 @@
+//! Declarations: what people write on `main`, as valid types.
+//!
+//! [`load`] takes files and gives a [`Federation`] and findings; it never fails and never stops at the first error.
+//! [`documents`] has the shapes that people write, [`convert`] and [`references`] the rules, [`defaults`] every default.
+
+pub mod at;
+mod convert;
+pub mod defaults;
+mod diagnostic;
+pub mod documents;
+mod federation;
+mod load;
+pub mod names;
+mod network;
+mod place;
+mod references;
+pub mod schema;
+pub mod yaml;
+
+pub use at::{At, Span};
+pub use diagnostic::{Code, Diagnostic, Severity};
+pub use federation::{
+    Destination, Export, Federation, Import, Ingress, Locality, Manifest, Mesh, MeshFolder, Mirror, Operator, Peer, Route,
+    ServiceName, Traffic,
+};
+pub use load::{Cache, ContentId, Reader, load};
+pub use network::Cidr;
+pub use place::Place;
+pub use references::offered;

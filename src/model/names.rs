@@ -1,0 +1,104 @@
+//! Rules for names, each with its source.
+
+/// Longest DNS-1123 label (RFC 1123 via Kubernetes "Object Names and IDs").
+pub const MAX_LABEL: usize = 63;
+
+/// Longest mesh name: it becomes the label value `network-<name>` (maistra/istio pkg/servicemesh/federation/discovery).
+pub const MAX_MESH_NAME: usize = 55;
+
+/// Gateway names that the control plane keeps for itself (maistra/istio-operator validation webhook).
+pub const RESERVED_GATEWAYS: [&str; 2] = ["istio-ingressgateway", "istio-egressgateway"];
+
+fn label_characters(name: &str) -> bool {
+    let inner = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+    let edge = |c: Option<&u8>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+    let bytes = name.as_bytes();
+    bytes.iter().all(|c| inner(*c)) && edge(bytes.first()) && edge(bytes.last())
+}
+
+/// A DNS-1123 label: namespaces, services.
+pub fn label(name: &str) -> Result<(), String> {
+    if name.len() <= MAX_LABEL && label_characters(name) {
+        return Ok(());
+    }
+    Err(format!(
+        "`{}` is not a DNS label: lower-case letters, digits and `-`, at most {MAX_LABEL}, a letter or digit at both ends",
+        name.escape_debug()
+    ))
+}
+
+/// A mesh name: a DNS-1123 label of at most [`MAX_MESH_NAME`] characters.
+pub fn mesh(name: &str) -> Result<(), String> {
+    label(name)?;
+    if name.len() <= MAX_MESH_NAME {
+        return Ok(());
+    }
+    Err(format!(
+        "`{name}` has {} characters; a mesh name has at most {MAX_MESH_NAME}, because `network-{name}` becomes a label value",
+        name.len()
+    ))
+}
+
+/// A gateway name in a control-plane namespace: a DNS-1035 label, not reserved, and `<name>.<namespace>` fits a label value
+/// (maistra/istio-operator labels gateway pods `maistra.io/gateway`).
+pub fn gateway(name: &str, namespace: &str) -> Result<(), String> {
+    label(name)?;
+    if !name.starts_with(|c: char| c.is_ascii_lowercase()) {
+        return Err(format!("`{name}` must begin with a letter, because it names a Service"));
+    }
+    if RESERVED_GATEWAYS.contains(&name) {
+        return Err(format!("`{name}` is reserved by the control plane"));
+    }
+    let length = name.len() + namespace.len() + 1;
+    if length > MAX_LABEL {
+        return Err(format!("`{name}.{namespace}` has {length} characters; as a label value it has at most {MAX_LABEL}"));
+    }
+    Ok(())
+}
+
+/// A trust domain: DNS characters, and not `cluster.local`, the default that collides between meshes.
+pub fn trust_domain(name: &str) -> Result<(), String> {
+    if name == "cluster.local" {
+        return Err("`cluster.local` is every mesh's default; a federated mesh needs a trust domain of its own".into());
+    }
+    dns_name(name).map_err(|()| format!("`{}` is not a trust domain: DNS labels joined by dots", name.escape_debug()))
+}
+
+/// A DNS name: labels joined by dots, 253 characters at most (RFC 1035).
+pub fn dns_name(name: &str) -> Result<(), ()> {
+    if name.len() <= 253 && !name.is_empty() && name.split('.').all(|part| part.len() <= MAX_LABEL && label_characters(part)) {
+        Ok(())
+    } else {
+        Err(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_follow_rfc_1123() {
+        for good in ["a", "details-v2", "0a", "a".repeat(63).as_str()] {
+            assert_eq!(label(good), Ok(()));
+        }
+        for bad in ["", "-a", "a-", "A", "a.b", "a_b", "a\nb", "a".repeat(64).as_str()] {
+            assert!(label(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn gateways_fit_the_pod_label_and_are_not_reserved() {
+        assert_eq!(gateway("aro-stg-mesh-ingress", "rosa-prod-mesh"), Ok(()));
+        assert!(gateway("istio-ingressgateway", "m").is_err());
+        assert!(gateway("1a", "m").is_err());
+        assert!(gateway(&"a".repeat(60), "rosa").is_err());
+    }
+
+    #[test]
+    fn the_default_trust_domain_is_refused() {
+        assert!(trust_domain("cluster.local").is_err());
+        assert!(trust_domain("spiffe://a").is_err());
+        assert_eq!(trust_domain("aro-stg-mesh.local"), Ok(()));
+    }
+}
