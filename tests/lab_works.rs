@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -87,6 +87,7 @@ fn a_killed_test_leaves_nothing_behind() {
     let mut victim = Command::new(std::env::current_exe().expect("a test has a file"))
         .args(["--exact", "lab_works::a_killed_test_leaves_nothing_behind"])
         .env(PART, &told)
+        .stdout(Stdio::null())
         .spawn()
         .expect("a test can be started");
     let answer = poll(SOON, || fs::read_to_string(&told).ok()).expect("the victim starts its child");
@@ -111,8 +112,8 @@ fn a_git_server_is_cloned_from_and_pushed_to() {
     let scratch = Scratch::new("git");
     let server = GitServer::start(scratch.path());
     assert_eq!((server.head("main"), server.log("main")), (None, Vec::new()));
-    // Larger than what Git sends in one piece and uncompressed.
-    let large: Vec<String> = (0..400_000u32).map(|n| n.wrapping_mul(2_654_435_761).to_string()).collect();
+    // A push larger than Git's buffer is sent in chunks.
+    let large: Vec<String> = (0..40_000u32).map(|n| n.wrapping_mul(2_654_435_761).to_string()).collect();
     let large = large.join("\n");
     let first = server.commit("First", &[("a/b.yaml", Some("one: 1\n")), ("gone", Some("x")), ("large", Some(&large))]);
     server.commit("Second\n\nWith a reason.", &[("gone", None), ("a/c.yaml", Some(""))]);
@@ -120,6 +121,11 @@ fn a_git_server_is_cloned_from_and_pushed_to() {
     assert_eq!(server.show("main:a/b.yaml").as_deref(), Some("one: 1\n"));
     assert_eq!(server.show("main:gone"), None);
     assert_eq!(server.show(&format!("{first}:gone")).as_deref(), Some("x"));
+
+    // A question as long as what a clone of so many branches asks is sent compressed.
+    for number in 0..25 {
+        server.commit_on(&format!("branch{number}"), &format!("Branch {number}"), &[("a", Some("1"))]);
+    }
 
     let urls = [server.url(), server.file_url(), server.path().display().to_string(), server.url_with("agent", "secret")];
     for (number, url) in urls.iter().enumerate() {
@@ -135,14 +141,43 @@ fn a_git_server_is_cloned_from_and_pushed_to() {
         let branch = format!("pushed{number}");
         fs::write(work.join("large"), format!("{number}\n{large}")).expect("a file can be written");
         in_work(&["commit", "--quiet", "--all", "--message", "Pushed"]);
-        in_work(&["push", "--quiet", "origin", &format!("HEAD:{branch}")]);
+        in_work(&["-c", "http.postBuffer=65536", "push", "--quiet", "origin", &format!("HEAD:{branch}")]);
         assert_eq!(server.log(&branch), ["Pushed", "Second", "First"], "over {url}");
     }
-    assert_eq!(server.branches(), ["main", "pushed0", "pushed1", "pushed2", "pushed3"]);
+    assert_eq!(server.branches().len(), 1 + 25 + urls.len());
 
     server.hook("pre-receive", "echo not today >&2; exit 1");
     let refused = git(scratch.path()).arg("-C").arg(scratch.join("clone3")).args(["push", "origin", "HEAD:new"]).output();
     assert!(String::from_utf8_lossy(&refused.expect("git can be run").stderr).contains("not today"));
+}
+
+/// It speaks HTTP otherwise than Git does: it keeps to one connection, and sends all it pushes in chunks.
+#[test]
+fn a_git_server_understands_libgit2() {
+    let scratch = Scratch::new("libgit2");
+    let server = GitServer::start(scratch.path());
+    server.require_password("agent", "secret");
+    let first = server.commit("First", &[("a", Some("1"))]);
+    let credentials = || {
+        let mut callbacks = git2::RemoteCallbacks::new();
+        callbacks.credentials(|_, _, _| git2::Cred::userpass_plaintext("agent", "secret"));
+        callbacks
+    };
+    let clone = git2::Repository::init_bare(scratch.join("clone")).expect("a repository can be made");
+    let mut remote = clone.remote("origin", &server.url()).expect("a remote can be added");
+    let mut options = git2::FetchOptions::new();
+    options.remote_callbacks(credentials());
+    remote.fetch(&["+refs/heads/*:refs/heads/*"], Some(&mut options), None).expect("it fetches");
+    let parent = clone.revparse_single("main").and_then(|object| object.peel_to_commit()).expect("main was fetched");
+    assert_eq!(parent.id().to_string(), first);
+
+    let author = git2::Signature::now("Agent", "agent@example.com").expect("a signature");
+    let tree = parent.tree().expect("a tree");
+    clone.commit(Some("refs/heads/own"), &author, &author, "Second", &tree, &[&parent]).expect("it commits");
+    let mut options = git2::PushOptions::new();
+    options.remote_callbacks(credentials());
+    remote.push(&["refs/heads/own:refs/heads/own"], Some(&mut options)).expect("it pushes");
+    assert_eq!(server.log("own"), ["Second", "First"]);
 }
 
 #[test]

@@ -257,19 +257,23 @@ fn start_etcd(scratch: &Scratch) -> Process {
     process
 }
 
+/// The system's namespaces come a little later than the readiness of everything else.
 async fn wait_until_ready(kubeconfig: &Path, process: &mut Process) -> Result<(), String> {
     let start = Instant::now();
     let client = kubeconfig::client(kubeconfig).await;
-    loop {
-        if process.ended().is_some() {
-            return Err(process.log_tail());
-        }
-        let request = http::Request::get("/readyz").body(Vec::new()).expect("a request without a body");
-        let answer = tokio::time::timeout(Duration::from_secs(5), client.request_text(request)).await;
-        match answer {
-            Ok(Ok(_)) => return Ok(()),
-            _ if start.elapsed() < READY_WITHIN => tokio::time::sleep(Duration::from_millis(30)).await,
-            answer => return Err(format!("not ready after {READY_WITHIN:?} ({answer:?}): {}", process.log_tail())),
+    for path in ["/readyz", "/api/v1/namespaces/kube-system", "/api/v1/namespaces/default"] {
+        loop {
+            if process.ended().is_some() {
+                return Err(process.log_tail());
+            }
+            let request = http::Request::get(path).body(Vec::new()).expect("a request without a body");
+            let answer = tokio::time::timeout(Duration::from_secs(5), client.request_text(request)).await;
+            match answer {
+                Ok(Ok(_)) => break,
+                _ if start.elapsed() < READY_WITHIN => tokio::time::sleep(Duration::from_millis(30)).await,
+                answer => return Err(format!("no {path} after {READY_WITHIN:?} ({answer:?}): {}", process.log_tail())),
+            }
         }
     }
+    Ok(())
 }

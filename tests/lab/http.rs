@@ -1,6 +1,6 @@
 //! As much of HTTP/1.1 as Git clients use.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::net::TcpStream;
 
 /// More than a test pushes; a length beyond it is a mistake.
@@ -25,14 +25,15 @@ impl Request {
 }
 
 /// Reads one; `None` when the client closed the connection instead.
-pub fn read_request(stream: &TcpStream) -> io::Result<Option<Request>> {
-    let mut reader = BufReader::new(stream);
-    let first = read_line(&mut reader)?;
+///
+/// `stream` is what `reader` reads from; on it a client is told to go on if it asks first.
+pub fn read_request(reader: &mut impl BufRead, mut stream: &TcpStream) -> io::Result<Option<Request>> {
+    let first = read_line(reader)?;
     let mut words = first.split(' ');
     let (Some(method), Some(target)) = (words.next(), words.next()) else { return Ok(None) };
     let mut request = Request { method: method.to_owned(), target: target.to_owned(), headers: Vec::new(), body: Vec::new() };
     loop {
-        let line = read_line(&mut reader)?;
+        let line = read_line(reader)?;
         if line.is_empty() {
             break;
         }
@@ -41,15 +42,28 @@ pub fn read_request(stream: &TcpStream) -> io::Result<Option<Request>> {
         }
     }
     if request.header("expect").is_some_and(|value| value.eq_ignore_ascii_case("100-continue")) {
-        let mut stream = stream;
         stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
     }
     if request.header("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked")) {
-        request.body = read_chunks(&mut reader)?;
+        request.body = read_chunks(reader)?;
     } else if let Some(length) = request.header("content-length") {
-        read_exactly(&mut reader, length.parse().map_err(io::Error::other)?, &mut request.body)?;
+        read_exactly(reader, length.parse().map_err(io::Error::other)?, &mut request.body)?;
     }
     Ok(Some(request))
+}
+
+/// Sends a body whose length is not known before its end.
+pub fn write_chunks(body: &mut impl BufRead, mut stream: &TcpStream) -> io::Result<()> {
+    loop {
+        let piece = body.fill_buf()?;
+        if piece.is_empty() {
+            return stream.write_all(b"0\r\n\r\n");
+        }
+        let chunk = [format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat();
+        let length = piece.len();
+        stream.write_all(&chunk)?;
+        body.consume(length);
+    }
 }
 
 fn read_chunks(reader: &mut impl BufRead) -> io::Result<Vec<u8>> {

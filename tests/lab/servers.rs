@@ -93,7 +93,7 @@ fn go(command: &mut Command) -> String {
     let output = command.current_dir(module_dir()).stdin(Stdio::null()).stderr(Stdio::inherit()).output().unwrap_or_else(|e| {
         panic!(
             "cannot run `go`: {e}. The tests run against real API servers, which are built from their Go modules: \
-             install Go (https://go.dev/dl), or set KUBEBUILDER_ASSETS to a directory that holds {}",
+             install Go, or set KUBEBUILDER_ASSETS to a directory that holds {}",
             BINARIES.join(", ")
         )
     });
