@@ -1,2 +1,3 @@
 //! meshfed
 pub mod object;
+pub mod repo;
