@@ -4,3 +4,4 @@ pub mod derive;
 pub mod facts;
 pub mod model;
 pub mod object;
+pub mod repo;

@@ -1,0 +1,210 @@
+//! What can go wrong between the agent and the repository, each with what to do about it.
+
+use std::path::PathBuf;
+
+use super::id::{BlobId, CommitId};
+
+/// An error of the repository edge. Messages are one line, begin in lower case, and hold no secrets.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RepoError {
+    /// The network, the server or its time limit.
+    #[error("repository {url} cannot be reached: {reason}; will try again")]
+    Unreachable {
+        /// The repository, without credentials.
+        url: String,
+        /// What the network or the server said.
+        reason: String,
+    },
+    /// The server answered and wants other credentials.
+    #[error("repository {url} refuses access: {reason}; check the user name and the password file or key")]
+    Denied {
+        /// The repository, without credentials.
+        url: String,
+        /// What the server said.
+        reason: String,
+    },
+    /// The server's certificate or host key is not trusted.
+    #[error("repository {url} is not trusted: {reason}; check its certificate or known_hosts")]
+    Untrusted {
+        /// The repository, without credentials.
+        url: String,
+        /// What did not match.
+        reason: String,
+    },
+    /// A local path without a repository, or something that is no URL.
+    #[error("there is no repository at {url}: {reason}")]
+    NoRepository {
+        /// The repository as configured, without credentials.
+        url: String,
+        /// What was found instead.
+        reason: String,
+    },
+    /// No branch apart from published ones.
+    #[error("repository {url} is empty: commit federation.yaml to {branch} first")]
+    Empty {
+        /// The repository, without credentials.
+        url: String,
+        /// The branch that people are to write.
+        branch: String,
+    },
+    /// The repository has branches, but not this one.
+    #[error("branch {branch} does not exist in {url}; the repository has: {}", has.join(", "))]
+    NoBranch {
+        /// The repository, without credentials.
+        url: String,
+        /// The branch asked for.
+        branch: String,
+        /// Branches that are there.
+        has: Vec<String>,
+    },
+    /// Nothing was fetched yet, and no earlier mirror is there.
+    #[error("repository {url} was not fetched yet")]
+    NotFetched {
+        /// The repository, without credentials.
+        url: String,
+    },
+    /// The mirror on disk is damaged; the next fetch makes it anew.
+    #[error("the mirror in {path} is damaged: {reason}; it will be fetched anew")]
+    Corrupt {
+        /// The mirror.
+        path: PathBuf,
+        /// What libgit2 found.
+        reason: String,
+    },
+    /// The state directory cannot be used.
+    #[error("state directory {path} cannot be used: {source}")]
+    State {
+        /// The path concerned.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A commit that the mirror does not have.
+    #[error("commit {id} is not in the repository")]
+    NoCommit {
+        /// The commit asked for.
+        id: CommitId,
+    },
+    /// A file over the limit.
+    #[error("blob {id} has {size} bytes; files may have {limit}: split it")]
+    TooLarge {
+        /// The content.
+        id: BlobId,
+        /// Its size in bytes.
+        size: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// A commit with more files than a federation has.
+    #[error("commit {id} has more than {limit} files of a federation; is this the right repository?")]
+    TooManyFiles {
+        /// The commit.
+        id: CommitId,
+        /// The limit in files.
+        limit: usize,
+    },
+    /// The server's rules do not let this push through. Trying again changes nothing.
+    #[error("the repository does not accept a push to {branch}: {words}; let this agent write that branch")]
+    Refused {
+        /// The branch.
+        branch: String,
+        /// What the server said.
+        words: String,
+    },
+    /// The branch moved at each try.
+    #[error(
+        "branch {branch} moved during each of {tries} pushes ({words}); is another agent publishing for this mesh? will try again"
+    )]
+    Contended {
+        /// The branch.
+        branch: String,
+        /// Pushes made.
+        tries: u32,
+        /// The last refusal.
+        words: String,
+    },
+    /// The signing key cannot be used.
+    #[error("signing key {path} cannot be used: {reason}")]
+    Key {
+        /// The key file.
+        path: PathBuf,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// A name or content that cannot be published.
+    #[error("cannot publish: {reason}")]
+    Invalid {
+        /// What is wrong.
+        reason: String,
+    },
+    /// A local repository cannot be watched; polling goes on.
+    #[error("{path} cannot be watched: {reason}; changes are seen at the next poll")]
+    Watch {
+        /// The repository's directory.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// Anything else that libgit2 reports.
+    #[error("{doing}: {reason}")]
+    Git {
+        /// What was being done.
+        doing: &'static str,
+        /// What libgit2 said.
+        reason: String,
+    },
+}
+
+impl RepoError {
+    /// Whether the same call may succeed later although nobody changes anything here.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Corrupt { .. } | Self::Contended { .. } | Self::NotFetched { .. })
+    }
+
+    pub(super) fn git(doing: &'static str, error: &git2::Error) -> Self {
+        Self::Git { doing, reason: one_line(error.message()) }
+    }
+}
+
+/// Longest text taken from elsewhere into a message, in characters: a hook's paragraph, not its whole log.
+const MAX_WORDS: usize = 600;
+
+/// Foreign text as one printable line: a server or a commit must not write to the reader's terminal or forge a log line.
+pub(super) fn one_line(text: &str) -> String {
+    let printable = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let mut line = String::new();
+    let mut count = 0;
+    for c in printable {
+        if c == ' ' && (line.is_empty() || line.ends_with(' ')) {
+            continue;
+        }
+        count += 1;
+        if count > MAX_WORDS {
+            line.push('…');
+            break;
+        }
+        line.push(c);
+    }
+    line.truncate(line.trim_end().len());
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_text_becomes_one_printable_line() {
+        assert_eq!(one_line("  a\r\n\tb \u{1b}[31mred\n"), "a b [31mred");
+        assert_eq!(one_line(&"x".repeat(2 * MAX_WORDS)).chars().count(), MAX_WORDS + 1);
+    }
+
+    #[test]
+    fn only_what_time_can_mend_is_transient() {
+        let url = || "u".to_owned();
+        assert!(RepoError::Unreachable { url: url(), reason: String::new() }.is_transient());
+        assert!(!RepoError::Refused { branch: url(), words: String::new() }.is_transient());
+        assert!(!RepoError::Empty { url: url(), branch: url() }.is_transient());
+    }
+}

@@ -1,0 +1,52 @@
+//! The repository edge: the shared Git repository as the agent sees it. libgit2 lives here alone.
+//!
+//! ```text
+//! mirror.rs     Mirror: a bare repository in the state directory; open, fetch, make anew when damaged
+//! fetch.rs      what the other side has, what of it moved, getting just that
+//! snapshot.rs   one commit's files as paths and blob ids, read from the object store; no checkout exists
+//! history.rs    commits as data, first-parent log and distance
+//! publish.rs    the agent's own branch: tree → signed commit → push without force, again when a race is lost
+//! signing.rs    the agent's ed25519 key and SSH signatures over commits
+//! transport.rs  addresses without secrets, credentials, time limits, errors of the network
+//! local.rs      the same steps for a repository on this machine's disk, which libgit2's own transport does less well
+//! watch.rs      wakes the agent when the branches of a local repository move
+//! id.rs, options.rs, error.rs   commit and blob ids; what a mirror needs to know; what can go wrong and what to do
+//! ```
+//!
+//! Everything here blocks: the agent runs it on one thread of its own. Rules held here:
+//! - Only `published/<mesh>` is ever written, one ref a push, and never by force: a push that lost a race is built again
+//!   on what won it.
+//! - Nothing is read without a limit on its size, and nothing waits without a limit on its time.
+//! - Words that come from the repository or its server are cut to one line of printable text, and secrets never reach a message.
+//! - What is found damaged on disk is fetched anew; a mirror holds nothing that the shared repository does not.
+
+mod error;
+mod fetch;
+mod history;
+mod id;
+mod local;
+mod mirror;
+mod options;
+mod publish;
+mod signing;
+mod snapshot;
+mod transport;
+mod watch;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use error::RepoError;
+pub use history::Commit;
+pub use id::{BlobId, CommitId, ParseIdError};
+pub use mirror::{Mirror, Refs};
+pub use options::{CONNECT_TIMEOUT, Credentials, DEFAULT_BRANCH, MAX_BLOB, MAX_FETCH, Options, SERVER_TIMEOUT, TRANSFER_TIMEOUT};
+pub use publish::{Outcome, PUSH_TRIES, Publication};
+pub use signing::SigningKey;
+pub use snapshot::{MAX_DEPTH, MAX_FILES, Snapshot, Verification};
+pub use watch::{DEBOUNCE, Watch, watch};
+
+/// Folder of the branches that agents write: `published/<mesh>`.
+pub const PUBLISHED: &str = "published/";

@@ -1,0 +1,170 @@
+//! One commit's files, read from the object store.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use git2::{ObjectType, TreeEntry};
+
+use super::error::{RepoError, one_line};
+use super::history::Commit;
+use super::id::{BlobId, CommitId};
+use super::mirror::Mirror;
+use super::options::MAX_BLOB;
+
+/// Most files that one snapshot takes: six per mesh (mesh, a few peers, traffic, manifests) for several thousand meshes.
+pub const MAX_FILES: usize = 50_000;
+
+/// Deepest folder looked into. Declarations are four deep; manifests may nest, a tree built to exhaust the stack may not.
+pub const MAX_DEPTH: usize = 16;
+
+/// How a snapshot's commit was verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Verification {
+    /// Nobody looked at signatures.
+    Off,
+}
+
+impl fmt::Display for Verification {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off => f.write_str("not verified (verification is off)"),
+        }
+    }
+}
+
+/// The files of one commit that were asked for. Contents are read one by one with [`Mirror::read`].
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The commit.
+    pub commit: Commit,
+    /// How it was verified.
+    pub verified: Verification,
+    /// Regular files by path from the root, `/` between names.
+    pub entries: BTreeMap<String, BlobId>,
+    /// Paths asked for that are not taken, each with the reason.
+    pub refused: Vec<(String, String)>,
+}
+
+impl Snapshot {
+    /// Paths that this snapshot adds, changes or (with `None`) removes compared to an earlier one, in order.
+    pub fn changes_since(&self, earlier: &Self) -> Vec<(String, Option<BlobId>)> {
+        let mut changes: Vec<_> = self
+            .entries
+            .iter()
+            .filter(|(path, id)| earlier.entries.get(*path) != Some(id))
+            .map(|(path, id)| (path.clone(), Some(*id)))
+            .collect();
+        changes.extend(earlier.entries.keys().filter(|path| !self.entries.contains_key(*path)).map(|path| (path.clone(), None)));
+        changes.sort();
+        changes
+    }
+}
+
+impl Mirror {
+    /// The files of a commit for which `keep` says yes. It is asked for each folder with a `/` at the end
+    /// (`meshes/rosa-prod-mesh/`; a no spares reading it) and for each file. Symbolic links, submodules and names that
+    /// are not printable text are refused rather than followed or guessed at.
+    pub fn snapshot(&self, id: CommitId, keep: &dyn Fn(&str) -> bool) -> Result<Snapshot, RepoError> {
+        let commit = self.commit(id)?;
+        let tree = self.find_commit(id)?.tree().map_err(|error| self.damaged(&error))?;
+        let mut walk = Walk { mirror: self, keep, id, entries: BTreeMap::new(), refused: Vec::new() };
+        walk.folder(&tree, "", 0)?;
+        Ok(Snapshot { commit, verified: Verification::Off, entries: walk.entries, refused: walk.refused })
+    }
+
+    /// A file's content, at most [`MAX_BLOB`] bytes; a larger one is refused by its header, before it is read.
+    pub fn read(&self, id: BlobId) -> Result<Vec<u8>, RepoError> {
+        let odb = self.repository().odb().map_err(|error| self.damaged(&error))?;
+        let (size, kind) = odb.read_header(id.oid()).map_err(|error| self.damaged(&error))?;
+        if kind != ObjectType::Blob {
+            return Err(RepoError::Git { doing: "reading a file", reason: format!("{id} is not a file") });
+        }
+        if size > MAX_BLOB {
+            return Err(RepoError::TooLarge { id, size, limit: MAX_BLOB });
+        }
+        Ok(odb.read(id.oid()).map_err(|error| self.damaged(&error))?.data().to_vec())
+    }
+}
+
+struct Walk<'a> {
+    mirror: &'a Mirror,
+    keep: &'a dyn Fn(&str) -> bool,
+    id: CommitId,
+    entries: BTreeMap<String, BlobId>,
+    refused: Vec<(String, String)>,
+}
+
+impl Walk<'_> {
+    fn folder(&mut self, tree: &git2::Tree<'_>, prefix: &str, depth: usize) -> Result<(), RepoError> {
+        for entry in tree {
+            let name = match entry.name() {
+                Ok(name) if !name.chars().any(char::is_control) => name,
+                _ => {
+                    let path = format!("{prefix}{}", String::from_utf8_lossy(entry.name_bytes()));
+                    if (self.keep)(&path) || (self.keep)(&format!("{path}/")) {
+                        self.refuse(one_line(&path), "its name is not printable UTF-8: rename it")?;
+                    }
+                    continue;
+                }
+            };
+            let path = format!("{prefix}{name}");
+            match Mode::of(&entry) {
+                Mode::File if (self.keep)(&path) => {
+                    self.entries.insert(path, BlobId::from_oid(entry.id()));
+                    self.count()?;
+                }
+                Mode::File => {}
+                Mode::Folder => {
+                    let path = path + "/";
+                    if !(self.keep)(&path) {
+                        continue;
+                    }
+                    if depth == MAX_DEPTH {
+                        self.refuse(path, "it is nested too deep: move it up")?;
+                        continue;
+                    }
+                    let tree = self.mirror.repository().find_tree(entry.id()).map_err(|error| self.mirror.damaged(&error))?;
+                    self.folder(&tree, &path, depth + 1)?;
+                }
+                Mode::Other(reason) => {
+                    if (self.keep)(&path) || (self.keep)(&format!("{path}/")) {
+                        self.refuse(path, reason)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, path: String, reason: &str) -> Result<(), RepoError> {
+        self.refused.push((path, reason.to_owned()));
+        self.count()
+    }
+
+    fn count(&self) -> Result<(), RepoError> {
+        if self.entries.len() + self.refused.len() > MAX_FILES {
+            return Err(RepoError::TooManyFiles { id: self.id, limit: MAX_FILES });
+        }
+        Ok(())
+    }
+}
+
+/// What a tree entry is, by its mode (Git's `Documentation/gitformat-index.txt`; older Git also wrote 100664).
+enum Mode {
+    File,
+    Folder,
+    Other(&'static str),
+}
+
+impl Mode {
+    fn of(entry: &TreeEntry<'_>) -> Self {
+        match entry.filemode() & 0o170_000 {
+            0o100_000 => Self::File,
+            0o040_000 => Self::Folder,
+            0o120_000 => Self::Other("it is a symbolic link: commit the file itself"),
+            0o160_000 => Self::Other("it is a submodule: commit the files themselves"),
+            _ => Self::Other("it is not a regular file"),
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The repository edge against real repositories.
+
+mod fetching;
+mod publishing;
+mod watching;
