@@ -1,2 +1,3 @@
 //! meshfed
+pub mod cluster;
 pub mod object;
