@@ -1,2 +1,4 @@
-//! todo
-fn main() {}
+//! Tests of the whole program against real API servers and a real Git server.
+
+mod lab;
+mod lab_works;
