@@ -49,6 +49,7 @@ impl Cluster {
             }
             // Gone, or another object of that name: nothing there is ours.
             Err(ApplyError::Transient { message, .. }) if message.contains("uid mismatch") => Ok(()),
+            Err(ApplyError::Refused { message, .. }) if message.contains("metadata.uid: Invalid value") => Ok(()),
             Err(ApplyError::NamespaceMissing { .. } | ApplyError::KindMissing { .. }) => Ok(()),
             Err(error) => Err(error),
         }

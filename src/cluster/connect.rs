@@ -118,10 +118,10 @@ fn address(url: &http::Uri) -> String {
 mod tests {
     use super::*;
 
-    async fn failure(content: &str, context: Option<&str>) -> String {
+    async fn failure(text: &str, context: Option<&str>) -> String {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("config");
-        std::fs::write(&path, content).unwrap();
+        std::fs::write(&path, text).unwrap();
         let options = ClusterOptions { kubeconfig: Some(path), context: context.map(str::to_owned) };
         let message = Transport::connect(&options).await.map(|_| ()).unwrap_err().to_string();
         message.replace(&directory.path().display().to_string(), "")

@@ -38,9 +38,14 @@ impl Cluster {
     ) -> Result<String, ApplyError> {
         let kind = Kind::new("v1", "ConfigMap");
         let path = self.path(&kind, &Key::new(&kind, Some(namespace), name)).await?;
-        let patch = json!({"metadata": {"labels": labels}, "data": data}).to_string().into_bytes();
+        let changes = json!({"metadata": {"labels": labels}, "data": data}).to_string().into_bytes();
         let merge = || -> Result<Request<Vec<u8>>, ApplyError> {
-            request(Method::PATCH, &format!("{path}?fieldManager={FIELD_MANAGER}"), "application/merge-patch+json", patch.clone())
+            request(
+                Method::PATCH,
+                &format!("{path}?fieldManager={FIELD_MANAGER}"),
+                "application/merge-patch+json",
+                changes.clone(),
+            )
         };
         let present: BTreeMap<_, _> = data.iter().filter_map(|(key, value)| Some((key, value.as_ref()?))).collect();
         let whole = json!({

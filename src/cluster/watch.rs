@@ -45,8 +45,10 @@ enum Stop {
     Closed,
     /// The server no longer has the history that we would follow: list again.
     Expired,
-    /// The kind is not served.
+    /// The kind is not served, says discovery.
     Missing,
+    /// The kind is not served, says the request: discovery was out of date.
+    Contradicted,
     /// Something else: try again later.
     Failed(Failure),
 }
@@ -55,7 +57,7 @@ impl From<Failure> for Stop {
     fn from(failure: Failure) -> Self {
         match failure.code() {
             410 => Self::Expired,
-            404 => Self::Missing,
+            404 => Self::Contradicted,
             _ => Self::Failed(failure),
         }
     }
@@ -79,9 +81,14 @@ pub(super) async fn run(edge: Arc<Edge>, scope: Scope) {
                 cursor = None;
                 (None, backoff(failures))
             }
-            Stop::Missing => {
+            // A definition that was just installed is discovered a moment before it is served.
+            Stop::Contradicted => {
                 cursor = None;
                 edge.discovery.forget(&scope.kind).await;
+                (None, backoff(failures))
+            }
+            Stop::Missing => {
+                cursor = None;
                 edge.view.lost(&scope);
                 let kind = &scope.kind;
                 let message = format!("the cluster does not serve {kind}: install its CustomResourceDefinition or operator");
@@ -161,8 +168,8 @@ struct Event {
 }
 
 /// Brings one event into the view; gives the version to go on from.
-fn take(edge: &Edge, scope: &Scope, line: &[u8]) -> Result<Option<String>, Stop> {
-    let Event { kind, object } = serde_json::from_slice(line).map_err(|error| broken(&format!("unreadable event: {error}")))?;
+fn take(edge: &Edge, scope: &Scope, event: &[u8]) -> Result<Option<String>, Stop> {
+    let Event { kind, object } = serde_json::from_slice(event).map_err(|error| broken(&format!("unreadable event: {error}")))?;
     if kind == "ERROR" {
         let status = serde_json::from_value(object).map_err(|error| broken(&format!("unreadable error event: {error}")))?;
         return Err(Failure::Status(Box::new(status)).into());
