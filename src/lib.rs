@@ -1,4 +1,17 @@
-//! meshfed
+//! meshfed federates service meshes through one Git repository.
+//!
+//! The map, from people to clusters; imports point only downwards:
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`repo`], [`cluster`] | the edges: Git and the Kubernetes API |
+//! | [`decide`] | declarations, facts, live objects and memory → one decision; pure |
+//! | [`derive`] | declarations and facts → objects; pure |
+//! | [`facts`] | what only a cluster knows and its peers need; pure |
+//! | [`model`] | declarations: what people write on `main`; pure |
+//! | [`object`] | Kubernetes objects as plain data |
+
+pub mod cluster;
 pub mod decide;
 pub mod derive;
 pub mod facts;
