@@ -40,6 +40,12 @@ pub enum RepoError {
         /// What was found instead.
         reason: String,
     },
+    /// A name that the people's branch cannot have.
+    #[error("{branch:?} cannot be the branch that people write: name one outside published/")]
+    BadBranch {
+        /// The branch as configured.
+        branch: String,
+    },
     /// No branch apart from published ones.
     #[error("repository {url} is empty: commit federation.yaml to {branch} first")]
     Empty {

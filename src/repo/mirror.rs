@@ -59,8 +59,7 @@ impl Mirror {
         let Options { branch, state_dir, .. } = options;
         let transport = Transport::new(options);
         if branch.starts_with(PUBLISHED) || !git2::Reference::is_valid_name(&format!("refs/heads/{branch}")) {
-            let reason = format!("{branch:?} cannot be the branch that people write");
-            return Err(RepoError::NoRepository { url: transport.shown(), reason });
+            return Err(RepoError::BadBranch { branch: branch.clone() });
         }
         let path = state_dir.join("mirror.git");
         DirBuilder::new().recursive(true).mode(0o700).create(state_dir).map_err(|source| state(state_dir, source))?;
@@ -128,7 +127,12 @@ impl Mirror {
     }
 
     fn sync(&mut self) -> Result<Refs, RepoError> {
-        let refs = fetch::sync(&self.repo, &self.transport, &self.branch, &self.refs)?;
+        let refs = fetch::sync(&self.repo, &self.transport, &self.branch, &self.refs).inspect_err(|error| {
+            // Failed on this side: a record that cannot be written (as a killed agent's lock file does), or an earlier one
+            // that cannot be read.
+            let ours = matches!(error, RepoError::Git { .. }) || fetch::recorded(&self.repo, &self.branch).is_err();
+            self.damaged.set(ours);
+        })?;
         // A tip that is known and cannot be read: its pack went or broke since.
         for (_, id) in refs.named(&self.branch) {
             self.repo.find_commit(id.oid()).map_err(|error| self.damaged(&error))?;

@@ -87,8 +87,8 @@ impl Mirror {
             let commit = self.write_commit(publication, tree, tip, key)?;
             match self.push(&branch, commit, tip)? {
                 Push::Done => {
-                    fetch::record_one(self.repository(), &branch, commit)
-                        .map_err(|error| RepoError::git("recording the push", &error))?;
+                    // The push is done whatever the mirror says; one that cannot record it is made anew by the next fetch.
+                    let _ = fetch::record_one(self.repository(), &branch, commit).map_err(|error| self.damaged(&error));
                     self.refs.published.insert(mesh.clone(), commit);
                     return Ok(Outcome::Pushed(commit));
                 }
@@ -150,6 +150,8 @@ impl Mirror {
         }
         match self.push_over_network(branch, &refname, commit) {
             Err(error) if error.code() == ErrorCode::NotFastForward => Ok(Push::Lost(one_line(error.message()))),
+            // Only the outbox can be locked, by a killed agent's lock file: the fetch before the next try mends the mirror.
+            Err(error) if error.code() == ErrorCode::Locked => Ok(Push::Lost(self.damaged(&error).to_string())),
             pushed => pushed.map_err(|error| self.transport.error(&error)),
         }
     }

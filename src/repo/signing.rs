@@ -118,8 +118,8 @@ mod tests {
         let path = temp.path().join("keys/agent");
         let (made, created) = SigningKey::load_or_create(&path).unwrap();
         assert!(created);
-        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+        let permissions = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((permissions(&path), permissions(path.parent().unwrap())), (0o600, 0o700));
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing is left beside the key");
         let (loaded, created) = SigningKey::load_or_create(&path).unwrap();
         assert!(!created);

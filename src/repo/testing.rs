@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use jiff::Timestamp;
 use tempfile::TempDir;
 
@@ -153,7 +155,7 @@ fn backend(mut stream: TcpStream, root: &Path) {
     reader.read_line(&mut line).unwrap();
     let mut words = line.split_whitespace().map(str::to_owned);
     let (Some(method), Some(target)) = (words.next(), words.next()) else { return };
-    let (mut kind, mut length, mut chunked) = (String::new(), 0, false);
+    let (mut kind, mut length, mut chunked, mut given) = (String::new(), 0, false, String::new());
     loop {
         let mut line = String::new();
         reader.read_line(&mut line).unwrap();
@@ -162,6 +164,7 @@ fn backend(mut stream: TcpStream, root: &Path) {
             "content-type" => value.clone_into(&mut kind),
             "content-length" => length = value.parse().unwrap(),
             "transfer-encoding" => chunked = true,
+            "authorization" => value.clone_into(&mut given),
             "expect" => stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").unwrap(),
             _ => {}
         }
@@ -183,6 +186,15 @@ fn backend(mut stream: TcpStream, root: &Path) {
         body.resize(length, 0);
         reader.read_exact(&mut body).unwrap();
     }
+    // A file named `password` in the folder makes the server ask for it, from user bob.
+    if let Ok(password) = fs::read_to_string(root.join("password"))
+        && given != format!("Basic {}", BASE64_STANDARD.encode(format!("bob:{}", password.trim())))
+    {
+        let refusal =
+            "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+        let _ = stream.write_all(refusal.as_bytes());
+        return;
+    }
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
     let mut child = hermetic(Command::new("git").arg("http-backend"))
         .env("GIT_PROJECT_ROOT", root)
@@ -194,6 +206,7 @@ fn backend(mut stream: TcpStream, root: &Path) {
         .env("CONTENT_LENGTH", body.len().to_string())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
+        .stderr(Stdio::null())
         .spawn()
         .unwrap();
     child.stdin.take().unwrap().write_all(&body).unwrap();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::repo::testing::{Lab, git, publication, yaml};
 use crate::repo::transport::limit_waiting;
-use crate::repo::{BlobId, Mirror, RepoError, SigningKey};
+use crate::repo::{BlobId, Credentials, Mirror, RepoError, SigningKey};
 
 fn packs(lab: &Lab) -> usize {
     fs::read_dir(lab.temp.path().join("state/mirror.git/objects/pack")).map_or(0, Iterator::count)
@@ -181,6 +181,38 @@ fn a_path_without_repository_says_so() {
 }
 
 #[test]
+fn a_password_is_given_and_a_wrong_one_is_a_clear_error() {
+    let lab = Lab::new();
+    let url = lab.serve();
+    let password_file = lab.temp.path().join("password");
+    fs::write(&password_file, "s3cret\n").unwrap();
+    let with_user = url.replace("http://", "http://bob:s3cret@");
+    assert!(Mirror::open(&lab.options(&with_user)).unwrap().fetch().is_ok());
+    let mut options = lab.options(&url);
+    let error = Mirror::open(&options).unwrap().fetch().unwrap_err().to_string();
+    assert!(error.contains("none are configured"), "{error}");
+    options.credentials = Some(Credentials { username: "bob".to_owned(), password_file });
+    let mut mirror = Mirror::open(&options).unwrap();
+    assert!(mirror.fetch().is_ok());
+    let error = Mirror::open(&lab.options(&url.replace("http://", "http://bob:wr0ng@"))).unwrap().fetch().unwrap_err();
+    assert!(matches!(error, RepoError::Denied { .. }) && !error.is_transient(), "{error}");
+    assert!(!error.to_string().contains("wr0ng"), "{error}");
+    let config = fs::read_to_string(lab.temp.path().join("state/mirror.git/config")).unwrap();
+    assert!(!config.contains("s3cret") && !config.contains("wr0ng"), "{config}");
+}
+
+#[test]
+fn a_lock_left_by_a_killed_agent_does_not_stop_the_next() {
+    let lab = Lab::new();
+    lab.mirror().fetch().unwrap();
+    fs::write(lab.temp.path().join("state/mirror.git/refs/remotes/origin/main.lock"), "").unwrap();
+    let mut mirror = lab.mirror();
+    let tip = lab.commit("Next", &[("x.yaml", "")]);
+    assert_eq!(mirror.fetch().unwrap().main, Some(tip));
+    assert_eq!(lab.mirror().main().unwrap(), tip);
+}
+
+#[test]
 fn a_server_that_never_answers_is_given_up() {
     let lab = Lab::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -223,9 +255,9 @@ fn a_mirror_damaged_between_runs_is_made_anew() {
         lab.mirror().fetch().unwrap();
         let victim = lab.temp.path().join("state/mirror.git").join(damage);
         if victim.is_dir() {
-            fs::remove_dir_all(&victim).unwrap()
+            fs::remove_dir_all(&victim).unwrap();
         } else {
-            fs::write(&victim, "junk").unwrap()
+            fs::write(&victim, "junk").unwrap();
         }
         let mut mirror = lab.mirror();
         let tip = mirror.fetch().unwrap().main.unwrap();
