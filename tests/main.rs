@@ -1,5 +1,7 @@
 //! Tests of the whole program against real API servers and a real Git server.
 
+mod architecture;
 mod cluster_edge;
 mod lab;
 mod lab_works;
+mod schemas;
