@@ -7,20 +7,21 @@ use std::path::Path;
 use crate::schemas::files;
 
 /// From the ground up. A module may use those of lower layers only; modules of one layer do not know each other.
-const LAYERS: [&[&str]; 9] = [
+const LAYERS: [&[&str]; 10] = [
     &["object"],
     &["model"],
     &["facts"],
     &["derive"],
     &["decide", "trust", "policy"],
     &["repo", "cluster", "view"],
-    &["config", "error"],
+    &["error"],
+    &["config"],
     &["agent"],
     &["cli"],
 ];
 
 /// Modules that compute and do nothing else.
-const PURE: [&str; 7] = ["object", "model", "facts", "derive", "decide", "trust", "policy"];
+const PURE: [&str; 8] = ["object", "model", "facts", "derive", "decide", "trust", "policy", "view"];
 
 /// What only edges use: I/O, clocks, randomness, threads.
 const IMPURE: [&str; 19] = [

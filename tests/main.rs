@@ -2,6 +2,7 @@
 
 mod architecture;
 mod cluster_edge;
+mod deploy;
 mod lab;
 mod lab_works;
 mod schemas;
