@@ -61,7 +61,7 @@ pub enum ApplyError {
         message: String,
     },
     /// Our role lacks a verb.
-    #[error("not permitted: {message}")]
+    #[error("not permitted, extend the role of the agent: {message}")]
     Forbidden {
         /// Who lacks which verb on what.
         message: String,
