@@ -4,6 +4,7 @@
 //!
 //! | module | what it does |
 //! |---|---|
+//! | [`agent`] | the loop: gather, decide, perform |
 //! | [`repo`], [`cluster`] | the edges: Git and the Kubernetes API |
 //! | [`decide`] | declarations, facts, live objects and memory → one decision; pure |
 //! | [`derive`] | declarations and facts → objects; pure |
@@ -11,9 +12,12 @@
 //! | [`model`] | declarations: what people write on `main`; pure |
 //! | [`object`] | Kubernetes objects as plain data |
 
+pub mod agent;
 pub mod cluster;
+pub mod config;
 pub mod decide;
 pub mod derive;
+pub mod error;
 pub mod facts;
 pub mod model;
 pub mod object;
