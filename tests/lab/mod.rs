@@ -11,6 +11,7 @@ pub mod crds;
 pub mod kubeconfig;
 pub mod process;
 pub mod servers;
+pub mod standin;
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::{Ipv4Addr, TcpListener};
