@@ -56,7 +56,7 @@ pub struct Cluster {
     // Fields are dropped in this order: what depends on others goes first, the directory last.
     controllers: Option<Process>,
     apiserver: Option<Process>,
-    _etcd: Process,
+    etcd: Process,
     scratch: Scratch,
 }
 
@@ -83,8 +83,7 @@ impl Cluster {
         write_certificates(&scratch, &authority);
         let etcd = start_etcd(&scratch);
         let kubeconfig = scratch.join("admin.kubeconfig");
-        let mut cluster =
-            Self { wanted, authority, port: 0, kubeconfig, controllers: None, apiserver: None, _etcd: etcd, scratch };
+        let mut cluster = Self { wanted, authority, port: 0, kubeconfig, controllers: None, apiserver: None, etcd, scratch };
         cluster.start_apiserver_somewhere();
         if cluster.wanted.controllers {
             cluster.controllers = Some(cluster.start_controllers());
@@ -132,6 +131,11 @@ impl Cluster {
             .env("KUBECACHEDIR", self.scratch.join("kubectl-cache"))
             .output()
             .expect("kubectl was built and can be run")
+    }
+
+    /// The process ids of its servers.
+    pub fn pids(&self) -> Vec<u32> {
+        [Some(&self.etcd), self.apiserver.as_ref(), self.controllers.as_ref()].into_iter().flatten().map(Process::pid).collect()
     }
 
     /// A directory that goes away with the cluster.
@@ -234,6 +238,8 @@ fn write_certificates(scratch: &Scratch, authority: &Authority) {
 /// On sockets in the scratch directory: no port to be taken by somebody else, and nobody else can connect.
 fn start_etcd(scratch: &Scratch) -> Process {
     let socket = |name: &str| format!("unix://{}", scratch.join(name).display());
+    let length = scratch.path().as_os_str().len();
+    assert!(length < 90, "{} is too long for a socket in it: set TMPDIR to a shorter one", scratch.path().display());
     let mut command = Command::new(servers::binary("etcd"));
     command.args([
         format!("--data-dir={}", scratch.join("etcd").display()),
@@ -251,19 +257,23 @@ fn start_etcd(scratch: &Scratch) -> Process {
     process
 }
 
+/// The system's namespaces come a little later than the readiness of everything else.
 async fn wait_until_ready(kubeconfig: &Path, process: &mut Process) -> Result<(), String> {
     let start = Instant::now();
     let client = kubeconfig::client(kubeconfig).await;
-    loop {
-        if process.ended().is_some() {
-            return Err(process.log_tail());
-        }
-        let request = http::Request::get("/readyz").body(Vec::new()).expect("a request without a body");
-        let answer = tokio::time::timeout(Duration::from_secs(5), client.request_text(request)).await;
-        match answer {
-            Ok(Ok(_)) => return Ok(()),
-            _ if start.elapsed() < READY_WITHIN => tokio::time::sleep(Duration::from_millis(30)).await,
-            answer => return Err(format!("not ready after {READY_WITHIN:?} ({answer:?}): {}", process.log_tail())),
+    for path in ["/readyz", "/api/v1/namespaces/kube-system", "/api/v1/namespaces/default"] {
+        loop {
+            if process.ended().is_some() {
+                return Err(process.log_tail());
+            }
+            let request = http::Request::get(path).body(Vec::new()).expect("a request without a body");
+            let answer = tokio::time::timeout(Duration::from_secs(5), client.request_text(request)).await;
+            match answer {
+                Ok(Ok(_)) => break,
+                _ if start.elapsed() < READY_WITHIN => tokio::time::sleep(Duration::from_millis(30)).await,
+                answer => return Err(format!("no {path} after {READY_WITHIN:?} ({answer:?}): {}", process.log_tail())),
+            }
         }
     }
+    Ok(())
 }

@@ -6,8 +6,8 @@
 use super::servers;
 use futures::future::join_all;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::Client;
 use kube::api::{Api, Patch, PatchParams};
-use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
@@ -41,22 +41,37 @@ pub type Definitions = BTreeMap<String, Value>;
 
 /// Makes the cluster serve all of them, and returns when it does.
 pub async fn load(client: &Client) {
-    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    join_all(definitions().iter().map(|(name, definition)| serve(&api, name, definition))).await;
+    join_all(definitions().iter().map(|(name, definition)| serve(client, name, definition))).await;
 }
 
-async fn serve(api: &Api<CustomResourceDefinition>, name: &str, definition: &Value) {
+async fn serve(client: &Client, name: &str, definition: &Value) {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     let applied = api.patch(name, &PatchParams::apply("lab").force(), &Patch::Apply(definition)).await;
-    let mut served = applied.unwrap_or_else(|e| panic!("the API server refuses the definition of {name}: {e}"));
+    applied.unwrap_or_else(|e| panic!("the API server refuses the definition of {name}: {e}"));
+    let spec = &definition["spec"];
+    for version in spec["versions"].as_array().into_iter().flatten().filter(|version| version["served"] == true) {
+        let path = format!("{}/{}", text(spec, "/group"), text(version, "/name"));
+        wait_until_served(client, &path, text(spec, "/names/plural")).await;
+    }
+}
+
+/// A definition that is established is served, and is found by clients that look for it, only a moment later.
+async fn wait_until_served(client: &Client, version: &str, plural: &str) {
     for _ in 0..600 {
-        let conditions = served.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-        if conditions.iter().any(|condition| condition.type_ == "Established" && condition.status == "True") {
-            return;
+        let found = client.list_api_group_resources(version).await;
+        if found.is_ok_and(|list| list.resources.iter().any(|resource| resource.name == plural)) {
+            let list = http::Request::get(format!("/apis/{version}/{plural}?limit=1")).body(Vec::new());
+            if client.request_text(list.expect("a request without a body")).await.is_ok() {
+                return;
+            }
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
-        served = api.get(&served.name_any()).await.unwrap_or_else(|e| panic!("the definition of {name} cannot be read: {e}"));
     }
-    panic!("{name} is not served after 30 s: {:?}", served.status);
+    panic!("{plural} of {version} are not served after 30 s");
+}
+
+fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("a definition has no {pointer}"))
 }
 
 /// All that a cluster of the lab serves.

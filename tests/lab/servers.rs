@@ -14,13 +14,13 @@ const BINARIES: [&str; 4] = ["etcd", "kube-apiserver", "kube-controller-manager"
 ///
 /// `KUBEBUILDER_ASSETS` wins for those that it holds; the first call that needs another one builds all four.
 pub fn binary(name: &str) -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
     if let Some(assets) = std::env::var_os("KUBEBUILDER_ASSETS") {
         let path = Path::new(&assets).join(name);
         if path.is_file() {
             return path;
         }
     }
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(build).join(name)
 }
 
@@ -93,7 +93,7 @@ fn go(command: &mut Command) -> String {
     let output = command.current_dir(module_dir()).stdin(Stdio::null()).stderr(Stdio::inherit()).output().unwrap_or_else(|e| {
         panic!(
             "cannot run `go`: {e}. The tests run against real API servers, which are built from their Go modules: \
-             install Go (https://go.dev/dl), or set KUBEBUILDER_ASSETS to a directory that holds {}",
+             install Go, or set KUBEBUILDER_ASSETS to a directory that holds {}",
             BINARIES.join(", ")
         )
     });
