@@ -2,3 +2,4 @@
 
 mod lab;
 mod lab_works;
+mod standin_works;

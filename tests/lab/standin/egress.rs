@@ -113,24 +113,33 @@ async fn ask(istiod: &Arc<Istiod>, target: &Target, attempt: usize, question: Qu
     }
 }
 
-async fn exchange(istiod: &Arc<Istiod>, target: &Target, attempt: usize, question: Question) -> std::io::Result<(Answer, Stream)> {
+async fn exchange(
+    istiod: &Arc<Istiod>,
+    target: &Target,
+    attempt: usize,
+    question: Question,
+) -> std::io::Result<(Answer, Stream)> {
     use std::io::{Error, ErrorKind};
 
     let count = target.addresses.len().max(1);
     let address = target.addresses.get(attempt % count).ok_or_else(|| Error::new(ErrorKind::NotFound, "no address"))?;
-    let ip = istiod.options().dns.lookup(address).ok_or_else(|| Error::new(ErrorKind::NotFound, format!("no such host: {address}")))?;
+    let ip = istiod
+        .options()
+        .dns
+        .lookup(address)
+        .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("no such host: {address}")))?;
     let tls = istiod.client_tls(target).ok_or_else(|| Error::other("no roots for the trust domain"))?;
 
     let socket = TcpSocket::new_v4()?;
     socket.bind((istiod.options().pool.source(), 0).into())?;
     let stream = socket.connect(SocketAddr::new(ip, target.port)).await?;
-    let name = ServerName::try_from(format!("discovery.{}.svc.{}.local", istiod.namespace(), target.peer)).map_err(Error::other)?;
+    let name =
+        ServerName::try_from(format!("discovery.{}.svc.{}.local", istiod.namespace(), target.peer)).map_err(Error::other)?;
     let mut stream = BufReader::new(TlsConnector::from(Arc::new(tls)).connect(name, stream).await?);
     wire::write(&mut stream, &question).await?;
     let answer = wire::read(&mut stream).await?.ok_or(ErrorKind::UnexpectedEof)?;
     Ok((answer, stream))
 }
-
 
 /// How long a remote that has gone stays in the status: five minutes in life, where a resync is one.
 pub fn prune_after(resync: Duration) -> Duration {

@@ -121,7 +121,11 @@ impl Gateway {
 
     fn ports(&self) -> Vec<Value> {
         let given = self.service.get("ports").and_then(Value::as_array).cloned().unwrap_or_default();
-        let ports = if given.is_empty() { vec![json!({ "name": "http2", "port": 80 }), json!({ "name": "https", "port": 443 })] } else { given };
+        let ports = if given.is_empty() {
+            vec![json!({ "name": "http2", "port": 80 }), json!({ "name": "https", "port": 443 })]
+        } else {
+            given
+        };
         let with_protocol = ports.into_iter().map(|mut port| {
             if port.get("protocol").is_none() {
                 port["protocol"] = "TCP".into();
@@ -147,7 +151,11 @@ impl Gateway {
     fn endpoints(&self, number: usize) -> Value {
         let mut metadata = self.metadata();
         metadata["labels"]["kubernetes.io/service-name"] = self.name.as_str().into();
-        let ports: Vec<_> = self.ports().iter().map(|port| json!({ "name": port["name"], "port": port["port"], "protocol": port["protocol"] })).collect();
+        let ports: Vec<_> = self
+            .ports()
+            .iter()
+            .map(|port| json!({ "name": port["name"], "port": port["port"], "protocol": port["protocol"] }))
+            .collect();
         json!({
             "metadata": metadata,
             "addressType": "IPv4",
@@ -179,7 +187,11 @@ pub fn control_plane_status(control_plane: &DynamicObject, gateways: &[Gateway],
     let readiness = if istiod_is_up { ("True", "ComponentsReady") } else { ("False", "ComponentsNotReady") };
     let conditions = super::conditions(
         control_plane,
-        &[("Installed", "True", "InstallSuccessful"), ("Reconciled", "True", "UpdateSuccessful"), ("Ready", readiness.0, readiness.1)],
+        &[
+            ("Installed", "True", "InstallSuccessful"),
+            ("Reconciled", "True", "UpdateSuccessful"),
+            ("Ready", readiness.0, readiness.1),
+        ],
         now,
     );
     json!({

@@ -53,7 +53,12 @@ pub async fn reconcile(view: &View, joined: &mut Joined, now: &str) -> Result<()
     Ok(())
 }
 
-async fn write_roll(view: &View, namespace: &str, coming: &BTreeSet<&String>, leaving: impl Fn(&String) -> bool) -> Result<(), kube::Error> {
+async fn write_roll(
+    view: &View,
+    namespace: &str,
+    coming: &BTreeSet<&String>,
+    leaving: impl Fn(&String) -> bool,
+) -> Result<(), kube::Error> {
     // No control plane's namespace, no roll: the member waits.
     if view.get(Kind::Namespace, "", namespace).is_none() {
         return Ok(());
@@ -97,7 +102,8 @@ async fn configure(view: &View, roll: &DynamicObject, now: &str) -> Result<(), k
     }
     let has_control_plane = !view.within(Kind::ControlPlane, &mesh).is_empty();
     let exists = |member: &String| namespaces.iter().any(|namespace| namespace.name_any() == *member);
-    let (configured, pending): (BTreeSet<_>, BTreeSet<_>) = members.iter().cloned().partition(|member| has_control_plane && exists(member));
+    let (configured, pending): (BTreeSet<_>, BTreeSet<_>) =
+        members.iter().cloned().partition(|member| has_control_plane && exists(member));
 
     for namespace in &namespaces {
         let label = namespace.labels().get(MEMBER_OF);

@@ -179,7 +179,8 @@ impl Operator {
             }
             let service = self.view.get(Kind::Service, &gateway.namespace, &gateway.name);
             let port = service.and_then(|service| gateway.discovery_port(&service));
-            let address = port.filter(|_| gateway.ingress && !balancer.stopped).map(|port| SocketAddr::new(balancer.ip.into(), port));
+            let address =
+                port.filter(|_| gateway.ingress && !balancer.stopped).map(|port| SocketAddr::new(balancer.ip.into(), port));
             if balancer.listener.as_ref().map(|(at, _)| *at) != address || istiod.is_none() {
                 balancer.listener = None;
                 if let (Some(address), Some(istiod)) = (address, istiod) {
@@ -228,7 +229,8 @@ impl Operator {
 
     /// The root certificate, in the namespace of the control plane and in each member's; what anybody else writes there is put right.
     async fn publish_root(&self, istiod: &Istiod) -> Result<(), kube::Error> {
-        let map = json!({ "metadata": { "labels": { "istio.io/config": "true" } }, "data": { "root-cert.pem": istiod.root_pem() } });
+        let map =
+            json!({ "metadata": { "labels": { "istio.io/config": "true" } }, "data": { "root-cert.pem": istiod.root_pem() } });
         self.view.ensure(Kind::ConfigMap, istiod.namespace(), "istio-ca-root-cert", &map).await?;
         for member in istiod.members() {
             self.view.ensure(Kind::ConfigMap, &member, "istio-ca-root-cert", &map).await?;

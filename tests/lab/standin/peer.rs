@@ -136,9 +136,13 @@ impl Istiod {
     /// still exported to it blocks the controller for good (server.go, `stop` and `pushWatchEvent`).
     fn forget_deleted(&self, live: &[Arc<DynamicObject>]) -> bool {
         let mut state = self.state();
-        let is_live = |name: &str, uid: &Option<String>| live.iter().any(|peer| peer.name_any() == name && peer.metadata.uid == *uid);
+        let is_live =
+            |name: &str, uid: &Option<String>| live.iter().any(|peer| peer.name_any() == name && peer.metadata.uid == *uid);
         while !state.blocked {
-            let Some(name) = state.peers.iter().find(|(name, peer)| !is_live(name, &peer.uid)).map(|(name, _)| name.clone()) else { break };
+            let Some(name) = state.peers.iter().find(|(name, peer)| !is_live(name, &peer.uid)).map(|(name, _)| name.clone())
+            else {
+                break;
+            };
             state.seen.remove(&name);
             let peer = state.peers.remove(&name);
             state.blocked = peer.is_some_and(|peer| !peer.exports.borrow().is_empty());
@@ -233,7 +237,8 @@ impl Istiod {
         let members = self.members();
         let services = self.view().all(Kind::Service);
         let visible = services.iter().filter(|service| {
-            let hidden = service.annotations().get("networking.istio.io/exportTo").is_some_and(|to| matches!(to.as_str(), "." | "~"));
+            let hidden =
+                service.annotations().get("networking.istio.io/exportTo").is_some_and(|to| matches!(to.as_str(), "." | "~"));
             let external = text(&service.data, "/spec/type") == "ExternalName";
             !hidden && !external && service.namespace().is_some_and(|namespace| members.contains(&namespace))
         });

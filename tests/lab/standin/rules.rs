@@ -105,7 +105,8 @@ fn list(value: &Value) -> &[Value] {
 /// Whether a Kubernetes label selector matches; an empty one matches everything.
 pub fn labels_match(selector: &Value, labels: &BTreeMap<String, String>) -> bool {
     let wanted = selector.get("matchLabels").and_then(Value::as_object);
-    let exact = wanted.is_none_or(|wanted| wanted.iter().all(|(key, value)| labels.get(key).map(String::as_str) == value.as_str()));
+    let exact =
+        wanted.is_none_or(|wanted| wanted.iter().all(|(key, value)| labels.get(key).map(String::as_str) == value.as_str()));
     let expressions = list(selector.get("matchExpressions").unwrap_or(&Value::Null));
     exact
         && expressions.iter().all(|expression| {

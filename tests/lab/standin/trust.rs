@@ -13,7 +13,9 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig, SignatureScheme,
+};
 
 use super::identity::{Identity, SpiffeId};
 
@@ -237,11 +239,17 @@ mod tests {
         let serve = |roots: &[&Authority]| server(ingress(), Clients::Verified(knows("east", roots)));
 
         assert!(meets(client(egress(), "west", trusting(&[&west])), serve(&[&east])).await);
-        assert!(meets(client(egress(), "west", trusting(&[&other, &west])), serve(&[&other, &east])).await, "one of several roots");
+        assert!(
+            meets(client(egress(), "west", trusting(&[&other, &west])), serve(&[&other, &east])).await,
+            "one of several roots"
+        );
         assert!(!meets(client(egress(), "west", trusting(&[&other])), serve(&[&east])).await, "client lacks the server's root");
         assert!(!meets(client(egress(), "west", trusting(&[&west])), serve(&[&other])).await, "server lacks the client's root");
         assert!(!meets(client(egress(), "cluster.local", trusting(&[&west])), serve(&[&east])).await, "another trust domain");
-        assert!(!meets(client(egress(), "west", trusting(&[&west])), server(ingress(), Clients::Verified(knows("north", &[&east])))).await);
+        assert!(
+            !meets(client(egress(), "west", trusting(&[&west])), server(ingress(), Clients::Verified(knows("north", &[&east]))))
+                .await
+        );
         assert!(meets(client(egress(), "west", trusting(&[&west])), server(ingress(), Clients::Anybody)).await);
     }
 }

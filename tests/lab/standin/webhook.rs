@@ -64,7 +64,8 @@ async fn register(view: &View, port: u16, root: &str) {
     let resource = ApiResource::from_gvk_with_plural(&gvk, "validatingwebhookconfigurations");
     let api: Api<DynamicObject> = Api::all_with(view.client().clone(), &resource);
     let name = "openshift-operators.servicemesh-resources.maistra.io";
-    let configuration = json!({ "apiVersion": resource.api_version, "kind": resource.kind, "metadata": { "name": name }, "webhooks": webhooks });
+    let configuration =
+        json!({ "apiVersion": resource.api_version, "kind": resource.kind, "metadata": { "name": name }, "webhooks": webhooks });
     let params = PatchParams::apply("maistra-istio-operator").force();
     api.patch(name, &params, &Patch::Apply(&configuration)).await.expect("the webhook can be registered");
 
@@ -206,8 +207,11 @@ fn member_roll(object: &Value, namespace: &str, rolls: &[Value]) -> Option<Strin
     }
     let mut seen = BTreeSet::new();
     for member in members.iter().map(|member| text(member, "")) {
-        let elsewhere = rolls.iter().any(|roll| text(roll, "/metadata/namespace") != namespace && list(roll, "/spec/members").iter().any(|m| m == member));
-        let valid = !member.is_empty() && member.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        let elsewhere = rolls.iter().any(|roll| {
+            text(roll, "/metadata/namespace") != namespace && list(roll, "/spec/members").iter().any(|m| m == member)
+        });
+        let valid =
+            !member.is_empty() && member.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
         let problem = match () {
             () if member == namespace => "the control plane's own namespace cannot be a member",
             () if elsewhere => "is a member of another ServiceMeshMemberRoll",
