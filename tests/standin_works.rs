@@ -2,6 +2,7 @@
 //!
 //! `west` imports `details` of `east`, which exports it as `details-v2`. All tests use the same two API servers, one test after the other.
 
+use std::net::Ipv4Addr;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,8 @@ struct Side {
     peer: &'static str,
     client: Client,
     standin: Standin,
+    /// Where the node ports of the cluster are.
+    node: Ipv4Addr,
 }
 
 /// Both sides, for one test at a time.
@@ -33,12 +36,17 @@ struct World {
     _alone: MutexGuard<'static, ()>,
 }
 
+/// The clusters of all worlds.
+fn clusters() -> &'static [Cluster; 2] {
+    static CLUSTERS: OnceLock<[Cluster; 2]> = OnceLock::new();
+    CLUSTERS.get_or_init(|| ["east", "west"].map(Cluster::start))
+}
+
 impl World {
     async fn enter() -> Self {
         static ALONE: Mutex<()> = Mutex::const_new(());
-        static CLUSTERS: OnceLock<[Cluster; 2]> = OnceLock::new();
         let alone = ALONE.lock().await;
-        let [east, west] = CLUSTERS.get_or_init(|| ["east", "west"].map(Cluster::start));
+        let [east, west] = clusters();
         let dns = Dns::default();
         let (east, west) = tokio::join!(
             Side::enter("east", "west", east, Options::quick("east", Cloud::Hostname, &dns)),
@@ -105,8 +113,9 @@ impl Side {
                 }
             }
         }
+        let node = options.pool.node();
         let standin = Standin::start(client.clone(), options).await;
-        Self { name, peer, client, standin }
+        Self { name, peer, client, standin, node }
     }
 
     async fn prepare(&self, member: &str) {
@@ -216,10 +225,14 @@ fn resource(kind: &str) -> (bool, ApiResource) {
         "ServiceMeshControlPlane" => ("maistra.io", "v2"),
         "ServiceMeshMember" | "ServiceMeshMemberRoll" => ("maistra.io", "v1"),
         "ServiceMeshPeer" | "ExportedServiceSet" | "ImportedServiceSet" => ("federation.maistra.io", "v1"),
+        "ClusterRole" | "ClusterRoleBinding" => ("rbac.authorization.k8s.io", "v1"),
         _ => ("", "v1"),
     };
     let plural = format!("{}s", kind.to_lowercase());
-    (kind == "Namespace", ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), &plural))
+    (
+        matches!(kind, "Namespace" | "ClusterRole" | "ClusterRoleBinding"),
+        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), &plural),
+    )
 }
 
 async fn apply(client: &Client, object: Value) {
@@ -497,6 +510,95 @@ async fn two_services_under_one_name_freeze_the_statuses_of_the_peer() {
     let frozen = world.east.watch().await["lastFullSync"].clone();
     eventually("the status moves again", async || (world.east.watch().await["lastFullSync"] != frozen).then_some(())).await;
     world.imported(&details_v2()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_gateway_for_two_peers_shuts_out_both() {
+    let world = World::enter().await;
+    world.federate().await;
+    world.connected().await;
+    let mut other = world.east.peer_object("192.0.2.1");
+    other["metadata"]["name"] = json!("north");
+    other["spec"]["security"] =
+        json!({ "trustDomain": "north.local", "clientID": "north.local/ns/north/sa/east-egress-service-account" });
+    let root = json!({ "name": "north-ca-root-cert", "namespace": "east" });
+    let map = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": root, "data": { "root-cert.pem": world.west.root().await } });
+    world.east.apply(map).await;
+    world.east.apply(other).await;
+    eventually("north is reconciled", async || world.east.get("ServiceMeshPeer", "east", "north").await?.get("status").cloned())
+        .await;
+    world.west.standin.restart_istiod();
+    world.disconnected_by("403 Forbidden").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_aws_only_a_network_load_balancer_passes_tls_on() {
+    let world = World::enter().await;
+    world.federate().await;
+    world.connected().await;
+    let network = world.east.address().await;
+    let mut object = control_plane("east", "west");
+    let service = "/spec/gateways/additionalIngress/west-ingress/service";
+    // Without the field: an apply that owned keys of a map and now gives it empty makes it null, which no schema takes.
+    let metadata = object.pointer_mut(&format!("{service}/metadata")).and_then(Value::as_object_mut).expect("the metadata");
+    metadata.remove("annotations");
+    world.east.apply(object.clone()).await;
+    let classic =
+        eventually("another load balancer", async || Some(world.east.address().await).filter(|new| *new != network)).await;
+    world.west.apply(world.west.peer_object(&classic)).await;
+    world.disconnected_by("503 Service Unavailable").await;
+
+    // Without any load balancer the ports of the node remain.
+    object.pointer_mut(service).expect("the service")["type"] = json!("NodePort");
+    world.east.apply(object).await;
+    let port = eventually("a node port", async || {
+        let service = world.east.get("Service", "east", "west-ingress").await?;
+        if service["spec"]["type"] != "NodePort" {
+            return None;
+        }
+        service["spec"]["ports"].as_array()?.iter().find(|port| port["port"] == 8188)?["nodePort"].as_u64()
+    })
+    .await;
+    let mut peer = world.west.peer_object(&world.east.node.to_string());
+    peer["spec"]["remote"]["discoveryPort"] = json!(port);
+    world.west.apply(peer).await;
+    world.connected().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_may_be_declared_only_by_who_may_use_the_control_plane() {
+    let world = World::enter().await;
+    world.prepare().await;
+    let [east, _] = clusters();
+    let grant = |resource: &str, verbs: &[&str]| json!({ "apiGroups": ["maistra.io"], "resources": [resource], "verbs": verbs });
+    let role = |rules: Vec<Value>| {
+        let metadata = json!({ "name": "joiner" });
+        json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": metadata, "rules": rules })
+    };
+    let member_rule = grant("servicemeshmembers", &["get", "create", "patch"]);
+    apply(&world.east.client, role(vec![member_rule.clone()])).await;
+    let subject = json!({ "kind": "User", "name": "joiner", "apiGroup": "rbac.authorization.k8s.io" });
+    let reference = json!({ "kind": "ClusterRole", "name": "joiner", "apiGroup": "rbac.authorization.k8s.io" });
+    let metadata = json!({ "name": "joiner" });
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": metadata, "subjects": [subject],
+        "roleRef": reference,
+    });
+    apply(&world.east.client, binding).await;
+
+    let joiner = crate::lab::kubeconfig::client(&east.kubeconfig_for("joiner", &[])).await;
+    let member = json!({
+        "apiVersion": "maistra.io/v1", "kind": "ServiceMeshMember", "metadata": { "name": "default", "namespace": "prod" },
+        "spec": { "controlPlaneRef": { "name": "basic", "namespace": "east" } },
+    });
+    // RBAC itself takes a moment to know of a role.
+    eventually("the webhook refuses", async || {
+        let error = try_apply(&joiner, member.clone()).await.expect_err("the user may not use the control plane");
+        error.to_string().contains("does not have permission to access ServiceMeshControlPlane east/basic").then_some(())
+    })
+    .await;
+    apply(&world.east.client, role(vec![member_rule, grant("servicemeshcontrolplanes", &["use"])])).await;
+    eventually("the member is accepted", async || try_apply(&joiner, member.clone()).await.ok()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use tokio::io::BufReader;
@@ -13,6 +12,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::istiod::Istiod;
+use super::status::Connection;
 use super::wire::{self, Answer, PATIENCE, Question, Update};
 
 /// The first pause after a failed attempt is this share of a resync; each further one is twice as long, up to a resync.
@@ -45,8 +45,9 @@ pub async fn run(istiod: Arc<Istiod>, target: Target) {
         match ask(&istiod, &target, attempt, Question::Watch).await {
             Ok((answer, stream)) => {
                 pause = first;
-                istiod.with_watch(&target.peer, |watch| watch.connected());
-                istiod.offered(&target.peer, answer.services);
+                istiod.with_watch(&target.peer, Connection::connected);
+                istiod.take_import_rules(&target.peer);
+                istiod.offered(&target.peer, &answer.services);
                 sync(&istiod, &target, attempt).await;
                 follow(&istiod, &target, attempt, stream, &mut resync).await;
                 // Its answer was 200 once, and that is what istiod remembers of a watch that ends.
@@ -78,8 +79,8 @@ async fn follow(istiod: &Arc<Istiod>, target: &Target, attempt: usize, mut strea
         tokio::select! {
             update = received.recv() => match update {
                 Some(update) => {
-                    istiod.with_watch(&target.peer, |watch| watch.heard());
-                    istiod.offered(&target.peer, update.services);
+                    istiod.with_watch(&target.peer, Connection::heard);
+                    istiod.offered(&target.peer, &update.services);
                 }
                 None => break,
             },
@@ -92,7 +93,11 @@ async fn follow(istiod: &Arc<Istiod>, target: &Target, attempt: usize, mut strea
 /// A full sync asks anew, on a connection of its own. When that fails the watch stays as it is; only `lastFullSync` stands still.
 async fn sync(istiod: &Arc<Istiod>, target: &Target, attempt: usize) {
     match ask(istiod, target, attempt, Question::Services).await {
-        Ok((answer, _)) => istiod.synced(&target.peer, answer.services),
+        Ok((answer, _)) => {
+            istiod.take_import_rules(&target.peer);
+            istiod.with_watch(&target.peer, Connection::synced);
+            istiod.offered(&target.peer, &answer.services);
+        }
         Err(why) => tracing::debug!(peer = target.peer, why, "full sync failed"),
     }
 }
@@ -139,9 +144,4 @@ async fn exchange(
     wire::write(&mut stream, &question).await?;
     let answer = wire::read(&mut stream).await?.ok_or(ErrorKind::UnexpectedEof)?;
     Ok((answer, stream))
-}
-
-/// How long a remote that has gone stays in the status: five minutes in life, where a resync is one.
-pub fn prune_after(resync: Duration) -> Duration {
-    resync * 5
 }

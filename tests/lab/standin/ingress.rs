@@ -16,6 +16,7 @@ use tokio_rustls::server::TlsStream;
 use super::identity::SpiffeId;
 use super::istiod::Istiod;
 use super::rules::{Export, Offer};
+use super::status::Connection;
 use super::wire::{self, Answer, PATIENCE, Question, Update};
 
 /// Between two attempts to listen on an address that is still in use.
@@ -86,7 +87,7 @@ async fn answer(
     match question {
         Question::Services => {
             wire::write(stream, &Answer { code: 200, services }).await?;
-            istiod.with_remote(peer, source, |remote| remote.synced());
+            istiod.with_remote(peer, source, Connection::synced);
         }
         Question::Watch => {
             let watched = Watched::begin(istiod, peer, source);
@@ -101,7 +102,7 @@ async fn answer(
                         }
                         let services = offers(&exports.borrow_and_update());
                         wire::write(stream, &Update { services }).await?;
-                        istiod.with_remote(peer, source, |remote| remote.heard());
+                        istiod.with_remote(peer, source, Connection::heard);
                     }
                 }
             }
@@ -124,7 +125,7 @@ struct Watched<'a> {
 
 impl<'a> Watched<'a> {
     fn begin(istiod: &'a Istiod, peer: &'a str, source: &'a str) -> Self {
-        istiod.with_remote(peer, source, |remote| remote.connected());
+        istiod.with_remote(peer, source, Connection::connected);
         Self { istiod, peer, source }
     }
 }

@@ -11,8 +11,7 @@ use tokio::sync::{Notify, watch};
 use super::egress::{self, Target};
 use super::identity::{Authority, Identity, SpiffeId};
 use super::peer::{Peer, principal_matches};
-use super::rules::{self, Export, Offer};
-use super::status::Connection;
+use super::rules::{self, Export};
 use super::trust::{self, Bundles, Clients};
 use super::view::{Kind, View};
 use super::{Options, Task, locked, text};
@@ -48,22 +47,6 @@ pub(super) struct State {
     pub(super) seen: BTreeMap<String, String>,
     /// Since a peer was deleted with services still exported to it (see `peer.rs`).
     pub(super) blocked: bool,
-}
-
-/// What the statuses of one peer should say.
-pub struct Report {
-    /// The peer's name, and that of its service sets.
-    pub peer: String,
-    /// This istiod's pod.
-    pub pod: String,
-    /// Its watch of the peer.
-    pub watch: Connection,
-    /// The peer's watches of it, by address.
-    pub remotes: BTreeMap<String, Connection>,
-    /// `exportedServices`
-    pub exports: Vec<Value>,
-    /// `importedServices`; nothing before the first full sync.
-    pub imports: Option<Vec<Value>>,
 }
 
 impl Istiod {
@@ -246,65 +229,6 @@ impl Istiod {
     /// What is exported to a peer, now and later.
     pub fn exports_to(&self, peer: &str) -> Option<watch::Receiver<Vec<Export>>> {
         self.state().peers.get(peer).map(|peer| peer.exports.subscribe())
-    }
-
-    /// Changes what is said of this mesh's watch of a peer.
-    pub fn with_watch(&self, peer: &str, change: impl FnOnce(&mut Connection)) {
-        if let Some(peer) = self.state().peers.get_mut(peer) {
-            change(&mut peer.watch);
-        }
-        self.touch();
-    }
-
-    /// Changes what is said of a peer's watch of this mesh.
-    pub fn with_remote(&self, peer: &str, source: &str, change: impl FnOnce(&mut Connection)) {
-        if let Some(peer) = self.state().peers.get_mut(peer) {
-            change(peer.remotes.entry(source.to_owned()).or_default());
-        }
-        self.touch();
-    }
-
-    /// A peer offers these services now; they are imported by the rules as they were at the last full sync.
-    pub fn offered(&self, peer: &str, offers: Vec<Offer>) {
-        if let Some(entry) = self.state().peers.get_mut(peer) {
-            entry.imports = Some(rules::imports(&entry.import_rules, &offers, peer));
-            entry.offers = offers;
-        }
-        self.touch();
-    }
-
-    /// A full sync has succeeded: also the import rules are taken over as they are now.
-    pub fn synced(&self, peer: &str, offers: Vec<Offer>) {
-        let set = self.view.get(Kind::Imports, &self.namespace, peer);
-        let rules = set.and_then(|set| set.data.get("spec").cloned()).unwrap_or(Value::Null);
-        if let Some(entry) = self.state().peers.get_mut(peer) {
-            entry.import_rules = rules;
-            entry.watch.synced();
-        }
-        self.offered(peer, offers);
-    }
-
-    /// What the statuses should say.
-    pub fn reports(&self) -> Vec<Report> {
-        let state = self.state();
-        let reports = state.peers.iter().map(|(name, peer)| Report {
-            peer: name.clone(),
-            pod: state.pod.clone(),
-            watch: peer.watch.clone(),
-            remotes: peer.remotes.clone(),
-            exports: peer.exports.borrow().iter().map(Export::status).collect(),
-            imports: peer.imports.clone(),
-        });
-        reports.collect()
-    }
-
-    /// Forgets remotes that have been away for long.
-    pub(super) fn prune_remotes(&self) {
-        let limit = egress::prune_after(self.options.resync);
-        for peer in self.state().peers.values_mut() {
-            peer.remotes.retain(|_, remote| !remote.is_gone_for(limit));
-        }
-        self.touch();
     }
 
     /// The namespaces that belong to the mesh, as the member roll has them configured.

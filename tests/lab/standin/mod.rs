@@ -1,4 +1,4 @@
-//! A stand-in for what plays on a real cluster beside its API server: the OpenShift Service Mesh operator, istiod with its federation, the
+//! A stand-in for what plays on a real cluster beside its API server: the operator of OSSM 2.x, istiod with its federation, the
 //! gateways, and the cloud's load balancers.
 //!
 //! It reads nothing but its own cluster, through the API, and meets other meshes only over mutual TLS at the addresses that their
@@ -8,13 +8,14 @@
 //! |---|---|
 //! | `operator.rs`, `gateways.rs` | additional gateways: Service, service account, endpoints, load balancer; status of the control plane |
 //! | `members.rs` | `ServiceMeshMember`s and the member roll |
-//! | `webhook.rs` | what the operator's admission webhook refuses |
+//! | `webhook.rs`, `admission.rs` | the operator's admission webhook, and what it refuses |
 //! | `istiod.rs`, `peer.rs` | the federation controller: peers, exports, the deadlock on deletion |
 //! | `ingress.rs`, `egress.rs` | both ends of the discovery connection; `trust.rs` its TLS, `wire.rs` what is said |
 //! | `rules.rs` | what export and import rules select |
-//! | `status.rs` | status of peers and service sets |
+//! | `notes.rs`, `status.rs` | status of peers and service sets |
 //! | `identity.rs`, `net.rs`, `view.rs` | certificates, loopback addresses, the watched objects |
 
+mod admission;
 mod egress;
 mod gateways;
 mod identity;
@@ -22,6 +23,7 @@ mod ingress;
 mod istiod;
 mod members;
 pub mod net;
+mod notes;
 mod operator;
 mod peer;
 mod rules;

@@ -13,7 +13,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::egress::Target;
 use super::istiod::Istiod;
-use super::rules::{self, Export, LocalService, Offer};
+use super::rules::{self, Export, LocalService};
 use super::status::{self, Connection};
 use super::view::{Kind, is_code};
 use super::wire::DISCOVERY_PORT;
@@ -27,7 +27,6 @@ pub(super) struct Peer {
     uid: Option<String>,
     pub(super) spec: PeerSpec,
     pub(super) exports: watch::Sender<Vec<Export>>,
-    pub(super) offers: Vec<Offer>,
     pub(super) imports: Option<Vec<Value>>,
     pub(super) import_rules: Value,
     pub(super) watch: Connection,
@@ -121,10 +120,9 @@ impl Istiod {
             let meta = &peer.metadata;
             let print = format!("{:?} {:?} {:?} {:?}", meta.uid, meta.generation, meta.annotations, meta.labels);
             let seen = self.state().seen.insert(peer.name_any(), print.clone());
-            if full || seen != Some(print) {
-                if let Err(why) = self.reconcile(peer).await {
-                    tracing::debug!(peer = peer.name_any(), why, "cannot reconcile a peer, giving up until the next resync");
-                }
+            let due = full || seen != Some(print);
+            if due && let Err(why) = self.reconcile(peer).await {
+                tracing::debug!(peer = peer.name_any(), why, "cannot reconcile a peer, giving up until the next resync");
             }
         }
         self.export();
@@ -184,7 +182,6 @@ impl Istiod {
                 let peer = Peer {
                     uid: object.metadata.uid.clone(),
                     exports: watch::Sender::new(Vec::new()),
-                    offers: Vec::new(),
                     imports: None,
                     import_rules: Value::Null,
                     watch: Connection::default(),

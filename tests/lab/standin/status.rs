@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::istiod::{Istiod, Report};
+use super::istiod::Istiod;
+use super::notes::Report;
 use super::view::Kind;
 
 /// Changes within this time go into one write.
@@ -19,7 +20,8 @@ const RETRY: Duration = Duration::from_secs(1);
 /// One direction of a connection with a peer, as both `watch` and `remotes[]` describe it.
 #[derive(Clone, Debug, Default)]
 pub struct Connection {
-    connected: bool,
+    /// A peer that comes back may be here before its last connection is seen to have ended.
+    watches: usize,
     last_connected: Option<Timestamp>,
     last_event: Option<Timestamp>,
     last_full_sync: Option<Timestamp>,
@@ -31,7 +33,7 @@ pub struct Connection {
 impl Connection {
     /// A watch begins.
     pub fn connected(&mut self) {
-        self.connected = true;
+        self.watches += 1;
         self.last_connected = Some(Timestamp::now());
         self.gone = None;
     }
@@ -48,7 +50,10 @@ impl Connection {
 
     /// A watch has ended, or could not begin.
     pub fn disconnected(&mut self, why: &str) {
-        self.connected = false;
+        self.watches = self.watches.saturating_sub(1);
+        if self.is_connected() {
+            return;
+        }
         self.last_disconnect = Some(Timestamp::now());
         self.last_disconnect_status = Some(why.to_owned());
         self.gone = Some(Instant::now());
@@ -61,12 +66,12 @@ impl Connection {
 
     /// Whether a watch is on.
     pub fn is_connected(&self) -> bool {
-        self.connected
+        self.watches > 0
     }
 
     /// As in the API, with times in whole seconds as Kubernetes writes them.
     pub fn json(&self) -> Value {
-        let mut json = json!({ "connected": self.connected });
+        let mut json = json!({ "connected": self.is_connected() });
         let times = [
             ("lastConnected", self.last_connected),
             ("lastEvent", self.last_event),

@@ -2,16 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams};
 use kube::core::GroupVersionKind;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::utils::Backoff;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, ResourceExt};
 use serde_json::Value;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::Task;
 
@@ -93,6 +96,24 @@ pub const OWNER: &str = "maistra.io/owner";
 /// The field manager of all that the stand-in writes.
 const MANAGER: &str = "maistra-istio-operator";
 
+/// Every kind is served by then, or never.
+const LISTED_WITHIN: Duration = Duration::from_secs(60);
+
+/// Between two attempts to watch: always short, for a lab's API server comes back soon when a test has stopped it.
+struct Pause;
+
+impl Iterator for Pause {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        Some(Duration::from_millis(300))
+    }
+}
+
+impl Backoff for Pause {
+    fn reset(&mut self) {}
+}
+
 /// The watched objects of one cluster.
 pub struct View {
     client: Client,
@@ -111,7 +132,7 @@ impl View {
             let writer = Writer::new(resource.clone());
             stores.insert(kind, writer.as_reader());
             let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
-            let events = watcher(api, kind.watched()).default_backoff().reflect(writer);
+            let events = watcher(api, kind.watched()).backoff(Pause).reflect(writer);
             let changes = changes.clone();
             tasks.push(Task::spawn(events.for_each(move |event| {
                 match event {
@@ -123,7 +144,8 @@ impl View {
             })));
         }
         for store in stores.values() {
-            store.wait_until_ready().await.expect("the watch runs as long as the view");
+            let ready = timeout(LISTED_WITHIN, store.wait_until_ready()).await;
+            ready.expect("the API server lists every kind of the mesh").expect("the watch runs as long as the view");
         }
         (Arc::new(Self { client, stores, changes }), tasks)
     }

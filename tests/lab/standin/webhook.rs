@@ -1,12 +1,10 @@
-//! What the operator's admission webhook refuses (maistra/istio-operator, pkg/controller/servicemesh/webhooks/validation), served to the real
-//! API server over TLS.
+//! The operator's admission webhook, served to the real API server over TLS.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -16,20 +14,14 @@ use tokio::time::{Instant, sleep};
 use tokio_rustls::TlsAcceptor;
 
 use super::identity::Authority;
-use super::view::{Kind, View, as_json};
-use super::{Task, text, trust};
+use super::view::{Kind, View};
+use super::{Task, admission, trust};
 
 /// How long the API server may take until it asks the webhook.
 const ACTIVE_WITHIN: Duration = Duration::from_secs(20);
 
 /// The largest request that is read: an admission review of the largest object that etcd takes, twice.
 const REQUEST_LIMIT: usize = 4 << 20;
-
-/// Gateways that the control plane has anyway.
-const RESERVED: [&str; 2] = ["istio-ingressgateway", "istio-egressgateway"];
-
-/// The control plane versions that operator 2.5 runs.
-const VERSIONS: [&str; 4] = ["v2.2", "v2.3", "v2.4", "v2.5"];
 
 /// Serves the webhook, registers it, and waits until the API server asks it.
 pub async fn start(view: &Arc<View>) -> Task {
@@ -113,16 +105,16 @@ async fn converse(acceptor: &TlsAcceptor, stream: TcpStream, view: &View) -> io:
             if line.trim().is_empty() {
                 break;
             }
-            if let Some((name, value)) = line.split_once(':') {
-                if name.eq_ignore_ascii_case("content-length") {
-                    length = value.trim().parse().ok().filter(|length| *length <= REQUEST_LIMIT);
-                }
+            if let Some((name, value)) = line.split_once(':')
+                && name.eq_ignore_ascii_case("content-length")
+            {
+                length = value.trim().parse().ok().filter(|length| *length <= REQUEST_LIMIT);
             }
         }
         let mut body = vec![0; length.ok_or_else(|| io::Error::other("a request without a length"))?];
         stream.read_exact(&mut body).await?;
         let review: Value = serde_json::from_slice(&body)?;
-        let refusal = refusal(&review["request"], view).await;
+        let refusal = admission::refusal(&review["request"], view).await;
         let mut response = json!({ "uid": review["request"]["uid"], "allowed": refusal.is_none() });
         if let Some(message) = refusal {
             response["status"] = json!({ "code": 400, "reason": "BadRequest", "message": message });
@@ -132,94 +124,4 @@ async fn converse(acceptor: &TlsAcceptor, stream: TcpStream, view: &View) -> io:
         stream.write_all((head + &answer).as_bytes()).await?;
         stream.flush().await?;
     }
-}
-
-async fn refusal(request: &Value, view: &View) -> Option<String> {
-    let namespace = text(request, "/namespace");
-    match text(request, "/kind/kind") {
-        "ServiceMeshControlPlane" => {
-            let mut others = Vec::new();
-            if text(request, "/operation") == "CREATE" {
-                let list = view.api(Kind::ControlPlane, namespace).list(&ListParams::default()).await;
-                others = list.map(|list| list.items).unwrap_or_default();
-            }
-            control_plane(&request["object"], !others.is_empty())
-        }
-        "ServiceMeshMember" => member(&request["object"], &request["oldObject"]),
-        "ServiceMeshMemberRoll" => {
-            let rolls: Vec<_> = view.all(Kind::MemberRoll).iter().map(|roll| as_json(roll)).collect();
-            member_roll(&request["object"], namespace, &rolls)
-        }
-        _ => None,
-    }
-}
-
-fn control_plane(object: &Value, another_exists: bool) -> Option<String> {
-    if another_exists {
-        return Some("only one ServiceMeshControlPlane may exist per namespace".to_owned());
-    }
-    let version = text(object, "/spec/version");
-    if !version.is_empty() && !VERSIONS.contains(&version) {
-        return Some(format!("spec.version: invalid version {version}; supported versions are {}", VERSIONS.join(", ")));
-    }
-    match (text(object, "/spec/mode"), version) {
-        ("", _) => {}
-        (_, "v2.2" | "v2.3") => return Some(format!("spec.mode: not supported in {version}")),
-        ("MultiTenant" | "ClusterWide", _) => {}
-        (mode, _) => return Some(format!("spec.mode: {mode} is neither MultiTenant nor ClusterWide")),
-    }
-    let mut names = BTreeSet::new();
-    for field in ["additionalIngress", "additionalEgress"] {
-        let gateways = object.pointer(&format!("/spec/gateways/{field}")).and_then(Value::as_object);
-        for (name, gateway) in gateways.into_iter().flatten() {
-            if RESERVED.contains(&name.as_str()) {
-                return Some(format!("spec.gateways.{field}: cannot define additional gateway named {name}"));
-            }
-            let namespace = match text(gateway, "/namespace") {
-                "" => text(object, "/metadata/namespace"),
-                given => given,
-            };
-            if !names.insert((namespace, name)) {
-                return Some(format!("spec.gateways.{field}: multiple gateways defined for {namespace}/{name}"));
-            }
-        }
-    }
-    None
-}
-
-fn member(object: &Value, old: &Value) -> Option<String> {
-    if text(object, "/metadata/name") != "default" {
-        return Some("ServiceMeshMember must be named \"default\"".to_owned());
-    }
-    let reference = "/spec/controlPlaneRef";
-    let moved = old.is_object() && old.pointer(reference) != object.pointer(reference);
-    moved.then(|| "ServiceMeshMember's controlPlaneRef is immutable".to_owned())
-}
-
-fn member_roll(object: &Value, namespace: &str, rolls: &[Value]) -> Option<String> {
-    if text(object, "/metadata/name") != "default" {
-        return Some("ServiceMeshMemberRoll must be named \"default\"".to_owned());
-    }
-    let list = |of: &Value, path: &str| of.pointer(path).and_then(Value::as_array).cloned().unwrap_or_default();
-    let members = list(object, "/spec/members");
-    if !members.is_empty() && !list(object, "/spec/memberSelectors").is_empty() {
-        return Some("spec: members and memberSelectors cannot both be given".to_owned());
-    }
-    let mut seen = BTreeSet::new();
-    for member in members.iter().map(|member| text(member, "")) {
-        let elsewhere = rolls.iter().any(|roll| {
-            text(roll, "/metadata/namespace") != namespace && list(roll, "/spec/members").iter().any(|m| m == member)
-        });
-        let valid =
-            !member.is_empty() && member.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-        let problem = match () {
-            () if member == namespace => "the control plane's own namespace cannot be a member",
-            () if elsewhere => "is a member of another ServiceMeshMemberRoll",
-            () if !valid => "is not a valid namespace name",
-            () if !seen.insert(member) => "is listed twice",
-            () => continue,
-        };
-        return Some(format!("spec.members: {member}: {problem}"));
-    }
-    None
 }
