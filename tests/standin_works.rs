@@ -44,13 +44,22 @@ fn clusters() -> &'static [Cluster; 2] {
 
 impl World {
     async fn enter() -> Self {
+        Self::enter_with(|_| {}).await
+    }
+
+    async fn enter_with(change: impl Fn(&mut Options)) -> Self {
         static ALONE: Mutex<()> = Mutex::const_new(());
         let alone = ALONE.lock().await;
         let [east, west] = clusters();
         let dns = Dns::default();
+        let options = |label: &str, cloud| {
+            let mut options = Options::quick(label, cloud, &dns);
+            change(&mut options);
+            options
+        };
         let (east, west) = tokio::join!(
-            Side::enter("east", "west", east, Options::quick("east", Cloud::Hostname, &dns)),
-            Side::enter("west", "east", west, Options::quick("west", Cloud::Ip, &dns)),
+            Side::enter("east", "west", east, options("east", Cloud::Hostname)),
+            Side::enter("west", "east", west, options("west", Cloud::Ip)),
         );
         Self { east, west, _alone: alone }
     }
@@ -465,6 +474,40 @@ async fn a_replaced_ca_is_trusted_only_when_the_peer_knows_its_root() {
     world.disconnected_by("503 Service Unavailable").await;
     world.west.trust(&format!("{new}{old}")).await;
     world.connected().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_learns_of_a_new_root_in_time_loses_nothing() {
+    let world = World::enter_with(|options| options.leaf_renewal = Duration::from_secs(5)).await;
+    world.federate().await;
+    world.connected().await;
+    let old = world.east.root().await;
+    world.east.standin.replace_ca();
+    let new = eventually("another root", async || Some(world.east.root().await).filter(|new| *new != old)).await;
+    world.west.trust(&format!("{new}{old}")).await;
+
+    let before = world.west.watch().await["lastConnected"].clone();
+    eventually("a watch of the renewed certificate", async || {
+        let watch = world.west.watch().await;
+        assert_ne!(watch["lastDisconnectStatus"], "503 Service Unavailable");
+        (watch["connected"] == true && watch["lastConnected"] != before).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_balancer_takes_its_time_and_may_vanish_for_a_moment() {
+    let world = World::enter_with(|options| options.lb_delay = Duration::from_secs(1)).await;
+    world.prepare().await;
+    let addresses = async || {
+        let service = world.west.get("Service", "west", "east-ingress").await?;
+        Some(service["status"]["loadBalancer"]["ingress"].clone())
+    };
+    eventually("no address yet", async || addresses().await?.is_null().then_some(())).await;
+    let address = world.west.address().await;
+    world.west.standin.flap("east-ingress");
+    eventually("no address for a moment", async || addresses().await?.is_null().then_some(())).await;
+    assert_eq!(world.west.address().await, address);
 }
 
 #[tokio::test(flavor = "multi_thread")]
