@@ -3,3 +3,4 @@
 mod cluster_edge;
 mod lab;
 mod lab_works;
+mod standin_works;

@@ -14,6 +14,7 @@ pub mod http;
 pub mod kubeconfig;
 pub mod process;
 pub mod servers;
+pub mod standin;
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::{Ipv4Addr, TcpListener};
