@@ -4,9 +4,9 @@
 //! published branch cannot change them. Everything here is checked before use: [`address`] and [`roots`] hold the rules,
 //! [`published`] reads and writes the file.
 
-pub mod address;
 pub mod published;
 pub mod roots;
 
+pub use crate::model::address;
 pub use published::{Endpoint, Facts};
 pub use roots::Root;

@@ -10,8 +10,7 @@ use super::federation::{
     Destination, Export, Import, Ingress, Locality, Mesh, Mirror, Operator, Peer, Route, ServiceName, Traffic, default_subset,
 };
 use super::network::Cidr;
-use super::{defaults, names};
-use crate::facts::address;
+use super::{address, defaults, names};
 
 /// Collects the findings of one file. Whoever converts goes on after a finding, so that a person sees all of them at once.
 pub struct Findings<'a> {

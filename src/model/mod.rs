@@ -3,6 +3,7 @@
 //! [`load`] takes files and gives a [`Federation`] and findings; it never fails and never stops at the first error.
 //! [`documents`] has the shapes that people write, [`convert`] and [`references`] the rules, [`defaults`] every default.
 
+pub mod address;
 pub mod at;
 mod convert;
 pub mod defaults;

@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use crate::model::Cidr;
-use crate::model::names;
+use super::names;
+use super::network::Cidr;
 
 /// Checks that an address is a bare IPv4 or IPv6 address or DNS name, and gives it in its usual spelling.
 pub fn parse(text: &str) -> Result<String, String> {
