@@ -7,6 +7,7 @@
 pub mod declarations;
 pub mod inventory;
 mod journal;
+pub mod log;
 mod pass;
 mod repository;
 pub mod scopes;
