@@ -4,6 +4,9 @@
 //!
 //! | module | what it does |
 //! |---|---|
+//! | [`cli`], [`config`], [`error`] | arguments, settings, exit codes |
+//! | [`agent`] | the loop: gather, decide, perform |
+//! | [`view`] | what people see, as text; pure |
 //! | [`repo`], [`cluster`] | the edges: Git and the Kubernetes API |
 //! | [`decide`] | declarations, facts, live objects and memory → one decision; pure |
 //! | [`derive`] | declarations and facts → objects; pure |
@@ -11,10 +14,15 @@
 //! | [`model`] | declarations: what people write on `main`; pure |
 //! | [`object`] | Kubernetes objects as plain data |
 
+pub mod agent;
+pub mod cli;
 pub mod cluster;
+pub mod config;
 pub mod decide;
 pub mod derive;
+pub mod error;
 pub mod facts;
 pub mod model;
 pub mod object;
 pub mod repo;
+pub mod view;

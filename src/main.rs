@@ -1,2 +1,18 @@
-//! meshfed
-fn main() {}
+//! Parses arguments, runs the command, turns an error into a message and an exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use meshfed::cli::{self, Cli};
+
+fn main() -> ExitCode {
+    match cli::run(Cli::parse()) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            if let Some(message) = error.message() {
+                eprintln!("{message}");
+            }
+            error.code().into()
+        }
+    }
+}

@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 
 use crate::lab::cluster::Cluster as Lab;
 
+#[path = "cluster_edge_history.rs"]
+mod history;
 #[path = "cluster_edge_requests.rs"]
 mod requests;
 
@@ -174,7 +176,9 @@ async fn a_kind_that_is_not_served_is_reported_and_picked_up_when_it_comes() {
     let lab = Lab::shared();
     let cluster = connect(lab).await;
     let kind = Kind::new("edge.example.org/v1", "Late");
-    cluster.watch(&[Scope::everywhere(kind.clone()), Scope::namespaced(config_maps(), "default")].into());
+    let definitions = Kind::new("apiextensions.k8s.io/v1", "CustomResourceDefinition");
+    let definition = Scope::single(definitions, None, "lates.edge.example.org");
+    cluster.watch(&[Scope::everywhere(kind.clone()), definition].into());
     cluster.synced().await;
     let missing = cluster.missing();
     assert_eq!(
@@ -189,8 +193,6 @@ async fn a_kind_that_is_not_served_is_reported_and_picked_up_when_it_comes() {
             "name": "v1", "served": true, "storage": true,
             "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}]}});
     cluster.apply(&Object::new(definition, "set", "x.yaml").unwrap(), false).await.unwrap();
-    kubectl(lab, &["wait", "--for=condition=Established", "crd/lates.edge.example.org"]);
-    cluster.rediscover().await;
     let watched = |view: &View| view.snapshot().is_watched(&Kind::new("edge.example.org/v1", "Late"), None).then_some(());
     until(&cluster.view(), "the watch", watched).await;
     assert_eq!(cluster.missing(), []);

@@ -58,7 +58,9 @@ async fn a_thousand_objects_are_applied_as_a_bare_client_would() {
     let bare = |prefix: &str| {
         let objects = objects(prefix);
         async {
-            let resource = ApiResource { plural: "configmaps".into(), ..resource() };
+            let (group, version, kind, plural) =
+                (String::new(), "v1".to_owned(), "ConfigMap".to_owned(), "configmaps".to_owned());
+            let resource = ApiResource { group, api_version: version.clone(), version, kind, plural };
             let api: Api<DynamicObject> = Api::namespaced_with(lab.client().await, "edge", &resource);
             let start = Instant::now();
             let one = |(object, _): (Arc<Object>, bool)| {
@@ -92,14 +94,24 @@ async fn a_thousand_objects_are_applied_as_a_bare_client_would() {
     assert_eq!(again.view().snapshot().objects().count(), 3000);
 }
 
-fn resource() -> ApiResource {
-    let (group, version, kind) = (String::new(), "v1".to_owned(), "ConfigMap".to_owned());
-    ApiResource { group, api_version: version.clone(), version, kind, plural: String::new() }
-}
-
 /// `VmRSS` of this process, with the lab in it.
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
     line.trim().trim_end_matches(" kB").parse().unwrap_or(0)
+}
+
+#[tokio::test]
+async fn a_kind_that_is_not_served_is_looked_for_only_when_asked() {
+    let lab = Lab::builder("edge-missing").without_crds().audit().start();
+    let cluster = connect(&lab).await;
+    let kind = Kind::new("edge.example.org/v1", "Never");
+    cluster.watch(&[Scope::everywhere(kind.clone()), Scope::namespaced(kind, "n")].into());
+    cluster.synced().await;
+    assert_eq!(cluster.missing().len(), 2);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(lab.requests_by("meshfed/").len(), 1);
+    cluster.rediscover().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(lab.requests_by("meshfed/").len(), 2);
 }

@@ -3,6 +3,8 @@
 mod architecture;
 mod cluster_edge;
 mod deploy;
+mod docs;
 mod lab;
 mod lab_works;
 mod schemas;
+mod standin_works;

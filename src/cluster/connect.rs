@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use futures::io::{AsyncBufRead, AsyncReadExt};
+use futures::io::{AsyncBufRead, AsyncBufReadExt};
 use http::{HeaderValue, Request};
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
@@ -20,8 +20,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longer than any admission webhook may take (its own limit is 30 s), so that their answer is the one that is seen.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(35);
 
-/// Most that is read of one answer: etcd holds objects up to 1.5 MiB, and a page of the largest would still be refused.
-const RESPONSE_LIMIT: u64 = 64 << 20;
+/// Most that is read of one answer: more than a small page of the largest objects that etcd holds (see `list`), and not
+/// so much that a namespace full of large objects ends the agent for its memory.
+const RESPONSE_LIMIT: usize = 48 << 20;
 
 /// Where the cluster is. With neither, the pod's service account counts, else the usual kubeconfig rules.
 #[derive(Clone, Debug, Default)]
@@ -54,11 +55,22 @@ impl Transport {
     /// The whole answer, within the time limit.
     pub(super) async fn bytes(&self, request: Request<Vec<u8>>) -> Result<Vec<u8>, Failure> {
         let answer = async {
+            let mut stream = std::pin::pin!(self.client.request_stream(request).await.map_err(Failure::new)?);
             let mut body = Vec::new();
-            let stream = self.client.request_stream(request).await.map_err(Failure::new)?;
-            let read = stream.take(RESPONSE_LIMIT).read_to_end(&mut body).await;
-            read.map_err(|error| Failure::Network(format!("the answer broke off: {error}")))?;
-            Ok(body)
+            // By hand, because `read_to_end` clears the rest of its buffer for each chunk: 3 s for 8 MB instead of 0.1 s.
+            loop {
+                let chunk =
+                    stream.fill_buf().await.map_err(|error| Failure::Network(format!("the answer broke off: {error}")))?;
+                let length = chunk.len();
+                if length == 0 {
+                    return Ok(body);
+                }
+                if body.len() + length > RESPONSE_LIMIT {
+                    return Err(Failure::TooLarge);
+                }
+                body.extend_from_slice(chunk);
+                stream.consume_unpin(length);
+            }
         };
         timeout(REQUEST_TIMEOUT, answer).await.unwrap_or_else(|_| Err(no_answer()))
     }

@@ -49,7 +49,7 @@ impl Resource {
 }
 
 /// Kubernetes' own rule for names in paths, and nothing that an address would have to escape.
-fn segment(name: &str) -> Result<&str, PathError> {
+pub(super) fn segment(name: &str) -> Result<&str, PathError> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:@".contains(&byte);
     if name.is_empty() || name == "." || name == ".." || !name.bytes().all(plain) {
         return Err(PathError::Name(name.to_owned()));
@@ -72,16 +72,25 @@ struct ApiResource {
 /// What one group and version serves, by kind.
 type Served = BTreeMap<String, Resource>;
 
+/// Why to look for kinds again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Again {
+    /// Someone asked; nothing says that there is a new kind.
+    Perhaps,
+    /// A definition was established. It is in discovery within seconds, so looking once may be too early.
+    Soon,
+}
+
 /// The cache. A quiet agent never asks.
 pub(super) struct Discovery {
     transport: Transport,
     cache: Mutex<BTreeMap<String, Served>>,
-    again: watch::Sender<u64>,
+    again: watch::Sender<Again>,
 }
 
 impl Discovery {
     pub(super) fn new(transport: Transport) -> Self {
-        Self { transport, cache: Mutex::default(), again: watch::Sender::new(0) }
+        Self { transport, cache: Mutex::default(), again: watch::Sender::new(Again::Perhaps) }
     }
 
     /// Where this kind is; `None` if the cluster does not serve it.
@@ -123,13 +132,13 @@ impl Discovery {
     }
 
     /// Forgets all and wakes whoever waits for a kind.
-    pub(super) async fn again(&self) {
+    pub(super) async fn again(&self, why: Again) {
         self.cache.lock().await.clear();
-        self.again.send_modify(|count| *count += 1);
+        self.again.send_replace(why);
     }
 
-    /// Changes with every [`Self::again`].
-    pub(super) fn subscribe(&self) -> watch::Receiver<u64> {
+    /// Wakes with every [`Self::again`].
+    pub(super) fn subscribe(&self) -> watch::Receiver<Again> {
         self.again.subscribe()
     }
 }

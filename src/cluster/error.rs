@@ -61,7 +61,7 @@ pub enum ApplyError {
         message: String,
     },
     /// Our role lacks a verb.
-    #[error("not permitted: {message}")]
+    #[error("not permitted, extend the role of the agent: {message}")]
     Forbidden {
         /// Who lacks which verb on what.
         message: String,
@@ -112,6 +112,8 @@ pub(super) enum Failure {
     Status(Box<Status>),
     /// There was no answer that could be understood.
     Network(String),
+    /// The answer was longer than what is read of one.
+    TooLarge,
 }
 
 impl Failure {
@@ -127,7 +129,7 @@ impl Failure {
     pub(super) fn code(&self) -> u16 {
         match self {
             Self::Status(status) => status.code,
-            Self::Network(_) => 0,
+            Self::Network(_) | Self::TooLarge => 0,
         }
     }
 
@@ -136,6 +138,7 @@ impl Failure {
         match self {
             Self::Status(status) => one_line(&status.message),
             Self::Network(message) => message.clone(),
+            Self::TooLarge => "the answer is too large".to_owned(),
         }
     }
 
@@ -154,7 +157,7 @@ impl Failure {
     pub(super) fn of_object(self, kind: &Kind, namespace: Option<&str>) -> ApplyError {
         match self {
             Self::Status(status) => classify(&status, kind, namespace),
-            Self::Network(message) => ApplyError::Transient { message, retry_after: None },
+            Self::Network(_) | Self::TooLarge => ApplyError::Transient { message: self.message(), retry_after: None },
         }
     }
 }

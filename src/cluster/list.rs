@@ -17,6 +17,9 @@ use crate::object::{Kind, Live};
 /// Objects in a page. At a few KiB each the buffer of a page stays near 1 MiB, and 1,000 objects take four requests.
 const PAGE_SIZE: usize = 250;
 
+/// Objects in a page where the usual one is too large to be read: even at etcd's limit of 1.5 MiB each these can be.
+const SMALL_PAGE_SIZE: usize = 25;
+
 /// A whole collection as of one version.
 pub(super) struct Listing {
     pub(super) objects: Vec<Arc<Live>>,
@@ -27,10 +30,17 @@ pub(super) struct Listing {
 pub(super) async fn list(transport: &Transport, kind: &Kind, path: &str, view: &View) -> Result<Listing, Failure> {
     let mut objects = Vec::new();
     let mut next = String::new();
+    let mut size = PAGE_SIZE;
     loop {
-        let address = format!("{path}&limit={PAGE_SIZE}{next}");
+        let address = format!("{path}&limit={size}{next}");
         let request = Request::get(&address).body(Vec::new()).map_err(|error| Failure::Network(error.to_string()))?;
-        let bytes = transport.bytes(request).await?;
+        let bytes = match transport.bytes(request).await {
+            Err(Failure::TooLarge) if size > SMALL_PAGE_SIZE => {
+                size = SMALL_PAGE_SIZE;
+                continue;
+            }
+            answer => answer?,
+        };
         let page = read_page(kind, &bytes).map_err(|error| Failure::Network(format!("unreadable list of {kind}: {error}")))?;
         drop(bytes);
         objects.extend(page.objects.into_iter().map(|live| view.intern(live)));

@@ -43,7 +43,7 @@ pub use snapshot::Snapshot;
 pub use view::View;
 
 use connect::Transport;
-use discovery::Discovery;
+use discovery::{Again, Discovery};
 
 /// One cluster. Methods take `&self`, so that it can be shared; dropping it ends its watches.
 pub struct Cluster {
@@ -136,9 +136,9 @@ impl Cluster {
 
     /// Looks again for kinds that were not served, and tries denied watches again, at once.
     ///
-    /// Costs a request for each group and version in use, so call it when there is reason to: a poll while something
-    /// is [missing](Self::missing), or an event of a `CustomResourceDefinition`.
+    /// Costs a request for each group and version in use, so call it when there is reason to, as a poll while something
+    /// is [missing](Self::missing). Not needed for a kind whose `CustomResourceDefinition` is itself watched.
     pub async fn rediscover(&self) {
-        self.edge.discovery.again().await;
+        self.edge.discovery.again(Again::Perhaps).await;
     }
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
 use super::Edge;
-use super::discovery::Resource;
+use super::discovery::{Again, Resource, segment};
 use super::error::{Failure, one_line};
 use super::list::list;
 use super::scope::{Problem, Scope, Trouble};
@@ -34,6 +34,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(8);
 
 /// How often a denied watch is tried again: nobody tells us when a role is granted.
 const DENIED_WAIT: Duration = Duration::from_secs(30);
+
+/// How often to look for a kind whose definition was just established: with growing waits, for about three seconds.
+const LOOKS_FOR_NEW_KIND: u32 = 4;
 
 /// Longest event that is read: etcd's limit for an object is 1.5 MiB, JSON of it is a little longer.
 const EVENT_LIMIT: u64 = 16 << 20;
@@ -68,6 +71,7 @@ pub(super) async fn run(edge: Arc<Edge>, scope: Scope) {
     let mut again = edge.discovery.subscribe();
     let mut cursor = None;
     let mut failures = 0;
+    let mut looks = 0;
     loop {
         let began = Instant::now();
         let stop = follow(&edge, &scope, &mut cursor, &mut failures).await;
@@ -92,7 +96,12 @@ pub(super) async fn run(edge: Arc<Edge>, scope: Scope) {
                 edge.view.lost(&scope);
                 let kind = &scope.kind;
                 let message = format!("the cluster does not serve {kind}: install its CustomResourceDefinition or operator");
-                (Some((Trouble::Missing, message)), Duration::MAX)
+                let wait = if looks > 0 { backoff(failures) } else { Duration::MAX };
+                if looks > 0 {
+                    looks -= 1;
+                    edge.discovery.forget(kind).await;
+                }
+                (Some((Trouble::Missing, message)), wait)
             }
             Stop::Failed(failure) if matches!(failure.code(), 401 | 403) => {
                 (Some((Trouble::Denied, denied(&scope, &failure))), DENIED_WAIT + jitter(DENIED_WAIT / 4))
@@ -109,7 +118,10 @@ pub(super) async fn run(edge: Arc<Edge>, scope: Scope) {
         }
         tokio::select! {
             () = sleep(wait) => {}
-            Ok(()) = again.changed() => failures = 0,
+            Ok(()) = again.changed() => {
+                failures = 0;
+                looks = if *again.borrow_and_update() == Again::Soon { LOOKS_FOR_NEW_KIND } else { 0 };
+            }
         }
     }
 }
@@ -149,7 +161,7 @@ async fn try_follow(edge: &Edge, scope: &Scope, cursor: &mut Option<String>, fai
         if length == 0 || !line.ends_with(b"\n") {
             return Ok(());
         }
-        if let Some(version) = take(edge, scope, &line)? {
+        if let Some(version) = take(edge, scope, &line).await? {
             *cursor = Some(version);
             *failures = 0;
         }
@@ -168,7 +180,7 @@ struct Event {
 }
 
 /// Brings one event into the view; gives the version to go on from.
-fn take(edge: &Edge, scope: &Scope, event: &[u8]) -> Result<Option<String>, Stop> {
+async fn take(edge: &Edge, scope: &Scope, event: &[u8]) -> Result<Option<String>, Stop> {
     let Event { kind, object } = serde_json::from_slice(event).map_err(|error| broken(&format!("unreadable event: {error}")))?;
     if kind == "ERROR" {
         let status = serde_json::from_value(object).map_err(|error| broken(&format!("unreadable error event: {error}")))?;
@@ -182,21 +194,33 @@ fn take(edge: &Edge, scope: &Scope, event: &[u8]) -> Result<Option<String>, Stop
     let Some(live) = Live::new(&object) else { return Ok(None) };
     let version = live.resource_version.to_string();
     match kind.as_str() {
-        "ADDED" | "MODIFIED" => edge.view.seen(scope, live),
+        "ADDED" | "MODIFIED" => {
+            edge.view.seen(scope, live);
+            if *scope.kind.kind == *"CustomResourceDefinition" && established(&object) {
+                edge.discovery.again(Again::Soon).await;
+            }
+        }
         "DELETED" => edge.view.gone(scope, &live),
         _ => {}
     }
     Ok(Some(version))
 }
 
+/// Whether the kind that this defines is served now.
+fn established(definition: &Value) -> bool {
+    let conditions = definition.pointer("/status/conditions").and_then(Value::as_array);
+    conditions.into_iter().flatten().any(|condition| condition["type"] == "Established" && condition["status"] == "True")
+}
+
 /// Path with a query that more can be added to.
 fn path(scope: &Scope, resource: &Resource) -> Result<String, Stop> {
     let namespace = scope.namespace.as_deref().filter(|_| resource.namespaced);
     let collection = resource.collection(namespace).map_err(|error| broken(&format!("no path for {scope}: {error:?}")))?;
-    Ok(match &scope.name {
-        Some(name) => format!("{collection}?fieldSelector=metadata.name%3D{name}"),
-        None => format!("{collection}?"),
-    })
+    match &scope.name {
+        Some(name) if segment(name).is_err() => Err(broken(&format!("`{name}` cannot be a name"))),
+        Some(name) => Ok(format!("{collection}?fieldSelector=metadata.name%3D{name}")),
+        None => Ok(format!("{collection}?")),
+    }
 }
 
 /// Who lacks which verbs on what, and what to grant.

@@ -27,6 +27,9 @@ pub(super) fn barrier(world: &World) -> Option<String> {
 
 /// Decides what becomes of an object in the inventory that nothing declares any more.
 pub(super) fn orphan(world: &World, key: &Key, origin: &Origin, comparisons: &mut Comparisons, decision: &mut Decision) {
+    if let Some(reason) = world.missing.get(origin.kind()) {
+        return decision.hold(Hold::stuck(key, format!("would be removed, but the cluster does not show it: {reason}")));
+    }
     let Some(live) = world.live.get(key) else {
         decision.inventory.remove(key);
         return;

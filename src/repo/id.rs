@@ -23,6 +23,11 @@ macro_rules! object_id {
                 self.to_string()[..7].to_owned()
             }
 
+            /// The id itself.
+            pub fn bytes(self) -> [u8; LEN] {
+                self.0
+            }
+
             pub(super) fn from_oid(oid: git2::Oid) -> Self {
                 let mut bytes = [0; LEN];
                 bytes.copy_from_slice(&oid.as_bytes()[..LEN]);

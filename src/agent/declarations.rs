@@ -1,0 +1,145 @@
+//! From Git to what a decision needs: declarations at one commit of `main`, and the facts of each peer.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::decide::STATUS_PATH;
+use crate::facts::Facts;
+use crate::facts::published::{self, FACTS_PATH};
+use crate::model::{Cache, Cidr, ContentId, Diagnostic, Federation, Place, load};
+use crate::repo::{Commit, CommitId, Mirror, RepoError};
+
+/// All that Git says to one agent at one moment.
+#[derive(Debug)]
+pub struct Declarations {
+    /// The commit of `main`.
+    pub commit: Commit,
+    /// How it was verified, for people.
+    pub verified: String,
+    /// The mesh's own documents and its peers' halves.
+    pub federation: Arc<Federation>,
+    /// What is wrong, in documents and in facts.
+    pub problems: Vec<Diagnostic>,
+    /// Facts of the peers.
+    pub facts: BTreeMap<String, Facts>,
+    /// Tip of our own branch.
+    pub own_tip: Option<CommitId>,
+    /// Files of our own branch.
+    pub own_files: BTreeMap<String, String>,
+    /// Facts among them.
+    pub own_facts: Facts,
+}
+
+/// Reads declarations, and remembers what it read.
+#[derive(Default)]
+pub struct Reader {
+    cache: Cache,
+    /// By mesh: the commit that was read, what was allowed then, and what it says.
+    facts: BTreeMap<String, (CommitId, Vec<Cidr>, Facts, Vec<Diagnostic>)>,
+}
+
+impl Reader {
+    /// Reads what the agent of `me` needs, at the tips that the mirror has now.
+    pub fn read(&mut self, mirror: &Mirror, me: &str, now: Timestamp) -> Result<Declarations, RepoError> {
+        let tip = mirror.main()?;
+        let peers = peers(mirror, tip, me)?;
+        let snapshot = mirror.snapshot(tip, &|path| wanted(path, me, &peers))?;
+        let content: BTreeMap<_, _> = snapshot.entries.iter().map(|(path, id)| (path.clone(), ContentId(id.bytes()))).collect();
+        let mut read = |path: &str, _: ContentId| match snapshot.entries.get(path) {
+            Some(id) => mirror.read(*id).map_err(|error| error.to_string()),
+            None => Err("not in this commit".to_owned()),
+        };
+        let (federation, mut problems) = load(&content, &mut read, &mut self.cache);
+        for (path, reason) in &snapshot.refused {
+            let span = crate::model::Span::default();
+            problems.push(Diagnostic::error(
+                path,
+                span,
+                crate::model::Code::Misplaced,
+                reason.clone(),
+                "only regular files are read",
+            ));
+        }
+        let mut facts = BTreeMap::new();
+        for peer in &peers {
+            if let Some((read, found)) = self.facts(mirror, peer, &federation.allow_addresses, now)? {
+                facts.insert(peer.clone(), read);
+                problems.extend(found);
+            }
+        }
+        let own_files = files(mirror, me)?;
+        // Whatever we published we publish again: our own addresses need no permission.
+        let everything: Vec<Cidr> = ["0.0.0.0/0", "::/0"].iter().filter_map(|range| Cidr::parse(range)).collect();
+        let own = own_files.get(FACTS_PATH).map(|text| published::read(me, FACTS_PATH, text, &everything, now).0);
+        Ok(Declarations {
+            verified: snapshot.verified.to_string(),
+            commit: snapshot.commit,
+            federation: Arc::new(federation),
+            problems,
+            facts,
+            own_tip: mirror.refs().published.get(me).copied(),
+            own_files,
+            own_facts: own.unwrap_or_default(),
+        })
+    }
+
+    fn facts(
+        &mut self,
+        mirror: &Mirror,
+        mesh: &str,
+        allow: &[Cidr],
+        now: Timestamp,
+    ) -> Result<Option<(Facts, Vec<Diagnostic>)>, RepoError> {
+        let Some(tip) = mirror.refs().published.get(mesh).copied() else { return Ok(None) };
+        if let Some((seen, allowed, facts, found)) = self.facts.get(mesh)
+            && (*seen, allowed.as_slice()) == (tip, allow)
+        {
+            return Ok(Some((facts.clone(), found.clone())));
+        }
+        let files = files(mirror, mesh)?;
+        let path = format!("published/{mesh}:{FACTS_PATH}");
+        let (facts, found) = match files.get(FACTS_PATH) {
+            Some(text) => published::read(mesh, &path, text, allow, now),
+            None => (Facts::default(), Vec::new()),
+        };
+        self.facts.insert(mesh.to_owned(), (tip, allow.to_vec(), facts.clone(), found.clone()));
+        Ok(Some((facts, found)))
+    }
+}
+
+/// The peers of a mesh: the names of the files in its `peers/`, so that only their folders are read.
+fn peers(mirror: &Mirror, tip: CommitId, me: &str) -> Result<Vec<String>, RepoError> {
+    let folder = format!("meshes/{me}/peers/");
+    let inside = |path: &str| folder.starts_with(path) || path.starts_with(&folder);
+    let snapshot = mirror.snapshot(tip, &inside)?;
+    let names = snapshot.entries.keys().filter_map(|path| match Place::of(path) {
+        Place::Peer { file, .. } => Some(file),
+        _ => None,
+    });
+    Ok(names.collect())
+}
+
+fn wanted(path: &str, me: &str, peers: &[String]) -> bool {
+    let Some(folder) = path.strip_suffix('/') else { return Place::of(path).concerns(me, peers) };
+    match folder.split('/').collect::<Vec<_>>().as_slice() {
+        ["meshes"] => true,
+        ["meshes", mesh] => *mesh == me || peers.iter().any(|peer| peer == mesh),
+        ["meshes", mesh, inside, ..] => *mesh == me || *inside == "peers",
+        _ => false,
+    }
+}
+
+/// The files of a published branch, as text. What is not text is not there.
+pub fn files(mirror: &Mirror, mesh: &str) -> Result<BTreeMap<String, String>, RepoError> {
+    let Some(tip) = mirror.refs().published.get(mesh).copied() else { return Ok(BTreeMap::new()) };
+    let snapshot = mirror.snapshot(tip, &|path| [FACTS_PATH, STATUS_PATH].contains(&path))?;
+    let mut files = BTreeMap::new();
+    for (path, id) in snapshot.entries {
+        if let Ok(text) = String::from_utf8(mirror.read(id)?) {
+            files.insert(path, text);
+        }
+    }
+    Ok(files)
+}

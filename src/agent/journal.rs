@@ -1,0 +1,110 @@
+//! One line for each transition, none for a pass that changes nothing.
+
+use std::collections::BTreeSet;
+
+use tracing::{info, warn};
+
+use super::declarations::Declarations;
+use crate::decide::{Comparisons, Decision, LiveObjects};
+use crate::derive::Hold;
+use crate::model::{Diagnostic, Severity};
+
+/// Most changed fields named in one line.
+const FIELDS_SHOWN: usize = 3;
+
+/// What was said last, so that nothing is said twice.
+#[derive(Default)]
+pub struct Journal {
+    commit: String,
+    problems: BTreeSet<Diagnostic>,
+    holds: BTreeSet<Hold>,
+    connected: BTreeSet<String>,
+    ready: BTreeSet<String>,
+    said: String,
+}
+
+impl Journal {
+    /// New declarations.
+    pub fn declarations(&mut self, now: &Declarations) {
+        let commit = now.commit.id.to_string();
+        if commit != self.commit {
+            info!(event = "commit", commit, author = %now.commit.author_email, "{} {}", now.commit.id.short(), now.commit.summary);
+            self.commit = commit;
+        }
+        let problems: BTreeSet<Diagnostic> = now.problems.iter().cloned().collect();
+        for problem in problems.difference(&self.problems) {
+            match problem.severity {
+                Severity::Error => warn!(event = "problem", code = problem.code.number(), "{problem}"),
+                Severity::Warning => info!(event = "problem", code = problem.code.number(), "{problem}"),
+            }
+        }
+        for problem in self.problems.difference(&problems) {
+            info!(event = "solved", code = problem.code.number(), "solved: {problem}");
+        }
+        self.problems = problems;
+    }
+
+    /// A decision: what waits now that did not wait before, and peerings that came or went.
+    pub fn decision(&mut self, decision: &Decision) {
+        let holds: BTreeSet<Hold> = decision.holds.iter().cloned().collect();
+        for hold in holds.difference(&self.holds) {
+            if hold.stuck {
+                warn!(event = "held", subject = hold.subject, "{}: {}", hold.subject, hold.reason);
+            } else {
+                info!(event = "held", subject = hold.subject, "{}: {}", hold.subject, hold.reason);
+            }
+        }
+        self.holds = holds;
+        let names = |chosen: fn(&crate::decide::PeeringStatus) -> bool| -> BTreeSet<String> {
+            decision.status.peerings.iter().filter(|(_, peering)| chosen(peering)).map(|(name, _)| name.clone()).collect()
+        };
+        transitions(&mut self.connected, names(|peering| peering.connected), "connected", "disconnected");
+        transitions(&mut self.ready, names(|peering| peering.ready), "ready", "not-ready");
+    }
+
+    /// Objects about to be applied, with what differs.
+    pub fn applying(decision: &Decision, live: &LiveObjects, comparisons: &mut Comparisons) {
+        for apply in &decision.apply {
+            let object = &apply.object;
+            let what = match live.get(&object.key) {
+                None => "created".to_owned(),
+                Some(live) => {
+                    let comparison = comparisons.get(object, live);
+                    let paths: Vec<&str> = comparison.changes.iter().map(|change| &*change.path).collect();
+                    let own = |path: &&str| !path.starts_with("metadata.annotations[meshfed.dev/");
+                    let mut shown: Vec<&str> = paths.iter().copied().filter(own).take(FIELDS_SHOWN).collect();
+                    if shown.len() < paths.iter().copied().filter(own).count() {
+                        shown.push("…");
+                    }
+                    if shown.is_empty() { "changed".to_owned() } else { format!("changed {}", shown.join(", ")) }
+                }
+            };
+            info!(event = "apply", object = %object.key, forced = apply.force, "applying {}: {what}", object.key);
+        }
+    }
+
+    /// Says something once, until something else is said.
+    pub fn trouble(&mut self, what: &str, message: &str) {
+        if self.said != message {
+            warn!(event = what, "{message}");
+            message.clone_into(&mut self.said);
+        }
+    }
+
+    /// The trouble is over.
+    pub fn trouble_over(&mut self, message: &str) {
+        if !std::mem::take(&mut self.said).is_empty() {
+            info!(event = "recovered", "{message}");
+        }
+    }
+}
+
+fn transitions(before: &mut BTreeSet<String>, now: BTreeSet<String>, came: &str, went: &str) {
+    for peer in now.difference(before) {
+        info!(event = came, peer, "peering with {peer}: {came}");
+    }
+    for peer in before.difference(&now) {
+        warn!(event = went, peer, "peering with {peer}: {went}");
+    }
+    *before = now;
+}

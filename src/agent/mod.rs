@@ -1,0 +1,218 @@
+//! The agent: gather, decide, perform, sleep until something happens.
+//!
+//! One task owns all state. Git is read and written on a thread of its own ([`repository`]), the cluster is watched by tasks of its
+//! edge; both tell the loop what is new. A pass runs only when something that it decides from has changed, so a quiet agent costs
+//! a look at the repository now and then, and nothing else.
+
+pub mod declarations;
+pub mod inventory;
+mod journal;
+pub mod log;
+mod pass;
+mod repository;
+pub mod scopes;
+
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rand_core::{OsRng, RngCore};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tracing::info;
+
+use crate::cluster::{Cluster, ClusterError};
+use crate::config::AgentConfig;
+use crate::repo::{self, RepoError, SigningKey};
+use pass::Agent;
+use repository::{Command, News};
+
+/// Pause after an event, so that a burst of them makes one pass.
+const DEBOUNCE: Duration = Duration::from_millis(10);
+
+/// How long work at hand may go on after the agent was told to stop.
+const STOP_GRACE: Duration = Duration::from_secs(1);
+
+/// With `--once`: how long the cluster must be silent before the agent believes that it is done, so that controllers can answer.
+const ONCE_SILENCE: Duration = Duration::from_secs(1);
+
+/// First and longest pause between tries to reach the API server at the start.
+const CONNECT_RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
+
+/// Threads for the asynchronous part: one to decide, one to talk.
+const WORKERS: usize = 2;
+
+/// How an agent ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// `--once`: nothing is left to do here.
+    Quiet,
+    /// `--once`: something failed; the reasons, one line each.
+    Failed(Vec<String>),
+    /// It was told to stop.
+    Stopped,
+}
+
+/// Why an agent could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The signing key, the state directory or the repository's configuration is unusable.
+    #[error(transparent)]
+    Repo(#[from] RepoError),
+    /// The cluster's configuration is unusable.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// The operating system refused something basic.
+    #[error("cannot start: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// Runs the agent until it is told to stop, or with `--once` until it is done.
+pub fn run(config: AgentConfig) -> Result<Outcome, AgentError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
+    let outcome = runtime.block_on(start(config));
+    runtime.shutdown_background(); // a fetch that hangs must not delay the end
+    outcome
+}
+
+async fn start(config: AgentConfig) -> Result<Outcome, AgentError> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        let _ = stop.send(true); // nobody listens only when the agent has ended
+    });
+    let mut told = stopped.clone();
+    let grace = async {
+        let _ = told.wait_for(|stopped| *stopped).await; // an error means the same: stop
+        sleep(STOP_GRACE).await;
+    };
+    tokio::select! {
+        outcome = work(config, stopped) => outcome,
+        () = grace => Ok(Outcome::Stopped),
+    }
+}
+
+type Stopped = tokio::sync::watch::Receiver<bool>;
+
+async fn work(config: AgentConfig, mut stopped: Stopped) -> Result<Outcome, AgentError> {
+    let (key, created) = SigningKey::load_or_create(&config.signing_key)?;
+    if created {
+        let line = key.public_line(&config.mesh);
+        info!(event = "key", "made a signing key; its public half belongs under agent.keys in mesh.yaml: {line}");
+    }
+    info!(
+        event = "start",
+        mesh = config.mesh,
+        version = env!("CARGO_PKG_VERSION"),
+        "meshfed {} looks after {}; signatures on main are not verified",
+        env!("CARGO_PKG_VERSION"),
+        config.mesh
+    );
+    let cluster = Cluster::connect(&config.cluster_options()).await?;
+    let options = config.repo_options();
+    let (news_sender, news) = unbounded_channel();
+    let commands = repository::start(options, config.mesh.clone(), key, news_sender);
+    let on_change = commands.clone();
+    // A receiver that is gone means that the agent is ending.
+    let _watch = repo::watch(&config.repo, move || drop(on_change.send(Command::Fetch)))?;
+    let _ = commands.send(Command::Fetch);
+    let mut agent = Agent::new(config.mesh.clone(), cluster, commands.clone());
+    tokio::select! {
+        connected = connect(&mut agent, config.once) => connected?,
+        _ = stopped.wait_for(|stopped| *stopped) => return Ok(Outcome::Stopped),
+    }
+    Loop { agent, news, commands, config, stopped }.run().await
+}
+
+/// Waits for the API server.
+async fn connect(agent: &mut Agent, once: bool) -> Result<(), AgentError> {
+    let (mut pause, longest) = CONNECT_RETRY;
+    loop {
+        match agent.cluster.uid().await {
+            Ok(uid) => {
+                agent.journal.trouble_over("the API server answers");
+                agent.cluster_uid = uid;
+                return Ok(());
+            }
+            Err(error) if once => return Err(error.into()),
+            Err(error) => agent.journal.trouble("cluster", &error.to_string()),
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(longest);
+    }
+}
+
+struct Loop {
+    agent: Agent,
+    news: UnboundedReceiver<News>,
+    commands: Sender<Command>,
+    config: AgentConfig,
+    stopped: Stopped,
+}
+
+impl Loop {
+    async fn run(mut self) -> Result<Outcome, AgentError> {
+        let mut poll = Instant::now() + jitter(self.config.interval);
+        let mut last_event = Instant::now();
+        loop {
+            let wake = self.agent.wake_at().map(|at| Instant::now() + until(at));
+            let silence = last_event + ONCE_SILENCE;
+            let done = self.config.once && self.agent.is_quiet();
+            tokio::select! {
+                _ = self.stopped.wait_for(|stopped| *stopped) => {
+                    info!(event = "stop", "stopping");
+                    return Ok(Outcome::Stopped);
+                }
+                news = self.news.recv() => match news {
+                    Some(News::Unreadable(error)) if self.config.once => return Ok(Outcome::Failed(vec![error.to_string()])),
+                    Some(news) => self.agent.take(news),
+                    None => return Ok(Outcome::Stopped), // the repository's thread is gone: the process is ending
+                },
+                _ = self.agent.cluster.changed() => self.agent.cluster_changed(),
+                () = sleep_until(wake.unwrap_or(poll)), if wake.is_some() => self.agent.time_has_come(),
+                () = sleep_until(poll) => {
+                    poll = Instant::now() + jitter(self.config.interval);
+                    let _ = self.commands.send(Command::Fetch); // see above
+                    self.agent.poll().await;
+                    continue;
+                }
+                () = sleep_until(silence), if done => return Ok(self.agent.outcome()),
+            }
+            if !self.agent.is_stale() {
+                continue;
+            }
+            last_event = Instant::now();
+            self.drain().await;
+            self.agent.passes().await;
+        }
+    }
+
+    /// Takes what else arrives within a moment.
+    async fn drain(&mut self) {
+        let end = Instant::now() + DEBOUNCE;
+        loop {
+            tokio::select! {
+                news = timeout(end.saturating_duration_since(Instant::now()), self.news.recv()) => match news {
+                    Ok(Some(news)) => self.agent.take(news),
+                    _ => return,
+                },
+                _ = self.agent.cluster.changed() => {}
+            }
+        }
+    }
+}
+
+fn until(at: Timestamp) -> Duration {
+    Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default() // negative: now
+}
+
+/// The interval give or take a tenth, so that many agents do not ask the host at the same moment.
+fn jitter(interval: Duration) -> Duration {
+    interval.mul_f64(0.9 + 0.2 * f64::from(OsRng.next_u32()) / f64::from(u32::MAX))
+}

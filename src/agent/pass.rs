@@ -1,0 +1,356 @@
+//! One pass: gather what is known, decide, perform.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+
+use jiff::{SignedDuration, Timestamp};
+use tracing::{info, warn};
+
+use super::Outcome;
+use super::declarations::Declarations;
+use super::inventory;
+use super::journal::Journal;
+use super::repository::{Command, News};
+use super::scopes::scopes;
+use crate::cluster::{APPLIES_IN_FLIGHT, ApplyError, Cluster, Snapshot};
+use crate::decide::{Comparisons, Decision, Failure, LiveObjects, Memory, World, decide};
+use crate::facts::Facts;
+use crate::facts::published::{self, FACTS_PATH};
+use crate::model::{Cidr, Severity};
+use crate::object::{Key, Kind, Object, STATE_NAME, set_id};
+
+/// First and longest wait before an object that could not be applied for the moment is tried again.
+const RETRY: (SignedDuration, SignedDuration) = (SignedDuration::from_millis(500), SignedDuration::from_mins(2));
+
+/// Wait before an object that was refused is tried again: whoever refuses (a webhook, a policy) may have changed meanwhile.
+const REFUSED_RETRY: SignedDuration = SignedDuration::from_mins(5);
+
+/// Passes in a row before the loop looks at other events; each has applied something, so this many mean a fight.
+const MAX_PASSES: usize = 20;
+
+/// Label of the ConfigMap that names a set (KEP-3659).
+const SET_ID_LABEL: &str = "applyset.kubernetes.io/id";
+
+/// The agent's state.
+pub(super) struct Agent {
+    me: String,
+    pub(super) cluster: Cluster,
+    pub(super) cluster_uid: String,
+    pub(super) journal: Journal,
+    commands: Sender<Command>,
+    declarations: Option<Arc<Declarations>>,
+    own_files: BTreeMap<String, String>,
+    own_facts: Facts,
+    memory: Memory,
+    comparisons: Comparisons,
+    /// Namespace and data of the ConfigMap as it lies in the cluster; `None` before it was read.
+    state: Option<(String, BTreeMap<String, String>)>,
+    publishing: Publishing,
+    stale: bool,
+    last: Option<Decision>,
+}
+
+#[derive(Default)]
+enum Publishing {
+    #[default]
+    Idle,
+    Underway,
+    /// The repository did not take it; the error, and when to try again.
+    Failed(String, Timestamp, u32),
+}
+
+impl Agent {
+    pub(super) fn new(me: String, cluster: Cluster, commands: Sender<Command>) -> Self {
+        Self {
+            me,
+            cluster,
+            cluster_uid: String::new(),
+            journal: Journal::default(),
+            commands,
+            declarations: None,
+            own_files: BTreeMap::new(),
+            own_facts: Facts::default(),
+            memory: Memory::default(),
+            comparisons: Comparisons::default(),
+            state: None,
+            publishing: Publishing::default(),
+            stale: false,
+            last: None,
+        }
+    }
+
+    /// Something that decisions are made from has changed.
+    pub(super) fn is_stale(&self) -> bool {
+        self.stale
+    }
+
+    pub(super) fn cluster_changed(&mut self) {
+        self.stale = true;
+    }
+
+    pub(super) fn time_has_come(&mut self) {
+        self.stale = true;
+    }
+
+    /// When a pass is due although nothing happens.
+    pub(super) fn wake_at(&self) -> Option<Timestamp> {
+        let retry = match self.publishing {
+            Publishing::Failed(_, at, _) => Some(at),
+            Publishing::Idle | Publishing::Underway => None,
+        };
+        // While a publication is underway its answer wakes us.
+        let decided = self.last.as_ref().and_then(|decision| decision.wake_at).filter(|_| retry.is_none());
+        [retry, decided].into_iter().flatten().min()
+    }
+
+    /// What the repository's thread says.
+    pub(super) fn take(&mut self, news: News) {
+        match news {
+            News::Nothing => self.journal.trouble_over("the repository answers"),
+            News::Unreadable(error) => self.journal.trouble("repository", &error.to_string()),
+            News::Declarations(declarations) => {
+                self.journal.trouble_over("the repository answers");
+                self.journal.declarations(&declarations);
+                self.own_files.clone_from(&declarations.own_files);
+                self.own_facts.clone_from(&declarations.own_facts);
+                self.declarations = Some(declarations);
+                self.stale = true;
+            }
+            News::Published(files, commit, message) => {
+                info!(event = "published", commit = %commit, "published {} {message}", commit.short());
+                let everything: Vec<Cidr> = ["0.0.0.0/0", "::/0"].iter().filter_map(|range| Cidr::parse(range)).collect();
+                if let Some(text) = files.get(FACTS_PATH) {
+                    self.own_facts = published::read(&self.me, FACTS_PATH, text, &everything, Timestamp::now()).0;
+                }
+                self.own_files = files;
+                self.publishing = Publishing::Idle;
+                self.stale = true;
+            }
+            News::Unpublished(error) => {
+                let attempts = if let Publishing::Failed(_, _, attempts) = self.publishing { attempts + 1 } else { 1 };
+                let wait = if error.is_transient() { backoff(attempts) } else { REFUSED_RETRY };
+                self.journal.trouble("publish", &error.to_string());
+                self.publishing = Publishing::Failed(error.to_string(), later(Timestamp::now(), wait), attempts);
+            }
+        }
+    }
+
+    /// What is done at each poll besides looking at the repository: look for kinds that were missing.
+    pub(super) async fn poll(&mut self) {
+        if !self.cluster.missing().is_empty() {
+            self.cluster.rediscover().await;
+        }
+    }
+
+    /// Passes until nothing is left to do in the cluster for now.
+    pub(super) async fn passes(&mut self) {
+        for _ in 0..MAX_PASSES {
+            if self.pass().await {
+                return;
+            }
+        }
+        self.journal.trouble("fight", "something undoes what is applied; going on at the next event");
+    }
+
+    /// One pass; whether nothing is left to do in the cluster.
+    async fn pass(&mut self) -> bool {
+        self.stale = false;
+        let Some(declarations) = self.declarations.clone() else { return true };
+        if let Some(mesh) = declarations.federation.mesh(&self.me) {
+            if let Err(error) = self.read_state(&mesh.namespace).await {
+                self.journal.trouble("state", &format!("ConfigMap/{}/{STATE_NAME}: {error}", mesh.namespace));
+                let at = later(Timestamp::now(), backoff(1));
+                self.last = Some(Decision { wake_at: Some(at), ..Decision::default() });
+                return true;
+            }
+            self.cluster.watch(&scopes(&declarations.federation, mesh, &self.memory.inventory));
+            self.cluster.synced().await;
+        }
+        let snapshot = self.cluster.view().snapshot();
+        let live: LiveObjects = snapshot.objects().map(|live| (live.key.clone(), live.clone())).collect();
+        let missing = missing(&snapshot);
+        let world = World {
+            federation: &declarations.federation,
+            problems: &declarations.problems,
+            me: &self.me,
+            facts: &declarations.facts,
+            live: &live,
+            missing: &missing,
+            cluster_uid: &self.cluster_uid,
+            commit: &declarations.commit.id.to_string(),
+            verified: &declarations.verified,
+            own_facts: &self.own_facts,
+            published: &self.own_files,
+            now: Timestamp::now(),
+        };
+        let decision = decide(&world, &self.memory, &mut self.comparisons);
+        drop(snapshot); // so that the view need not copy itself while we write
+        self.journal.decision(&decision);
+        Journal::applying(&decision, &live, &mut self.comparisons);
+        self.perform(decision, &live).await
+    }
+
+    async fn perform(&mut self, decision: Decision, live: &LiveObjects) -> bool {
+        let settled = decision.leaves_cluster();
+        self.memory.pending.clone_from(&decision.pending);
+        self.memory.applied = Some(decision.status.main.applied.clone()).filter(|commit| !commit.is_empty());
+        // The namespace that the state lies in may be among what is to be created.
+        let (namespaces, others): (Vec<_>, Vec<_>) =
+            decision.apply.iter().cloned().partition(|apply| apply.object.key.namespace.is_none());
+        self.apply(namespaces).await;
+        if let Err(error) = self.write_state(&decision).await {
+            self.journal.trouble("state", &error.to_string());
+            let at = later(Timestamp::now(), backoff(1));
+            self.last = Some(Decision { wake_at: Some(at), ..decision });
+            return true;
+        }
+        self.memory.inventory.clone_from(&decision.inventory);
+        self.apply(others).await;
+        for object in &decision.delete {
+            let result = self.cluster.delete(object).await;
+            self.removed(&object.key, "deleted", result);
+        }
+        for (key, kind) in &decision.release {
+            let Some(object) = live.get(key) else { continue };
+            let object = crate::object::Live { kind: kind.clone(), ..(**object).clone() };
+            let result = self.cluster.release(&object).await;
+            self.removed(key, "given back", result);
+        }
+        if let (Some(publication), true) = (&decision.publish, self.may_publish()) {
+            self.publishing = Publishing::Underway;
+            let _ = self.commands.send(Command::Publish(publication.clone())); // fails only when the process ends
+        }
+        self.last = Some(decision);
+        settled
+    }
+
+    fn may_publish(&self) -> bool {
+        match self.publishing {
+            Publishing::Idle => true,
+            Publishing::Underway => false,
+            Publishing::Failed(_, at, _) => at <= Timestamp::now(),
+        }
+    }
+
+    async fn apply(&mut self, applies: Vec<crate::decide::Apply>) {
+        let objects: BTreeMap<Key, Arc<Object>> =
+            applies.iter().map(|apply| (apply.object.key.clone(), apply.object.clone())).collect();
+        let items = applies.into_iter().map(|apply| (apply.object, apply.force)).collect();
+        for (key, result) in self.cluster.apply_all(items, APPLIES_IN_FLIGHT).await {
+            match result {
+                Ok(live) => {
+                    self.memory.failures.remove(&key);
+                    self.comparisons.accept(&objects[&key], &live);
+                    info!(event = "applied", object = %key, "applied {key}");
+                }
+                Err(error) => {
+                    warn!(event = "refused", object = %key, "{key} from {}: {error}", objects[&key].source);
+                    self.failed(key.clone(), objects[&key].digest.clone(), &error);
+                }
+            }
+        }
+    }
+
+    fn removed(&mut self, key: &Key, how: &str, result: Result<(), ApplyError>) {
+        match result {
+            Ok(()) => info!(event = "removed", object = %key, "{how}: {key}"),
+            Err(error) => {
+                self.journal.trouble("remove", &format!("{key} cannot be {how}: {error}"));
+                self.memory.failures.insert(key.clone(), failure("".into(), &error, None));
+            }
+        }
+    }
+
+    fn failed(&mut self, key: Key, digest: Arc<str>, error: &ApplyError) {
+        let before = self.memory.failures.get(&key).filter(|failure| failure.digest == digest);
+        let failure = failure(digest, error, before);
+        self.memory.failures.insert(key, failure);
+    }
+
+    /// Reads the agent's ConfigMap, once for each namespace that the control plane has ever had in this process.
+    async fn read_state(&mut self, namespace: &str) -> Result<(), ApplyError> {
+        if self.state.as_ref().is_some_and(|(read, _)| read == namespace) {
+            return Ok(());
+        }
+        let data = self.cluster.read_state(namespace, STATE_NAME).await?.map(|(data, _)| data).unwrap_or_default();
+        let (inventory, unknown) = inventory::read(&data);
+        for line in unknown {
+            warn!(event = "state", "ConfigMap/{namespace}/{STATE_NAME} has a line that this version does not understand: {line}");
+        }
+        self.memory.inventory.extend(inventory);
+        self.state = Some((namespace.to_owned(), data));
+        Ok(())
+    }
+
+    /// Writes the inventory ahead of what it is about, so that a crash never leaves an object that nobody remembers.
+    async fn write_state(&mut self, decision: &Decision) -> Result<(), ApplyError> {
+        let Some((namespace, written)) = &mut self.state else { return Ok(()) };
+        let wanted = inventory::write(&decision.inventory);
+        let patch = inventory::patch(written, &wanted);
+        if patch.is_empty() {
+            return Ok(());
+        }
+        let labels = BTreeMap::from([(SET_ID_LABEL.to_owned(), set_id(namespace))]);
+        self.cluster.write_state(namespace, STATE_NAME, &patch, &labels).await?;
+        *written = wanted;
+        Ok(())
+    }
+
+    /// Nothing is left to do that waiting here could bring about.
+    pub(super) fn is_quiet(&self) -> bool {
+        let Some(decision) = &self.last else { return false };
+        let idle = match self.publishing {
+            Publishing::Idle => decision.pending.is_none(),
+            Publishing::Underway => false,
+            Publishing::Failed(..) => true,
+        };
+        idle && !self.stale && decision.leaves_cluster() && !self.memory.failures.values().any(|failure| !failure.stuck)
+    }
+
+    /// How `--once` ends.
+    pub(super) fn outcome(&self) -> Outcome {
+        let problems = self.declarations.iter().flat_map(|declarations| &declarations.problems);
+        let errors = problems.filter(|problem| problem.severity == Severity::Error).map(ToString::to_string);
+        let stuck = self.last.iter().flat_map(|decision| &decision.holds).filter(|hold| hold.stuck);
+        let mut reasons: Vec<String> = errors.chain(stuck.map(|hold| format!("{}: {}", hold.subject, hold.reason))).collect();
+        if let Publishing::Failed(message, _, _) = &self.publishing {
+            reasons.push(message.clone());
+        }
+        if reasons.is_empty() { Outcome::Quiet } else { Outcome::Failed(reasons) }
+    }
+}
+
+/// Kinds of which the view knows nothing, with the reason.
+fn missing(snapshot: &Snapshot) -> BTreeMap<Kind, String> {
+    let unknown = snapshot.problems().into_iter().filter(|problem| match &problem.scope.name {
+        None => !snapshot.is_watched(&problem.scope.kind, problem.scope.namespace.as_deref()),
+        Some(name) => !snapshot.knows_of(&Key::new(&problem.scope.kind, problem.scope.namespace.as_deref(), name)),
+    });
+    unknown.map(|problem| (problem.scope.kind, problem.message)).collect()
+}
+
+fn failure(digest: Arc<str>, error: &ApplyError, before: Option<&Failure>) -> Failure {
+    let attempts = before.map_or(1, |failure| failure.attempts + 1);
+    let (stuck, wait) = match error {
+        ApplyError::Transient { retry_after, .. } => {
+            let asked = retry_after.and_then(|wait| SignedDuration::try_from(wait).ok()).unwrap_or_default();
+            (false, backoff(attempts).max(asked))
+        }
+        ApplyError::NamespaceMissing { .. } | ApplyError::NamespaceTerminating { .. } => (false, backoff(attempts)),
+        ApplyError::Conflict { .. }
+        | ApplyError::Refused { .. }
+        | ApplyError::Forbidden { .. }
+        | ApplyError::KindMissing { .. } => (true, REFUSED_RETRY),
+    };
+    Failure { digest, message: error.to_string(), stuck, retry_at: later(Timestamp::now(), wait), attempts }
+}
+
+fn backoff(attempts: u32) -> SignedDuration {
+    let (first, longest) = RETRY;
+    first.saturating_mul(2_i32.saturating_pow(attempts.saturating_sub(1))).min(longest)
+}
+
+fn later(now: Timestamp, wait: SignedDuration) -> Timestamp {
+    now.saturating_add(wait).unwrap_or(Timestamp::MAX)
+}

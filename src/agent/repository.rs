@@ -1,0 +1,99 @@
+//! The repository's own thread: libgit2 blocks, so the mirror lives here, and the loop talks to it in messages.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc;
+
+use jiff::Timestamp;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::declarations::{Declarations, Reader};
+use crate::decide;
+use crate::repo::{self, CommitId, Mirror, Outcome, Refs, RepoError, SigningKey};
+
+/// What the loop asks for.
+pub enum Command {
+    /// Look for news.
+    Fetch,
+    /// Put this on the mesh's own branch.
+    Publish(decide::Publication),
+}
+
+/// What the thread answers.
+#[derive(Debug)]
+pub enum News {
+    /// Git says something new.
+    Declarations(Arc<Declarations>),
+    /// Git says what it said before.
+    Nothing,
+    /// The repository could not be read; what is known stays in use.
+    Unreadable(RepoError),
+    /// The branch now holds these files, in this commit.
+    Published(BTreeMap<String, String>, CommitId, String),
+    /// The branch could not be written.
+    Unpublished(RepoError),
+}
+
+/// Starts the thread. It ends when the sender of commands is dropped.
+pub fn start(options: repo::Options, me: String, key: SigningKey, news: UnboundedSender<News>) -> mpsc::Sender<Command> {
+    let (commands, inbox) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut repository = Repository { options, me, key, mirror: None, reader: Reader::default(), seen: None };
+        for command in inbox {
+            let answer = match command {
+                Command::Fetch => repository.fetch().unwrap_or_else(News::Unreadable),
+                Command::Publish(publication) => repository.publish(publication).unwrap_or_else(News::Unpublished),
+            };
+            if news.send(answer).is_err() {
+                return; // the loop has ended
+            }
+        }
+    });
+    commands
+}
+
+struct Repository {
+    options: repo::Options,
+    me: String,
+    key: SigningKey,
+    mirror: Option<Mirror>,
+    reader: Reader,
+    seen: Option<Refs>,
+}
+
+impl Repository {
+    fn mirror(&mut self) -> Result<&mut Mirror, RepoError> {
+        match &mut self.mirror {
+            Some(mirror) => Ok(mirror),
+            none => Ok(none.insert(Mirror::open(&self.options)?)),
+        }
+    }
+
+    fn fetch(&mut self) -> Result<News, RepoError> {
+        let refs = self.mirror()?.fetch()?;
+        if self.seen.as_ref() == Some(&refs) {
+            return Ok(News::Nothing);
+        }
+        let Self { mirror: Some(mirror), reader, me, .. } = self else { return Ok(News::Nothing) };
+        let declarations = reader.read(mirror, me, Timestamp::now())?;
+        self.seen = Some(refs);
+        Ok(News::Declarations(Arc::new(declarations)))
+    }
+
+    fn publish(&mut self, publication: decide::Publication) -> Result<News, RepoError> {
+        let decide::Publication { files, message } = publication;
+        let publication = repo::Publication {
+            mesh: self.me.clone(),
+            files: files.iter().map(|(path, text)| (path.clone(), text.clone().into_bytes())).collect(),
+            message: message.clone(),
+            at: Timestamp::now(),
+        };
+        self.mirror()?; // opened before its field is borrowed beside the key
+        let Self { mirror: Some(mirror), key, .. } = self else { return Ok(News::Nothing) };
+        let (Outcome::Pushed(commit) | Outcome::Unchanged(commit)) = mirror.publish(&publication, key)?;
+        if let Some(seen) = &mut self.seen {
+            seen.published.insert(self.me.clone(), commit); // our own doing is no news
+        }
+        Ok(News::Published(files, commit, message))
+    }
+}

@@ -1,0 +1,34 @@
+//! What an agent watches: the kinds that it derives or reads, in the namespaces of its mesh, and whatever is in its inventory.
+
+use std::collections::BTreeSet;
+
+use super::inventory::Inventory;
+use crate::cluster::Scope;
+use crate::derive::kinds;
+use crate::model::{Federation, Mesh};
+
+/// The watches of the agent of `mesh`.
+pub fn scopes(federation: &Federation, mesh: &Mesh, inventory: &Inventory) -> BTreeSet<Scope> {
+    let all = |of, namespace: &str| Scope::namespaced(kinds::kind(of), namespace);
+    let mut scopes: BTreeSet<Scope> =
+        mesh.namespaces().map(|name| Scope::single(kinds::kind(kinds::NAMESPACE), None, name)).collect();
+    for of in [kinds::CONTROL_PLANE, kinds::CONFIG_MAP, kinds::SERVICE, kinds::PEER, kinds::EXPORTED, kinds::IMPORTED] {
+        scopes.insert(all(of, &mesh.namespace));
+    }
+    for member in &mesh.members {
+        for of in [kinds::MEMBER, kinds::VIRTUAL_SERVICE, kinds::DESTINATION_RULE] {
+            scopes.insert(all(of, member));
+        }
+    }
+    scopes.extend(mesh.operators.iter().map(|operator| all(kinds::SUBSCRIPTION, &operator.namespace)));
+    let manifests = federation.meshes.get(&mesh.name).map(|folder| folder.manifests.as_slice()).unwrap_or_default();
+    let declared = manifests.iter().map(|manifest| (&manifest.object.kind, &manifest.object.key));
+    let owned = inventory.iter().map(|(key, origin)| (origin.kind(), key));
+    for (kind, key) in declared.chain(owned) {
+        scopes.insert(match key.namespace.as_deref() {
+            Some(namespace) => Scope::namespaced(kind.clone(), namespace),
+            None => Scope::single(kind.clone(), None, &key.name),
+        });
+    }
+    scopes
+}

@@ -1,0 +1,375 @@
+//! The agent's configuration: raw flags, environment and file → resolved and valid.
+//!
+//! A flag wins over its environment variable, that over the file, that over the default. An empty value counts as none, so
+//! that a deployment can leave a variable blank.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use serde::Deserialize;
+
+use crate::cluster::ClusterOptions;
+use crate::error::Error;
+use crate::model::names;
+use crate::repo::{Credentials, DEFAULT_BRANCH, Options};
+
+/// Time between two looks at the repository: hosts allow far more, and people wait for a commit about as long.
+pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Shortest interval: asking a host over the network takes about as long, so polls would run back to back.
+pub const MIN_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Longest interval: the published heartbeat is daily, and an agent that looks more rarely than hourly seems dead.
+pub const MAX_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
+/// Largest configuration file in bytes; it has a dozen short lines.
+const MAX_CONFIG_BYTES: u64 = 64 << 10;
+
+/// What the agent works with.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AgentConfig {
+    /// The mesh that it looks after.
+    pub mesh: String,
+    /// URL or path of the shared repository; may hold credentials.
+    pub repo: String,
+    /// The branch that people write.
+    pub branch: String,
+    /// Name and password file for a repository over HTTP.
+    pub credentials: Option<Credentials>,
+    /// A kubeconfig file.
+    pub kubeconfig: Option<PathBuf>,
+    /// A context in it.
+    pub context: Option<String>,
+    /// The agent's private key; made at the first start.
+    pub signing_key: PathBuf,
+    /// Where the mirror of the repository is kept.
+    pub state_dir: PathBuf,
+    /// Time between two looks at the repository.
+    pub interval: Duration,
+    /// End when there is nothing to do.
+    pub once: bool,
+}
+
+impl AgentConfig {
+    /// What the repository edge needs of it.
+    pub fn repo_options(&self) -> Options {
+        let options = Options::new(self.repo.clone(), self.state_dir.clone());
+        Options { branch: self.branch.clone(), credentials: self.credentials.clone(), ..options }
+    }
+
+    /// What the cluster's edge needs of it.
+    pub fn cluster_options(&self) -> ClusterOptions {
+        ClusterOptions { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() }
+    }
+}
+
+/// Without the credentials that the repository's address may hold.
+impl fmt::Debug for AgentConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { mesh, kubeconfig, context, signing_key, interval, once, .. } = self;
+        f.debug_struct("AgentConfig")
+            .field("mesh", mesh)
+            .field("repo", &self.repo_options())
+            .field("kubeconfig", kubeconfig)
+            .field("context", context)
+            .field("signing_key", signing_key)
+            .field("interval", interval)
+            .field("once", once)
+            .finish()
+    }
+}
+
+/// Flags and environment as given.
+#[derive(Args, Clone, Debug, Default)]
+pub struct AgentArgs {
+    /// Name of the mesh that this agent looks after: its folder under meshes/ in the repository
+    #[arg(long, env = "MESHFED_MESH")]
+    mesh: Option<String>,
+    /// URL or path of the shared Git repository
+    #[arg(long, env = "MESHFED_REPO", hide_env_values = true, value_name = "URL")]
+    repo: Option<String>,
+    /// Branch that people write [default: main]
+    #[arg(long, env = "MESHFED_BRANCH")]
+    branch: Option<String>,
+    /// User name for a repository over HTTP; needs --http-password-file
+    #[arg(long, env = "MESHFED_HTTP_USER", value_name = "NAME")]
+    http_user: Option<String>,
+    /// File with the password or token for a repository over HTTP, read again at each connection
+    #[arg(long, env = "MESHFED_HTTP_PASSWORD_FILE", value_name = "FILE")]
+    http_password_file: Option<PathBuf>,
+    /// Kubeconfig of the mesh's cluster [default: the pod's service account, else kubectl's rules]
+    #[arg(long, env = "MESHFED_KUBECONFIG", value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Context in the kubeconfig [default: its current one]
+    #[arg(long, env = "MESHFED_CONTEXT", value_name = "NAME")]
+    context: Option<String>,
+    /// Private ed25519 key in OpenSSH format that signs what the agent publishes; made if absent [default:
+    /// <state-dir>/signing-key]
+    #[arg(long, env = "MESHFED_SIGNING_KEY", value_name = "FILE")]
+    signing_key: Option<PathBuf>,
+    /// Directory for the mirror of the repository [default: $XDG_STATE_HOME/meshfed/<mesh>]
+    #[arg(long, env = "MESHFED_STATE_DIR", value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// Time between two looks at the repository, as 30s or 2m [default: 30s]
+    #[arg(long, env = "MESHFED_INTERVAL", value_name = "DURATION")]
+    interval: Option<String>,
+    /// Work until there is nothing left to do, then exit: 0, or 1 with the reasons if something failed
+    #[arg(long, env = "MESHFED_ONCE", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    once: Option<bool>,
+    /// YAML file with any of these settings (mesh, repo, branch, httpUser, httpPasswordFile, kubeconfig, context, signingKey,
+    /// stateDir, interval, once); relative paths in it start at its folder
+    #[arg(long, env = "MESHFED_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// The same settings as the file has them.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct ConfigFile {
+    mesh: Option<String>,
+    repo: Option<String>,
+    branch: Option<String>,
+    http_user: Option<String>,
+    http_password_file: Option<PathBuf>,
+    kubeconfig: Option<PathBuf>,
+    context: Option<String>,
+    signing_key: Option<PathBuf>,
+    state_dir: Option<PathBuf>,
+    #[serde(with = "humantime_serde")]
+    interval: Option<Duration>,
+    once: Option<bool>,
+}
+
+/// One setting by its three names, for messages.
+#[derive(Clone, Copy)]
+struct Setting {
+    flag: &'static str,
+    variable: &'static str,
+    key: &'static str,
+}
+
+impl Setting {
+    const fn new(flag: &'static str, variable: &'static str, key: &'static str) -> Self {
+        Self { flag, variable, key }
+    }
+
+    fn missing(self, what: &str) -> Error {
+        Error::usage(format!("{what} is not given"), format!("set {self}"))
+    }
+
+    fn bad(self, message: impl fmt::Display) -> Error {
+        Error::usage(message.to_string(), format!("set {self} to another value"))
+    }
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {} or `{}:` in the configuration file", self.flag, self.variable, self.key)
+    }
+}
+
+const MESH: Setting = Setting::new("--mesh", "MESHFED_MESH", "mesh");
+const REPO: Setting = Setting::new("--repo", "MESHFED_REPO", "repo");
+const HTTP_USER: Setting = Setting::new("--http-user", "MESHFED_HTTP_USER", "httpUser");
+const HTTP_PASSWORD_FILE: Setting = Setting::new("--http-password-file", "MESHFED_HTTP_PASSWORD_FILE", "httpPasswordFile");
+const STATE_DIR: Setting = Setting::new("--state-dir", "MESHFED_STATE_DIR", "stateDir");
+const INTERVAL: Setting = Setting::new("--interval", "MESHFED_INTERVAL", "interval");
+
+/// Gives an environment variable.
+pub type Environment<'a> = dyn Fn(&str) -> Option<OsString> + 'a;
+
+impl AgentArgs {
+    /// Reads the configuration file, if one is named, and settles every value.
+    pub fn resolve(self) -> Result<AgentConfig, Error> {
+        let file = match self.config.as_deref().filter(|path| !path.as_os_str().is_empty()) {
+            Some(path) => read(path)?,
+            None => ConfigFile::default(),
+        };
+        settle(self, file, &|name| std::env::var_os(name))
+    }
+}
+
+fn read(path: &Path) -> Result<ConfigFile, Error> {
+    let fail = |reason: &dyn fmt::Display| {
+        let message = format!("configuration file {}: {reason}", path.display());
+        Error::usage(message, "it is named by --config or MESHFED_CONFIG")
+    };
+    let size = std::fs::metadata(path).map_err(|error| fail(&error))?.len();
+    if size > MAX_CONFIG_BYTES {
+        return Err(fail(&format!("{size} bytes; the limit is {MAX_CONFIG_BYTES}")));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| fail(&error))?;
+    let file: ConfigFile = parse(&text).map_err(|message| fail(&message))?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let beside = |path: Option<PathBuf>| path.map(|path| folder.join(path));
+    Ok(ConfigFile {
+        http_password_file: beside(file.http_password_file),
+        kubeconfig: beside(file.kubeconfig),
+        signing_key: beside(file.signing_key),
+        state_dir: beside(file.state_dir),
+        ..file
+    })
+}
+
+fn parse(text: &str) -> Result<ConfigFile, String> {
+    if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
+        return Ok(ConfigFile::default());
+    }
+    serde_saphyr::from_str(text).map_err(|error| error.without_snippet().to_string())
+}
+
+fn settle(args: AgentArgs, file: ConfigFile, environment: &Environment) -> Result<AgentConfig, Error> {
+    let AgentArgs {
+        mesh,
+        repo,
+        branch,
+        http_user,
+        http_password_file,
+        kubeconfig,
+        context,
+        signing_key,
+        state_dir,
+        interval,
+        once,
+        config: _,
+    } = args;
+    let mesh = text(mesh, file.mesh).ok_or_else(|| MESH.missing("the mesh"))?;
+    names::mesh(&mesh).map_err(|message| MESH.bad(message))?;
+    let repo = text(repo, file.repo).ok_or_else(|| REPO.missing("the repository"))?;
+    let credentials = match (text(http_user, file.http_user), path(http_password_file, file.http_password_file)) {
+        (Some(username), Some(password_file)) => Some(Credentials { username, password_file }),
+        (None, None) => None,
+        (Some(_), None) => return Err(HTTP_PASSWORD_FILE.missing("the password file that goes with the user name")),
+        (None, Some(_)) => return Err(HTTP_USER.missing("the user name that goes with the password file")),
+    };
+    let interval = match text(interval, None) {
+        Some(text) => humantime::parse_duration(&text)
+            .map_err(|error| INTERVAL.bad(format!("`{}` is not a duration as 30s or 2m: {error}", text.escape_debug())))?,
+        None => file.interval.unwrap_or(DEFAULT_INTERVAL),
+    };
+    if !(MIN_INTERVAL..=MAX_INTERVAL).contains(&interval) {
+        let show = humantime::format_duration;
+        let (min, max) = (show(MIN_INTERVAL), show(MAX_INTERVAL));
+        return Err(INTERVAL.bad(format!("an interval of {} is not between {min} and {max}", show(interval))));
+    }
+    let state_dir = match path(state_dir, file.state_dir) {
+        Some(dir) => dir,
+        None => state_home(environment).ok_or_else(|| STATE_DIR.missing("HOME is not set, and a state directory"))?.join(&mesh),
+    };
+    Ok(AgentConfig {
+        signing_key: path(signing_key, file.signing_key).unwrap_or_else(|| state_dir.join("signing-key")),
+        branch: text(branch, file.branch).unwrap_or_else(|| DEFAULT_BRANCH.to_owned()),
+        kubeconfig: path(kubeconfig, file.kubeconfig),
+        context: text(context, file.context),
+        once: once.or(file.once).unwrap_or(false),
+        mesh,
+        repo,
+        credentials,
+        state_dir,
+        interval,
+    })
+}
+
+fn text(given: Option<String>, file: Option<String>) -> Option<String> {
+    given.filter(|text| !text.is_empty()).or(file.filter(|text| !text.is_empty()))
+}
+
+fn path(given: Option<PathBuf>, file: Option<PathBuf>) -> Option<PathBuf> {
+    given.filter(|path| !path.as_os_str().is_empty()).or(file)
+}
+
+/// Where programs keep their state (XDG Base Directory Specification).
+fn state_home(environment: &Environment) -> Option<PathBuf> {
+    xdg(environment, "XDG_STATE_HOME", ".local/state")
+}
+
+/// Where programs keep what they can make again.
+pub fn cache_home(environment: &Environment) -> Option<PathBuf> {
+    xdg(environment, "XDG_CACHE_HOME", ".cache")
+}
+
+fn xdg(environment: &Environment, variable: &str, below_home: &str) -> Option<PathBuf> {
+    // The specification: a relative path in the variable is to be ignored.
+    let absolute = |name| environment(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = absolute(variable).or_else(|| absolute("HOME").map(|home| home.join(below_home)))?;
+    Some(base.join("meshfed"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mk_args() -> AgentArgs {
+        AgentArgs { mesh: Some("a".into()), repo: Some("r".into()), ..AgentArgs::default() }
+    }
+
+    fn home(name: &str) -> Option<OsString> {
+        (name == "HOME").then(|| "/home/x".into())
+    }
+
+    fn settled(args: AgentArgs, file: &str) -> Result<AgentConfig, String> {
+        settle(args, parse(file)?, &home).map_err(|error| error.message().unwrap())
+    }
+
+    #[test]
+    fn defaults_fill_what_nobody_says() {
+        let config = settled(mk_args(), "").unwrap();
+        assert_eq!(config.state_dir, Path::new("/home/x/.local/state/meshfed/a"));
+        assert_eq!(config.signing_key, Path::new("/home/x/.local/state/meshfed/a/signing-key"));
+        assert_eq!((&*config.branch, config.interval, config.once), ("main", DEFAULT_INTERVAL, false));
+    }
+
+    #[test]
+    fn what_is_given_wins_over_the_file_and_that_over_the_default() {
+        let file = "mesh: b\ninterval: 2m\nonce: true\nstateDir: /s\n";
+        let config = settled(AgentArgs { once: Some(false), ..mk_args() }, file).unwrap();
+        assert_eq!((&*config.mesh, config.interval, config.once), ("a", Duration::from_secs(120), false));
+        assert_eq!(config.signing_key, Path::new("/s/signing-key"));
+        let config = settled(AgentArgs { mesh: Some(String::new()), ..mk_args() }, file).unwrap();
+        assert_eq!(config.mesh, "b", "empty counts as not given");
+    }
+
+    #[test]
+    fn each_error_names_flag_variable_and_key() {
+        let bad = [
+            (AgentArgs { mesh: None, ..mk_args() }, "mesh"),
+            (AgentArgs { mesh: Some("A b".into()), ..mk_args() }, "mesh"),
+            (AgentArgs { repo: None, ..mk_args() }, "repo"),
+            (AgentArgs { interval: Some("5x".into()), ..mk_args() }, "interval"),
+            (AgentArgs { interval: Some("1ms".into()), ..mk_args() }, "interval"),
+            (AgentArgs { interval: Some("2h".into()), ..mk_args() }, "interval"),
+        ];
+        for (args, key) in bad {
+            let message = settled(args, "").unwrap_err();
+            let (flag, variable) = (format!("--{key}"), format!("MESHFED_{}", key.to_uppercase()));
+            for name in [flag, variable, format!("`{key}:`")] {
+                assert!(message.contains(&name), "{message}");
+            }
+        }
+        let half = settled(AgentArgs { http_user: Some("x".into()), ..mk_args() }, "").unwrap_err();
+        assert!(half.contains("--http-password-file"), "{half}");
+    }
+
+    #[test]
+    fn a_file_with_an_unknown_key_is_refused() {
+        assert!(parse("mesh: a\nintervall: 3s\n").unwrap_err().contains("intervall"));
+        assert!(parse("interval: soon\n").is_err());
+        assert_eq!(parse("# nothing yet\n").unwrap().mesh, None);
+    }
+
+    #[test]
+    fn without_a_home_the_state_directory_must_be_given() {
+        let error = settle(mk_args(), ConfigFile::default(), &|_| None).unwrap_err();
+        assert!(error.message().unwrap().contains("--state-dir"));
+        assert_eq!(cache_home(&|name| (name == "XDG_CACHE_HOME").then(|| "relative".into())), None);
+    }
+
+    #[test]
+    fn credentials_in_the_address_are_not_shown() {
+        let config = AgentConfig { repo: "https://me:secret@git.example.com/x".into(), ..settled(mk_args(), "").unwrap() };
+        assert!(!format!("{config:?}").contains("secret"));
+    }
+}
