@@ -123,9 +123,10 @@ fn check(root: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String> {
                     found.push(format!("{at}: not {argument}: {value}"));
                 }
             }
-            "const" if argument != value => found.push(format!("{at}: {value} is not {argument}")),
-            "enum" if !argument.as_array().unwrap().contains(value) => found.push(format!("{at}: {value} is none of {argument}")),
-            "const" | "enum" => {}
+            "const" if argument == value => {}
+            "const" => found.push(format!("{at}: {value} is not {argument}")),
+            "enum" if argument.as_array().unwrap().contains(value) => {}
+            "enum" => found.push(format!("{at}: {value} is none of {argument}")),
             "minimum" | "maximum" => {
                 let (value, limit) = (value.as_f64().unwrap_or_default(), argument.as_f64().unwrap());
                 if (keyword == "minimum" && value < limit) || (keyword == "maximum" && value > limit) {
