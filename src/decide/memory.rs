@@ -59,8 +59,10 @@ pub struct Failure {
 pub struct Pending {
     /// Files by path.
     pub files: BTreeMap<String, String>,
-    /// Since when it is as it is.
-    pub since: Timestamp,
+    /// Since when its facts are as they are.
+    pub facts_since: Timestamp,
+    /// Since when its status is as it is.
+    pub status_since: Timestamp,
     /// Since when anything waits.
     pub first: Timestamp,
 }
