@@ -39,6 +39,9 @@ impl Origin {
     }
 }
 
+/// In place of a digest: what failed was the removal.
+pub const REMOVAL: &str = "removal";
+
 /// Why an object was not taken, and when it may be tried again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {

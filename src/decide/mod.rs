@@ -20,7 +20,7 @@ use crate::facts::Facts;
 use crate::model::{Diagnostic, Federation, MeshFolder};
 use crate::object::{APPLIED_ANNOTATION, Key, Kind, Live, Object};
 
-pub use memory::{Comparisons, Failure, Memory, Origin, Pending};
+pub use memory::{Comparisons, Failure, Memory, Origin, Pending, REMOVAL};
 pub use observe::{LiveObjects, observe};
 pub use publish::{Publication, SETTLE, STATUS_PATH};
 pub use report::{
@@ -157,6 +157,10 @@ fn change(world: &World, memory: &Memory, derived: &Derived, comparisons: &mut C
     let orphans = memory.inventory.iter().filter(|(key, _)| !derived.wanted.contains_key(*key) && !held.contains(*key));
     let barrier = remove::barrier(world);
     for (key, origin) in orphans {
+        if let Some(hold) = refused(world, memory, key, REMOVAL, decision) {
+            decision.hold(hold);
+            continue;
+        }
         match &barrier {
             Some(reason) if world.live.contains_key(key) => {
                 decision.hold(Hold::stuck(key, format!("would be removed, but {reason}")));
@@ -198,8 +202,12 @@ fn obstacle(
             return Some(Hold::waiting(key, reason));
         }
     }
-    let failure =
-        memory.failures.get(key).filter(|failure| failure.digest == wanted.object.digest && failure.retry_at > world.now)?;
+    refused(world, memory, key, &wanted.object.digest, decision)
+}
+
+/// Holds what was tried lately and failed, until it may be tried again.
+fn refused(world: &World, memory: &Memory, key: &Key, digest: &str, decision: &mut Decision) -> Option<Hold> {
+    let failure = memory.failures.get(key).filter(|failure| *failure.digest == *digest && failure.retry_at > world.now)?;
     decision.wake(failure.retry_at);
     Some(Hold { stuck: failure.stuck, ..Hold::waiting(key, failure.message.clone()) })
 }
