@@ -114,7 +114,7 @@ fn live(timeline: &Timeline, stage: &Stage) -> Step<()> {
     timeline.seen(&format!("rosa uses {} instead of {}, and is connected", now.join(", "), before.join(", ")));
 
     timeline.chapter("gcp's CA is replaced by one with another key");
-    stage.site(GCP).standin.replace_ca();
+    stage.replace_ca(GCP);
     roots(stage, ROSA, GCP, 2)?;
     steps::connected(stage, ROSA, GCP)?;
     timeline.seen("rosa trusts both roots while certificates from the old one live, and is connected");
