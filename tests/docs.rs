@@ -97,8 +97,8 @@ fn run(command: &str, directory: &Path, home: &Path) -> (String, i32) {
         .env_clear()
         .envs([("PATH", path.unwrap())])
         .envs([("HOME", home), ("GIT_CONFIG_NOSYSTEM", Path::new("1"))])
-        .envs([("GIT_AUTHOR_NAME", "A. Operator"), ("GIT_AUTHOR_EMAIL", "operator@example.com")])
-        .envs([("GIT_COMMITTER_NAME", "A. Operator"), ("GIT_COMMITTER_EMAIL", "operator@example.com")])
+        .envs([("GIT_AUTHOR_NAME", "operator"), ("GIT_AUTHOR_EMAIL", "operator@example.com")])
+        .envs([("GIT_COMMITTER_NAME", "operator"), ("GIT_COMMITTER_EMAIL", "operator@example.com")])
         .stdin(std::process::Stdio::null())
         .output()
         .unwrap();
