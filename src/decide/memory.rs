@@ -26,7 +26,7 @@ pub struct Memory {
 pub enum Origin {
     /// We made it: without its declaration it is deleted. With the version that it was applied in.
     Created(Kind),
-    /// It was there before us: without its declaration our fields are taken out and the rest stays.
+    /// It was there before us, or outlives its declaration: without it our fields are taken out and the rest stays.
     Adopted(Kind),
 }
 

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::derive::{Derived, Hold, Inputs, Need, Observed, derive};
+use crate::derive::{Derived, Hold, Inputs, Need, Observed, Wanted, derive};
 use crate::facts::Facts;
 use crate::model::{Diagnostic, Federation, MeshFolder};
 use crate::object::{APPLIED_ANNOTATION, Key, Kind, Live, Object};
@@ -154,7 +154,7 @@ fn change(world: &World, memory: &Memory, derived: &Derived, comparisons: &mut C
         }
         match obstacle(world, memory, derived, key, comparisons, decision) {
             Some(hold) => decision.hold(hold),
-            None => admit(world, object, comparisons, decision),
+            None => admit(world, wanted, comparisons, decision),
         }
     }
     let held: BTreeSet<Key> = decision.holds.iter().filter_map(|hold| hold.key.clone()).collect();
@@ -217,9 +217,11 @@ fn refused(world: &World, memory: &Memory, key: &Key, digest: &str, decision: &m
 }
 
 /// Applies, unless somebody else claims a field.
-fn admit(world: &World, object: &Arc<Object>, comparisons: &mut Comparisons, decision: &mut Decision) {
+fn admit(world: &World, wanted: &Wanted, comparisons: &mut Comparisons, decision: &mut Decision) {
+    let object = &wanted.object;
     let Some(live) = world.live.get(&object.key) else {
-        decision.inventory.insert(object.key.clone(), Origin::Created(object.kind.clone()));
+        let origin = if wanted.lasting { Origin::Adopted } else { Origin::Created };
+        decision.inventory.insert(object.key.clone(), origin(object.kind.clone()));
         return decision.apply.push(Apply { object: object.clone(), force: false });
     };
     let comparison = comparisons.get(object, live);

@@ -1,4 +1,4 @@
-//! Step 1: Namespaces, only where the Mesh asks for them.
+//! Step 1: Namespaces, only where the Mesh asks for them. With a Namespace goes all that is in it, so they are never deleted.
 
 use serde_json::json;
 
@@ -10,6 +10,6 @@ pub(super) fn derive(context: &mut Context) {
     }
     for name in context.mesh.namespaces() {
         let document = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
-        context.want(document, &context.mesh.path, vec![]);
+        context.want_lasting(document, &context.mesh.path);
     }
 }

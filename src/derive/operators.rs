@@ -1,4 +1,4 @@
-//! Step 1: OLM Subscriptions, only those that the Mesh lists.
+//! Step 1: OLM Subscriptions, only those that the Mesh lists. Other meshes in the cluster may use the operator, so they stay.
 
 use serde_json::json;
 
@@ -17,10 +17,9 @@ pub(super) fn derive(context: &mut Context) {
             spec["startingCSV"] = json!(csv);
         }
         let metadata = json!({"name": operator.name, "namespace": operator.namespace});
-        context.want(
+        context.want_lasting(
             json!({"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec}),
             &context.mesh.path,
-            vec![],
         );
     }
 }
