@@ -42,7 +42,7 @@ impl Origin {
 /// Why an object was not taken, and when it may be tried again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// Digest of the object as it was tried.
+    /// Digest of the object as it was tried; empty where it was to be removed.
     pub digest: Arc<str>,
     /// The API server's words, for people.
     pub message: String,
