@@ -26,7 +26,7 @@ pub struct Memory {
 pub enum Origin {
     /// We made it: without its declaration it is deleted. With the version that it was applied in.
     Created(Kind),
-    /// It was there before us, or outlives its declaration: without it our fields are taken out and the rest stays.
+    /// It was there before us: without its declaration our fields are taken out and the rest stays.
     Adopted(Kind),
 }
 
@@ -45,7 +45,7 @@ pub const REMOVAL: &str = "removal";
 /// Why an object was not taken, and when it may be tried again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// Digest of the object as it was tried.
+    /// Digest of the object as it was tried, or [`REMOVAL`].
     pub digest: Arc<str>,
     /// The API server's words, for people.
     pub message: String,

@@ -57,8 +57,6 @@ pub struct Wanted {
     pub object: Arc<Object>,
     /// What it waits for.
     pub needs: Vec<Need>,
-    /// It outlives its declaration, because other people's things depend on it: given back, never deleted.
-    pub lasting: bool,
 }
 
 /// A condition on the cluster.
@@ -124,19 +122,11 @@ impl Context<'_> {
         match Object::new(document, &self.set, source) {
             Ok(object) => {
                 let key = object.key.clone();
-                self.out.wanted.insert(key.clone(), Wanted { object: Arc::new(object), needs, lasting: false });
+                self.out.wanted.insert(key.clone(), Wanted { object: Arc::new(object), needs });
                 key
             }
             // Every builder sets apiVersion, kind and name; its snapshot test proves it.
             Err(error) => unreachable!("derived from {source}: {error}"),
-        }
-    }
-
-    /// The same for an object on which other people's things depend.
-    fn want_lasting(&mut self, document: Value, source: &str) {
-        let key = self.want(document, source, vec![]);
-        if let Some(wanted) = self.out.wanted.get_mut(&key) {
-            wanted.lasting = true;
         }
     }
 
@@ -177,7 +167,7 @@ fn manifests(context: &mut Context) {
         }
         let namespace = key.namespace.as_deref().filter(|namespace| existing.contains(*namespace));
         let needs = namespace.map(|namespace| Need::Exists(kinds::namespace(namespace))).into_iter().collect();
-        context.out.wanted.insert(key.clone(), Wanted { object: manifest.object.clone(), needs, lasting: false });
+        context.out.wanted.insert(key.clone(), Wanted { object: manifest.object.clone(), needs });
     }
 }
 

@@ -10,6 +10,6 @@ pub(super) fn derive(context: &mut Context) {
     }
     for name in context.mesh.namespaces() {
         let document = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
-        context.want_lasting(document, &context.mesh.path);
+        context.want(document, &context.mesh.path, vec![]);
     }
 }

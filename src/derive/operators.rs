@@ -17,9 +17,10 @@ pub(super) fn derive(context: &mut Context) {
             spec["startingCSV"] = json!(csv);
         }
         let metadata = json!({"name": operator.name, "namespace": operator.namespace});
-        context.want_lasting(
+        context.want(
             json!({"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec}),
             &context.mesh.path,
+            vec![],
         );
     }
 }

@@ -30,6 +30,6 @@ pub use place::Place;
 pub use references::offered;
 
 #[cfg(test)]
-pub mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
