@@ -45,7 +45,7 @@ pub const REMOVAL: &str = "removal";
 /// Why an object was not taken, and when it may be tried again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// Digest of the object as it was tried.
+    /// Digest of the object as it was tried, or [`REMOVAL`].
     pub digest: Arc<str>,
     /// The API server's words, for people.
     pub message: String,

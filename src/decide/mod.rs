@@ -21,6 +21,7 @@ use crate::facts::Facts;
 use crate::model::{Diagnostic, Federation, MeshFolder};
 use crate::object::{APPLIED_ANNOTATION, Key, Kind, Live, Object};
 
+use compare::is_ours;
 pub use conditions::{Condition, ConditionKind};
 pub use memory::{Comparisons, Failure, Memory, Origin, Pending, REMOVAL};
 pub use observe::{LiveObjects, observe};
@@ -113,14 +114,15 @@ pub fn decide(world: &World, memory: &Memory, comparisons: &mut Comparisons) -> 
     let empty = MeshFolder::default();
     let folder = world.federation.meshes.get(world.me).unwrap_or(&empty);
     let observed = observe(folder, world.live, &memory.inventory);
-    if let Some(reason) = stop(world, folder) {
+    let stopped = stop(world, folder);
+    if let Some(reason) = stopped.clone() {
         decision.hold(Hold { stuck: true, ..Hold::part(world.me, reason) });
     } else {
         let derived = derive(Inputs { federation: world.federation, me: world.me, facts: world.facts, observed: &observed });
         change(world, memory, &derived, comparisons, &mut decision);
         comparisons.retain(|key| derived.wanted.contains_key(key));
     }
-    finish(world, memory, folder, &observed, &mut decision);
+    finish(world, memory, folder, &observed, stopped.is_none(), &mut decision);
     decision
 }
 
@@ -161,15 +163,11 @@ fn change(world: &World, memory: &Memory, derived: &Derived, comparisons: &mut C
     let orphans = memory.inventory.iter().filter(|(key, _)| !derived.wanted.contains_key(*key) && !held.contains(*key));
     let barrier = remove::barrier(world);
     for (key, origin) in orphans {
-        if let Some(hold) = refused(world, memory, key, REMOVAL, decision) {
-            decision.hold(hold);
-            continue;
-        }
         match &barrier {
             Some(reason) if world.live.contains_key(key) => {
                 decision.hold(Hold::stuck(key, format!("would be removed, but {reason}")));
             }
-            _ => remove::orphan(world, key, origin, comparisons, decision),
+            _ => remove::orphan(world, memory, key, origin, comparisons, decision),
         }
     }
 }
@@ -231,6 +229,10 @@ fn admit(world: &World, object: &Arc<Object>, comparisons: &mut Comparisons, dec
     };
     let forced = annotation(&object.value(), FORCE_ANNOTATION).is_some_and(|value| value == "true");
     let edited = comparison.writers().next();
+    if !is_ours(live) {
+        // Somebody made it, or made it anew, since we last looked: it is theirs, whatever the inventory says.
+        decision.inventory.insert(object.key.clone(), Origin::Adopted(object.kind.clone()));
+    }
     // A field that we had applied and somebody edited is drift; one that was never ours has an owner.
     let had = matches!(decision.inventory.get(&object.key), Some(Origin::Created(_)))
         || annotation(&live.value(), APPLIED_ANNOTATION).is_some_and(|digest| *digest == *object.digest);
@@ -249,7 +251,7 @@ fn annotation(value: &serde_json::Value, name: &str) -> Option<String> {
 }
 
 /// Facts, status and what to publish of them.
-fn finish(world: &World, memory: &Memory, folder: &MeshFolder, observed: &Observed, decision: &mut Decision) {
+fn finish(world: &World, memory: &Memory, folder: &MeshFolder, observed: &Observed, acts: bool, decision: &mut Decision) {
     let mesh = folder.mesh.as_ref();
     let facts = match mesh {
         Some(mesh) => {
@@ -261,7 +263,7 @@ fn finish(world: &World, memory: &Memory, folder: &MeshFolder, observed: &Observ
     };
     decision.holds.sort();
     decision.holds.dedup();
-    let applied = if decision.leaves_cluster() { Some(world.commit.to_owned()) } else { memory.applied.clone() };
+    let applied = if acts && decision.leaves_cluster() { Some(world.commit.to_owned()) } else { memory.applied.clone() };
     decision.status = report::status(world, folder, observed, decision, applied, &facts);
     decision.conditions = conditions::conditions(world.me, decision.leaves_cluster(), &decision.status);
     let unknown = mesh.is_none() && world.published.is_empty(); // perhaps a slip in the agent's own configuration

@@ -68,7 +68,8 @@ fn short(exported: &str) -> String {
     exported.splitn(3, '.').take(2).collect::<Vec<_>>().join(".")
 }
 
-fn imports(set: &Value) -> BTreeMap<String, ImportState> {
+/// What became of each service that the set's peer offers, by its exported name.
+pub fn imports(set: &Value) -> BTreeMap<String, ImportState> {
     list(set, "/status/importedServices")
         .filter_map(|service| {
             let name = service.get("exportedName")?.as_str()?;

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::compare::is_ours;
-use super::memory::{Comparisons, Origin};
-use super::observe::{LiveObjects, exported, of_kind};
-use super::{Apply, Decision, World};
-use crate::derive::{Hold, kinds};
+use super::memory::{Comparisons, Memory, Origin, REMOVAL};
+use super::observe::{LiveObjects, exported, imports, of_kind};
+use super::{Apply, Decision, World, refused};
+use crate::derive::{Hold, ImportState, kinds};
 use crate::object::{Key, Live, Object, SOURCE_ANNOTATION, set_id};
 
 /// What may stop all deletions at once.
@@ -26,7 +26,14 @@ pub(super) fn barrier(world: &World) -> Option<String> {
 }
 
 /// Decides what becomes of an object in the inventory that nothing declares any more.
-pub(super) fn orphan(world: &World, key: &Key, origin: &Origin, comparisons: &mut Comparisons, decision: &mut Decision) {
+pub(super) fn orphan(
+    world: &World,
+    memory: &Memory,
+    key: &Key,
+    origin: &Origin,
+    comparisons: &mut Comparisons,
+    decision: &mut Decision,
+) {
     if let Some(reason) = world.missing.get(origin.kind()) {
         return decision.hold(Hold::stuck(key, format!("would be removed, but the cluster does not show it: {reason}")));
     }
@@ -44,7 +51,10 @@ pub(super) fn orphan(world: &World, key: &Key, origin: &Origin, comparisons: &mu
     if let Some(reason) = broken_source(world, live) {
         return decision.hold(Hold::stuck(key, reason));
     }
-    if let Origin::Adopted(kind) = origin {
+    if let Some(hold) = refused(world, memory, key, REMOVAL, decision) {
+        return decision.hold(hold);
+    }
+    if let (Origin::Adopted(kind), _) | (Origin::Created(kind), true) = (origin, lasts(key)) {
         decision.release.push((key.clone(), kind.clone()));
         return;
     }
@@ -52,9 +62,9 @@ pub(super) fn orphan(world: &World, key: &Key, origin: &Origin, comparisons: &mu
         return decision.hold(Hold::waiting(key, reason));
     }
     if is_kind(key, kinds::EXPORTED)
-        && let Some(reason) = empty_first(world, live, origin, comparisons, decision)
+        && let Some(hold) = empty_first(world, memory, live, origin, comparisons, decision)
     {
-        return decision.hold(Hold::waiting(key, reason));
+        return decision.hold(hold);
     }
     decision.delete.push(live.clone());
 }
@@ -74,18 +84,26 @@ fn is_kind(key: &Key, (api_version, kind): (&str, &str)) -> bool {
     *key.kind == *kind && api_version.split_once('/').map_or("", |(group, _)| group) == &*key.group
 }
 
+/// Objects that others depend on without our seeing it: a Namespace takes along all that is in it, an operator serves every mesh
+/// of the cluster. They are never deleted.
+fn lasts(key: &Key) -> bool {
+    is_kind(key, kinds::NAMESPACE) || is_kind(key, kinds::SUBSCRIPTION)
+}
+
 /// Who still needs the object.
 fn in_use(live: &LiveObjects, key: &Key) -> Option<String> {
     let namespace = key.namespace.as_deref().unwrap_or_default();
     let name = &*key.name;
-    let exists = |of, name: &str| {
+    let exists = |of: (&str, &str), name: &str| {
         let user = kinds::key(of, namespace, name);
         live.contains_key(&user).then(|| format!("waits until {user} is gone"))
     };
     if is_kind(key, kinds::EXPORTED) || is_kind(key, kinds::IMPORTED) {
-        let domain = format!(".svc.{name}-imports.local");
-        let routes = live.values().find(|object| is_kind(&object.key, kinds::VIRTUAL_SERVICE) && contains(&object.body, &domain));
-        routes.map(|object| format!("{} still routes to {name}", object.key))
+        let hosts = hosts(live, namespace, name);
+        let routes = |object: &&Arc<Live>| {
+            is_kind(&object.key, kinds::VIRTUAL_SERVICE) && hosts.iter().any(|host| contains(&object.body, host))
+        };
+        live.values().find(routes).map(|object| format!("{} still routes to {name}", object.key))
     } else if is_kind(key, kinds::PEER) {
         exists(kinds::EXPORTED, name).or_else(|| exists(kinds::IMPORTED, name))
     } else if is_kind(key, kinds::CONFIG_MAP) {
@@ -94,12 +112,20 @@ fn in_use(live: &LiveObjects, key: &Key) -> Option<String> {
         of_kind(live, kinds::PEER, namespace).next().map(|peer| format!("waits until {} is gone", peer.key))
     } else if is_kind(key, kinds::DESTINATION_RULE) {
         exists(kinds::VIRTUAL_SERVICE, name)
-    } else if is_kind(key, kinds::NAMESPACE) {
-        let inside = live.values().find(|object| object.key.namespace.as_deref() == Some(name) && is_ours(object));
-        inside.map(|object| format!("waits until {} is gone", object.key))
     } else {
         None
     }
+}
+
+/// What hosts of a peer's services end in, or are where a rule gives them another domain. Those that joined a local Service are no
+/// trace of the peer.
+fn hosts(live: &LiveObjects, namespace: &str, peer: &str) -> Vec<String> {
+    let set = live.get(&kinds::key(kinds::IMPORTED, namespace, peer)).map(|set| imports(&set.value())).unwrap_or_default();
+    let own = set.into_values().filter_map(|state| match state {
+        ImportState::Live(host) if !host.ends_with(".svc.cluster.local") => Some(format!("\"{host}\"")),
+        _ => None,
+    });
+    std::iter::once(format!(".svc.{peer}-imports.local")).chain(own).collect()
 }
 
 fn contains(body: &[u8], text: &str) -> bool {
@@ -109,11 +135,12 @@ fn contains(body: &[u8], text: &str) -> bool {
 /// Empties an ExportedServiceSet before its deletion, so that its status shows when nothing is exported any more.
 fn empty_first(
     world: &World,
+    memory: &Memory,
     live: &Arc<Live>,
     origin: &Origin,
     known: &mut Comparisons,
     decision: &mut Decision,
-) -> Option<String> {
+) -> Option<Hold> {
     let value = live.value();
     let (Some(namespace), name) = (live.key.namespace.as_deref(), &*live.key.name) else { return None };
     let count = exported(&value).count();
@@ -128,7 +155,10 @@ fn empty_first(
     });
     let object = Object::new(document, &set_id(namespace), source.unwrap_or_default()).ok()?;
     if !known.get(&object, live).changes.is_empty() {
+        if let Some(hold) = refused(world, memory, &live.key, &object.digest, decision) {
+            return Some(hold);
+        }
         decision.apply.push(Apply { object: Arc::new(object), force: true });
     }
-    Some(format!("waits until the control plane has withdrawn {count} exported services"))
+    Some(Hold::waiting(&live.key, format!("waits until the control plane has withdrawn {count} exported services")))
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Decision, World};
-use crate::derive::{Hold, ImportState, Observed, PeerState, shares};
+use crate::derive::{Hold, ImportState, Inputs, Observed, PeerState, shares};
 use crate::facts::Facts;
 use crate::model::documents::Platform;
 use crate::model::{Destination, MeshFolder, Peer, Traffic};
@@ -142,6 +142,7 @@ pub(super) fn status(
     applied: Option<String>,
     facts: &Facts,
 ) -> Status {
+    let inputs = Inputs { federation: world.federation, me: world.me, facts: world.facts, observed };
     let hold = |hold: &Hold| format!("{}: {}", hold.subject, hold.reason);
     let mine = |path: &str| path.starts_with(&format!("meshes/{}/", world.me)) || !path.starts_with("meshes/");
     Status {
@@ -160,7 +161,7 @@ pub(super) fn status(
             .collect(),
         ingress: facts.ingress.iter().map(|(peer, endpoint)| (peer.clone(), endpoint.addresses.clone())).collect(),
         peerings: folder.peers.values().map(|peer| (peer.name.value.clone(), peering(world, peer, observed, decision))).collect(),
-        traffic: folder.traffic.values().map(|item| (item.name.clone(), traffic(item, folder, observed))).collect(),
+        traffic: folder.traffic.values().map(|item| (item.name.clone(), traffic(item, inputs))).collect(),
         holds: decision.holds.iter().map(hold).collect(),
         problems: world.problems.iter().filter(|problem| mine(&problem.path)).map(ToString::to_string).collect(),
     }
@@ -234,8 +235,8 @@ fn why(name: &str, declared_by_both: bool, peer: &Peer, state: &PeerState, decis
     "not all services are there yet".into()
 }
 
-fn traffic(traffic: &Traffic, folder: &MeshFolder, observed: &Observed) -> TrafficStatus {
-    let shares = shares(traffic, folder, observed).unwrap_or_default();
+fn traffic(traffic: &Traffic, inputs: Inputs) -> TrafficStatus {
+    let shares = shares(traffic, inputs).unwrap_or_default();
     let routes = traffic.routes.iter().enumerate().map(|(i, route)| {
         let (to, service) = match &route.to {
             Destination::Local { subset } => {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::peering::Peering;
 use super::{Context, Need, kinds};
-use crate::model::{Export, ServiceName};
+use crate::model::{At, Export, ServiceName};
 
 pub(super) fn derive(context: &mut Context, peering: &Peering) {
     let peer = peering.ours;
@@ -40,9 +40,9 @@ fn rule(export: &Export) -> Value {
             if !match_expressions.is_empty() {
                 labels["matchExpressions"] = json!(match_expressions);
             }
-            let mut selector = json!({"namespace": namespace, "selector": labels});
+            let mut selector = json!({"namespace": **namespace, "selector": labels});
             if !aliases.is_empty() {
-                let with_alias = |(service, alias): &(ServiceName, ServiceName)| {
+                let with_alias = |(service, alias): &(At<ServiceName>, At<ServiceName>)| {
                     let mut entry = name(service);
                     entry["alias"] = name(alias);
                     entry

@@ -29,9 +29,9 @@ pub(super) fn derive(context: &mut Context, peering: &Peering) {
         return context.hold(Hold::waiting(&key, format!("{} exports nothing that is imported", *peer.name)));
     }
     let mut spec = json!({"importRules": ready.iter().map(|import| rule(import)).collect::<Vec<Value>>()});
-    if ready.iter().any(|import| import.as_local)
-        && let Some(locality) = peer.locality.as_ref().or(peering.mesh.locality.as_ref())
-    {
+    // Only what joins local endpoints is chosen by locality; otherwise only what people wrote here on purpose counts.
+    let assumed = peering.mesh.locality.as_ref().filter(|_| ready.iter().any(|import| import.as_local));
+    if let Some(locality) = peer.locality.as_ref().or(assumed) {
         spec["locality"] = self::locality(locality);
     }
     let (api_version, kind) = kinds::IMPORTED;

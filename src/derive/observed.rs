@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
+use crate::model::ServiceName;
+
 /// The cluster, as far as derivation cares.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
@@ -42,6 +44,16 @@ pub enum ImportState {
 }
 
 impl PeerState {
+    /// The host under which clients reach `name.namespace`, if it is imported under any.
+    pub fn live_host(&self, service: &ServiceName) -> Option<&str> {
+        let start = format!("{}.{}.", service.name, service.namespace);
+        let mut hosts = self.imports.values().filter_map(|state| match state {
+            ImportState::Live(host) => Some(host.as_str()),
+            ImportState::Offered => None,
+        });
+        hosts.find(|host| host.starts_with(&start))
+    }
+
     /// Whether a service is imported under this host.
     pub fn is_live(&self, host: &str) -> bool {
         self.imports.values().any(|state| matches!(state, ImportState::Live(live) if live == host))

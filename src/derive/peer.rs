@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::peering::Peering;
 use super::{Context, Hold, Need, kinds};
-use crate::facts::roots;
+use crate::facts::{Facts, roots};
 use crate::object::hex16;
 
 /// Annotation with a digest of the roots: the control plane does not watch the ConfigMap, a changed peer makes it read again.
@@ -19,7 +19,9 @@ pub(super) fn derive(context: &mut Context, peering: &Peering) {
     let name = &*ours.name.value;
     let namespace = &context.mesh.namespace;
     let key = kinds::key(kinds::PEER, namespace, name);
-    let Some(facts) = facts.filter(|facts| !facts.roots.is_empty() && !facts.broken) else {
+    // What an error voids is missing here; what it leaves is sound, so that a bad address for one peer holds up no other.
+    let address = |facts: &Facts| facts.ingress.contains_key(&context.mesh.name);
+    let Some(facts) = facts.filter(|facts| !facts.roots.is_empty() && (!facts.broken || address(facts))) else {
         let reason = match facts {
             Some(facts) if facts.broken => format!("the facts on published/{name} have an error; what is there stays"),
             _ => format!("waits for the CA root of {name} on published/{name}"),

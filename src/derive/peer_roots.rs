@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::peering::Peering;
-use super::{Context, Hold, kinds};
+use super::{Context, Hold, Need, kinds};
 use crate::facts::roots;
 
 pub(super) fn derive(context: &mut Context, peering: &Peering) {
@@ -24,5 +24,6 @@ pub(super) fn derive(context: &mut Context, peering: &Peering) {
         "metadata": {"name": name, "namespace": context.mesh.namespace},
         "data": {kinds::ROOTS_KEY: roots::bundle(roots)},
     });
-    context.want(document, &peering.ours.path, vec![]);
+    let needs = vec![Need::Exists(kinds::namespace(&context.mesh.namespace))];
+    context.want(document, &peering.ours.path, needs);
 }

@@ -3,9 +3,9 @@
 
 use serde_json::{Value, json};
 
-use super::{Context, Hold, Inputs, Need, Observed, kinds};
+use super::{Context, Hold, Inputs, Need, kinds};
 use crate::model::documents::WhenUnavailable;
-use crate::model::{Destination, MeshFolder, Route, ServiceName, Traffic};
+use crate::model::{Destination, Route, ServiceName, Traffic};
 
 /// A route with the weight that was declared and the one that is in effect.
 #[derive(Clone, Debug)]
@@ -20,8 +20,8 @@ pub struct Share<'a> {
 
 pub(super) fn derive(context: &mut Context, traffic: &Traffic) {
     let key = kinds::key(kinds::VIRTUAL_SERVICE, &traffic.service.namespace, &traffic.name);
-    let Inputs { observed, .. } = context.inputs;
-    let Some(shares) = shares(traffic, context.folder, observed) else {
+    let inputs = context.inputs;
+    let Some(shares) = shares(traffic, inputs) else {
         let reason = "none of its destinations is there yet; the last split stays";
         return context.hold(Hold::waiting(&key, reason));
     };
@@ -33,13 +33,13 @@ pub(super) fn derive(context: &mut Context, traffic: &Traffic) {
     let routes: Vec<Value> = shares
         .iter()
         .filter(|share| share.weight > 0)
-        .map(|share| json!({"destination": destination(traffic, context.folder, &share.route.to), "weight": share.weight}))
+        .map(|share| json!({"destination": destination(traffic, inputs, &share.route.to), "weight": share.weight}))
         .collect();
     let mut http = json!({"route": routes});
     if let Some(mirror) = &traffic.mirror {
-        match missing(&mirror.to, context.folder, observed) {
+        match missing(&mirror.to, inputs) {
             None => {
-                http["mirror"] = destination(traffic, context.folder, &mirror.to);
+                http["mirror"] = destination(traffic, inputs, &mirror.to);
                 http["mirrorPercentage"] = json!({"value": mirror.percentage});
             }
             Some(why) => context.out.holds.push(Hold::part(format!("{key} mirror"), why)),
@@ -60,11 +60,11 @@ pub(super) fn derive(context: &mut Context, traffic: &Traffic) {
 }
 
 /// The weights in effect, in the order of the routes; `None` where no destination is there.
-pub fn shares<'a>(traffic: &'a Traffic, folder: &MeshFolder, observed: &Observed) -> Option<Vec<Share<'a>>> {
+pub fn shares<'a>(traffic: &'a Traffic, inputs: Inputs) -> Option<Vec<Share<'a>>> {
     let mut shares: Vec<Share> = traffic
         .routes
         .iter()
-        .map(|route| match missing(&route.to, folder, observed) {
+        .map(|route| match missing(&route.to, inputs) {
             Some(why) if traffic.when_unavailable == WhenUnavailable::Redistribute => {
                 Share { route, weight: 0, why_not: Some(why) }
             }
@@ -95,26 +95,41 @@ fn scale(shares: &mut [Share], total: u32) {
 }
 
 /// Why a destination is not there; `None` where it is.
-fn missing(destination: &Destination, folder: &MeshFolder, observed: &Observed) -> Option<String> {
+fn missing(destination: &Destination, inputs: Inputs) -> Option<String> {
     let Destination::Imported { peer, service } = destination else { return None };
-    let host = imported_host(folder, peer, service);
+    let Inputs { federation, me, observed, .. } = inputs;
+    let path = format!("meshes/{peer}/peers/{me}.yaml");
+    if federation.peer(peer, me).is_none() && !federation.is_broken(&path) && !federation.is_broken(&mesh_path(peer)) {
+        // Its service sets go next, and they wait for this.
+        return Some(format!("{peer} does not declare this peering ({path})"));
+    }
+    let host = imported_host(inputs, peer, service);
     if observed.peers.get(peer).is_some_and(|state| state.is_live(&host)) {
         return None;
     }
     Some(format!("waits for {host}: not imported from {peer} yet"))
 }
 
-fn imported_host(folder: &MeshFolder, peer: &str, service: &ServiceName) -> String {
-    let imports = folder.peers.get(peer).map(|peer| peer.imports.as_slice()).unwrap_or_default();
-    let rule = imports.iter().find(|i| i.imported_as() == Some(service)).or_else(|| imports.iter().find(|i| i.service.is_none()));
-    // Loading refuses a destination that nothing imports; without a rule this is the name that it would have.
-    rule.map_or_else(|| format!("{}.{}.svc.{peer}-imports.local", service.name, service.namespace), |i| i.host(peer, service))
+fn mesh_path(mesh: &str) -> String {
+    format!("meshes/{mesh}/mesh.yaml")
 }
 
-fn destination(traffic: &Traffic, folder: &MeshFolder, to: &Destination) -> Value {
+fn imported_host(inputs: Inputs, peer: &str, service: &ServiceName) -> String {
+    let declared = inputs.federation.peer(inputs.me, peer);
+    let imports = declared.map(|peer| peer.imports.as_slice()).unwrap_or_default();
+    let rule = imports.iter().find(|i| i.imported_as() == Some(service)).or_else(|| imports.iter().find(|i| i.service.is_none()));
+    if let Some(rule) = rule {
+        return rule.host(peer, service);
+    }
+    // The peer's document is broken, for loading refuses a destination that nothing imports: what it declared stays.
+    let live = inputs.observed.peers.get(peer).and_then(|state| state.live_host(service));
+    live.map_or_else(|| format!("{}.{}.svc.{peer}-imports.local", service.name, service.namespace), str::to_owned)
+}
+
+fn destination(traffic: &Traffic, inputs: Inputs, to: &Destination) -> Value {
     match to {
         Destination::Local { subset: None } => json!({"host": traffic.service.local_host()}),
         Destination::Local { subset: Some(subset) } => json!({"host": traffic.service.local_host(), "subset": subset}),
-        Destination::Imported { peer, service } => json!({"host": imported_host(folder, peer, service)}),
+        Destination::Imported { peer, service } => json!({"host": imported_host(inputs, peer, service)}),
     }
 }

@@ -132,7 +132,10 @@ const KEEP_HELP: &str = "what was known before stays in use; the mesh's agent mu
 
 fn read_roots(blocks: &[At<String>], now: Timestamp, error: &mut impl FnMut(Span, String, &str)) -> Option<Vec<Root>> {
     for block in blocks {
-        if let Err(message) = roots::parse(block, now) {
+        // One that has expired since it was published says nothing against the others.
+        if let Err(message) = roots::parse(block, now)
+            && message != roots::EXPIRED
+        {
             error(block.span, format!("a CA root is unusable: {message}"), KEEP_HELP);
             return None;
         }

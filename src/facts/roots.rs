@@ -17,6 +17,9 @@ pub const CLOCK_GRACE_SECONDS: i64 = 300;
 /// Characters in a line of PEM (RFC 7468).
 const PEM_LINE: usize = 64;
 
+/// What [`parse`] says of a bundle that was right once.
+pub const EXPIRED: &str = "every root has expired";
+
 /// One CA certificate that is valid now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Root {
@@ -50,7 +53,7 @@ pub fn parse(bundle: &str, now: Timestamp) -> Result<Vec<Root>, String> {
     }
     roots.retain(|root| root.not_after >= now);
     if roots.is_empty() {
-        return Err("every root has expired".into());
+        return Err(EXPIRED.into());
     }
     sort(&mut roots);
     Ok(roots)

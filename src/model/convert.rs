@@ -3,8 +3,8 @@
 use super::at::{At, Span};
 use super::diagnostic::{Code, Diagnostic};
 use super::documents::{
-    BaseSpec, ExportSpec, FederationDocument, ImportSpec, LocalSpec, LocalitySpec, MeshDocument, MeshSpec, MirrorSpec,
-    OperatorSpec, PeerDocument, RouteSpec, ServiceType, TrafficDocument,
+    BaseSpec, ExportSpec, FederationDocument, ImportSpec, IngressSpec, LocalSpec, LocalitySpec, MeshDocument, MeshSpec,
+    MirrorSpec, OperatorSpec, PeerDocument, RouteSpec, ServiceType, TrafficDocument,
 };
 use super::federation::{
     Base, Destination, Export, Import, Ingress, Locality, Mesh, Mirror, Operator, Peer, Route, ServiceName, Traffic,
@@ -126,9 +126,8 @@ pub fn mesh(document: MeshDocument, folder: &str, findings: &mut Findings) -> Me
     let mut addresses: Vec<String> = ingress.addresses.iter().filter_map(|text| static_address(text, findings)).collect();
     addresses.sort();
     addresses.dedup();
-    if ingress.service_type == ServiceType::NodePort && addresses.is_empty() {
-        let help = "list the nodes' addresses and both node ports under `ingress`";
-        findings.error(name.span, Code::BadValue, "`ingress.type: NodePort` needs `ingress.addresses`", help);
+    if ingress.service_type == ServiceType::NodePort {
+        node_ports(&ingress, name.span, findings);
     }
     let base = control_plane.base.map(|spec| base(spec, &namespace, &control_plane_name, findings));
     let port = |port: Option<At<u16>>, default| port.map_or(default, |port| port.value);
@@ -144,7 +143,7 @@ pub fn mesh(document: MeshDocument, folder: &str, findings: &mut Findings) -> Me
         control_plane: control_plane_name.value,
         base,
         platform,
-        locality: locality.map(self::locality),
+        locality: locality.map(|spec| self::locality(spec, findings)),
         ingress: Ingress {
             service_type: ingress.service_type,
             annotations: ingress.annotations,
@@ -152,7 +151,7 @@ pub fn mesh(document: MeshDocument, folder: &str, findings: &mut Findings) -> Me
             discovery_port: port(ingress.discovery_port, defaults::DISCOVERY_PORT),
             service_port: port(ingress.service_port, defaults::SERVICE_PORT),
         },
-        operators: operators.into_iter().map(operator).collect(),
+        operators: self::operators(operators, findings),
         keys: agent.keys.into_iter().map(|text| text.value).collect(),
         suspend,
     }
@@ -169,6 +168,27 @@ fn base(spec: BaseSpec, namespace: &str, name: &str, findings: &mut Findings) ->
     Base { labels: metadata.labels, annotations: metadata.annotations, spec: spec.value }
 }
 
+/// Node ports are the same on both sides: what the gateways' Services ask for, and what peers dial.
+fn node_ports(ingress: &IngressSpec, span: Span, findings: &mut Findings) {
+    if ingress.addresses.is_empty() {
+        let help = "list the nodes' addresses and both node ports under `ingress`";
+        findings.error(span, Code::BadValue, "`ingress.type: NodePort` needs `ingress.addresses`", help);
+    }
+    let (low, high) = (defaults::NODE_PORTS.start(), defaults::NODE_PORTS.end());
+    for (field, port) in [("discoveryPort", &ingress.discovery_port), ("servicePort", &ingress.service_port)] {
+        let place = port.as_ref().map_or(span, |port| port.span);
+        if !port.as_ref().is_some_and(|port| defaults::NODE_PORTS.contains(&**port)) {
+            let message = format!("`ingress.type: NodePort` needs an `ingress.{field}` from {low} to {high}");
+            findings.error(place, Code::BadValue, message, "a port that is free on every node");
+        }
+    }
+    if let (Some(one), Some(other)) = (&ingress.discovery_port, &ingress.service_port)
+        && **one == **other
+    {
+        findings.error(other.span, Code::Duplicate, format!("port {} is both discovery and service port", **other), "");
+    }
+}
+
 fn static_address(text: &At<String>, findings: &mut Findings) -> Option<String> {
     match address::parse(text) {
         Ok(address) => Some(address),
@@ -179,20 +199,38 @@ fn static_address(text: &At<String>, findings: &mut Findings) -> Option<String> 
     }
 }
 
-fn operator(spec: OperatorSpec) -> Operator {
-    let OperatorSpec { name, namespace, channel, source, source_namespace, starting_csv } = spec;
-    Operator {
-        name: name.value,
-        namespace: namespace.map_or_else(|| defaults::OPERATOR_NAMESPACE.into(), |text| text.value),
-        channel: channel.unwrap_or_else(|| defaults::OPERATOR_CHANNEL.into()),
-        source: source.unwrap_or_else(|| defaults::CATALOG.into()),
-        source_namespace: source_namespace.unwrap_or_else(|| defaults::CATALOG_NAMESPACE.into()),
-        starting_csv,
+fn operators(specs: Vec<OperatorSpec>, findings: &mut Findings) -> Vec<Operator> {
+    let mut operators: Vec<Operator> = Vec::new();
+    for spec in specs {
+        let OperatorSpec { name, namespace, channel, source, source_namespace, starting_csv } = spec;
+        if names::dns_name(&name).is_err() {
+            findings.error(name.span, Code::BadName, format!("`{}` is not an operator's name", name.escape_debug()), "");
+        }
+        if let Some(namespace) = &namespace {
+            findings.name(namespace, names::label);
+        }
+        let namespace = namespace.map_or_else(|| defaults::OPERATOR_NAMESPACE.into(), |text| text.value);
+        if operators.iter().any(|other| other.name == *name && other.namespace == namespace) {
+            findings.error(name.span, Code::Duplicate, format!("operator `{}` is listed twice", *name), "remove one");
+        }
+        operators.push(Operator {
+            name: name.value,
+            namespace,
+            channel: channel.unwrap_or_else(|| defaults::OPERATOR_CHANNEL.into()),
+            source: source.unwrap_or_else(|| defaults::CATALOG.into()),
+            source_namespace: source_namespace.unwrap_or_else(|| defaults::CATALOG_NAMESPACE.into()),
+            starting_csv,
+        });
     }
+    operators
 }
 
-fn locality(spec: LocalitySpec) -> Locality {
+fn locality(spec: LocalitySpec, findings: &mut Findings) -> Locality {
     let LocalitySpec { region, zone, subzone } = spec;
+    if let (None, Some(subzone)) = (&zone, &subzone) {
+        // maistra/istio drops the whole locality without a word
+        findings.error(subzone.span, Code::BadValue, "a `subzone` needs a `zone`", "add the zone that it lies in");
+    }
     Locality { region: region.value, zone: zone.map(|text| text.value), subzone: subzone.map(|text| text.value) }
 }
 
@@ -222,7 +260,7 @@ pub fn peer(document: PeerDocument, mesh: &str, file: &str, findings: &mut Findi
         egress: egress.value,
         exports: spec.exports.into_iter().filter_map(|spec| export(spec, name.span, findings)).collect(),
         imports: spec.imports.into_iter().filter_map(|spec| import(spec, findings)).collect(),
-        locality: spec.locality.map(locality),
+        locality: spec.locality.map(|spec| locality(spec, findings)),
         name,
     }
 }
@@ -239,12 +277,10 @@ fn export(spec: ExportSpec, span: Span, findings: &mut Findings) -> Option<Expor
         }
         ExportSpec { service: None, alias: None, selector: Some(selector), aliases } => {
             findings.name(&selector.namespace, names::label);
-            let aliases = aliases
-                .iter()
-                .filter_map(|a| Some((findings.service(&a.service)?.value, findings.service(&a.alias)?.value)))
-                .collect();
+            let aliases =
+                aliases.iter().filter_map(|a| Some((findings.service(&a.service)?, findings.service(&a.alias)?))).collect();
             Some(Export::Selector {
-                namespace: selector.namespace.value,
+                namespace: selector.namespace,
                 match_labels: selector.match_labels,
                 match_expressions: selector.match_expressions,
                 aliases,
@@ -299,13 +335,19 @@ pub fn traffic(document: TrafficDocument, file: &str, findings: &mut Findings) -
             None
         }
     };
+    let total: u64 = spec.routes.iter().map(|route| u64::from(*route.weight)).sum();
+    let first = spec.routes.first().map(|route| route.span);
     let routes: Vec<Route> = spec.routes.into_iter().filter_map(|route| self::route(route, findings)).collect();
     let mirror = spec.mirror.and_then(|mirror| self::mirror(mirror, findings));
-    let total: u32 = routes.iter().map(|route| route.weight).sum();
-    if routes.is_empty() {
-        findings.error(name.span, Code::Weights, "there is no route", "add `routes`, for instance `- {local: {}, weight: 100}`");
-    } else if total != 100 {
-        findings.error(routes[0].span, Code::Weights, format!("the weights sum to {total}, not 100"), "change the weights");
+    match first {
+        None => {
+            let help = "add `routes`, for instance `- {local: {}, weight: 100}`";
+            findings.error(name.span, Code::Weights, "there is no route", help);
+        }
+        Some(first) if total != 100 => {
+            findings.error(first, Code::Weights, format!("the weights sum to {total}, not 100"), "change the weights");
+        }
+        Some(_) => {}
     }
     let subsets = routes
         .iter()

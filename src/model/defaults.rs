@@ -6,6 +6,9 @@ pub const DISCOVERY_PORT: u16 = 8188;
 /// Port of service traffic at a mesh's ingress (maistra/istio pkg/servicemesh/federation/common `DefaultServicePort`).
 pub const SERVICE_PORT: u16 = 15443;
 
+/// Ports that Kubernetes gives to Services of type NodePort unless it is told otherwise (kube-apiserver `--service-node-port-range`).
+pub const NODE_PORTS: std::ops::RangeInclusive<u16> = 30000..=32767;
+
 /// Share of requests that a mirror copies, in percent (Istio VirtualService: all of them).
 pub const MIRROR_PERCENTAGE: f64 = 100.0;
 

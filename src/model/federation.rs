@@ -222,13 +222,13 @@ pub enum Export {
     /// All services in a namespace with these labels.
     Selector {
         /// Namespace.
-        namespace: String,
+        namespace: At<String>,
         /// Labels that they carry.
         match_labels: BTreeMap<String, String>,
         /// Conditions on their labels.
         match_expressions: Vec<ExpressionSpec>,
         /// Other names for some: here → as the peer sees it.
-        aliases: Vec<(ServiceName, ServiceName)>,
+        aliases: Vec<(At<ServiceName>, At<ServiceName>)>,
     },
 }
 

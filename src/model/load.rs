@@ -38,6 +38,14 @@ impl Cache {
 struct File {
     content: Content,
     found: Vec<Diagnostic>,
+    /// Reading it failed for a reason outside of it: the next load tries again.
+    again: bool,
+}
+
+impl File {
+    fn new(content: Content, found: Vec<Diagnostic>) -> Self {
+        Self { content, found, again: false }
+    }
 }
 
 #[derive(Debug)]
@@ -62,13 +70,20 @@ pub fn load(entries: &BTreeMap<String, ContentId>, read: &mut Reader, cache: &mu
     // Meshes first: the set that objects belong to is named after the control plane's namespace.
     let (meshes, others): (Vec<_>, Vec<_>) = places.into_iter().partition(|(_, _, place)| matches!(place, Place::Mesh(_)));
     for (path, id, place) in meshes.into_iter().chain(others) {
-        let set = place.mesh().and_then(|mesh| federation.mesh(mesh)).map(|mesh| set_id(&mesh.namespace)).unwrap_or_default();
+        let set = match &place {
+            Place::Manifests { mesh } => federation.mesh(mesh).map(|mesh| set_id(&mesh.namespace)),
+            _ => None, // nothing else carries it
+        };
+        let set = set.unwrap_or_default();
         let key = (path.clone(), id, set);
         let file = match cache.files.remove(&key).or_else(|| used.get(&key).cloned()) {
             Some(file) => file,
             None => {
                 cache.parsed += 1;
-                Arc::new(parse(path, &place, &key.2, read(path, id)))
+                Arc::new(match read(path, id) {
+                    Ok(bytes) => parse(path, &place, &key.2, bytes),
+                    Err(message) => unreadable(path, message),
+                })
             }
         };
         if matches!(file.content, Content::Nothing) && !file.found.is_empty() {
@@ -76,7 +91,9 @@ pub fn load(entries: &BTreeMap<String, ContentId>, read: &mut Reader, cache: &mu
         }
         take(&mut federation, &place, &file);
         found.extend(file.found.iter().cloned());
-        used.insert(key, file);
+        if !file.again {
+            used.insert(key, file);
+        }
     }
     cache.files = used;
     if !entries.contains_key("federation.yaml") {
@@ -90,15 +107,15 @@ pub fn load(entries: &BTreeMap<String, ContentId>, read: &mut Reader, cache: &mu
     (federation, found)
 }
 
-fn parse(path: &str, place: &Place, set: &str, bytes: Result<Vec<u8>, String>) -> File {
-    let fail = |message: String| File {
-        content: Content::Nothing,
-        found: vec![Diagnostic::error(path, Span::default(), Code::Syntax, message, "")],
-    };
-    let text = match bytes.map(String::from_utf8) {
-        Ok(Ok(text)) => text,
-        Ok(Err(_)) => return fail("not UTF-8 text".into()),
-        Err(message) => return fail(message),
+fn unreadable(path: &str, message: String) -> File {
+    let found = vec![Diagnostic::error(path, Span::default(), Code::Syntax, message, "")];
+    File { again: true, ..File::new(Content::Nothing, found) }
+}
+
+fn parse(path: &str, place: &Place, set: &str, bytes: Vec<u8>) -> File {
+    let Ok(text) = String::from_utf8(bytes) else {
+        let found = Diagnostic::error(path, Span::default(), Code::Syntax, "not UTF-8 text", "save it as UTF-8");
+        return File::new(Content::Nothing, vec![found]);
     };
     match place {
         Place::Federation => one(path, &text, |document: FederationDocument, findings| {
@@ -115,11 +132,11 @@ fn parse(path: &str, place: &Place, set: &str, bytes: Result<Vec<u8>, String>) -
             convert::traffic(document, file, findings).map(|traffic| Content::Traffic(Box::new(traffic)))
         }),
         Place::Manifests { .. } => manifests(path, &text, set),
-        Place::Unknown { help } => File {
-            content: Content::Nothing,
-            found: vec![Diagnostic::warning(path, Span::default(), Code::Misplaced, "this file is not read", *help)],
-        },
-        Place::Foreign => File { content: Content::Nothing, found: Vec::new() },
+        Place::Unknown { help } => {
+            let found = Diagnostic::warning(path, Span::default(), Code::Misplaced, "this file is not read", *help);
+            File::new(Content::Nothing, vec![found])
+        }
+        Place::Foreign => File::new(Content::Nothing, Vec::new()),
     }
 }
 
@@ -132,13 +149,13 @@ fn one<T: DeserializeOwned>(path: &str, text: &str, convert: impl FnOnce(T, &mut
             Content::Nothing
         }
     };
-    File { content, found }
+    File::new(content, found)
 }
 
 fn manifests(path: &str, text: &str, set: &str) -> File {
     let documents = match yaml::documents(path, text) {
         Ok(documents) => documents,
-        Err(diagnostic) => return File { content: Content::Nothing, found: vec![*diagnostic] },
+        Err(diagnostic) => return File::new(Content::Nothing, vec![*diagnostic]),
     };
     let mut found = Vec::new();
     let mut objects = Vec::new();
@@ -158,7 +175,7 @@ fn manifests(path: &str, text: &str, set: &str) -> File {
             }
         }
     }
-    File { content: Content::Manifests(objects), found }
+    File::new(Content::Manifests(objects), found)
 }
 
 fn take(federation: &mut Federation, place: &Place, file: &File) {

@@ -28,3 +28,8 @@ pub use load::{Cache, ContentId, Reader, load};
 pub use network::Cidr;
 pub use place::Place;
 pub use references::offered;
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

@@ -73,6 +73,20 @@ pub fn dns_name(name: &str) -> Result<(), ()> {
     }
 }
 
+/// What a person may have meant, for the help of a finding.
+pub fn closest<S: AsRef<str>>(wrong: &str, known: &[S]) -> String {
+    let shared = |name: &&str| name.bytes().zip(wrong.bytes()).take_while(|(a, b)| a == b).count();
+    let known: Vec<&str> = known.iter().map(AsRef::as_ref).collect();
+    match known.as_slice() {
+        [] => "there is none yet".into(),
+        all => match all.iter().max_by_key(|name| shared(name)) {
+            Some(name) if shared(name) * 2 >= wrong.len() => format!("did you mean `{name}`?"),
+            _ if all.len() == 1 => format!("the only one is `{}`", all[0]),
+            _ => format!("there are: {}", all.join(", ")),
+        },
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,6 +3,8 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
+
 use super::at::{At, Span};
 use super::diagnostic::{Code, Diagnostic};
 use super::federation::{Destination, Export, Federation, Mesh, MeshFolder, Peer, ServiceName, Traffic};
@@ -15,7 +17,14 @@ type Found = Vec<Diagnostic>;
 pub fn check(federation: &Federation, found: &mut Found) {
     trust_domains(federation, found);
     for (name, folder) in &federation.meshes {
-        let Some(mesh) = &folder.mesh else { continue };
+        let Some(mesh) = &folder.mesh else {
+            let path = format!("meshes/{name}/mesh.yaml");
+            if !federation.unreadable.contains(&path) {
+                let help = "a mesh's folder begins with it; nothing else in the folder is used without it";
+                found.push(Diagnostic::error(&path, Span::default(), Code::Dangling, "the file is missing", help));
+            }
+            continue;
+        };
         gateways(mesh, folder, found);
         for peer in folder.peers.values() {
             peering(federation, name, mesh, peer, found);
@@ -23,9 +32,10 @@ pub fn check(federation: &Federation, found: &mut Found) {
             imports(federation, name, mesh, peer, found);
         }
         for item in folder.traffic.values() {
-            traffic(mesh, folder, item, found);
+            traffic(federation, mesh, folder, item, found);
         }
         owners(folder, found);
+        routed_by_hand(folder, found);
         manifests(mesh, folder, found);
     }
 }
@@ -84,7 +94,8 @@ fn peering(federation: &Federation, name: &str, mesh: &Mesh, peer: &Peer, found:
         .is_some_and(|folder| folder.mesh.is_some() || has_mesh_file(federation, &peer.name))
     {
         let message = format!("there is no mesh `{}`", *peer.name);
-        let help = closest(&peer.name, federation.meshes.keys().filter(|other| *other != name));
+        let others = federation.meshes.iter().filter(|(other, folder)| *other != name && folder.mesh.is_some());
+        let help = names::closest(&peer.name, &others.map(|(other, _)| other).collect::<Vec<_>>());
         found.push(Diagnostic::error(&peer.path, peer.name.span, Code::Dangling, message, help));
     }
     if mesh.cluster.as_deref() == Some(&**peer.name) {
@@ -105,32 +116,50 @@ fn has_mesh_file(federation: &Federation, mesh: &str) -> bool {
 }
 
 fn exports(mesh: &Mesh, peer: &Peer, found: &mut Found) {
-    let services = peer.exports.iter().filter_map(|export| match export {
-        Export::Service { service, .. } => Some(service),
-        Export::Selector { .. } => None,
-    });
-    for service in services.clone() {
-        if !mesh.members.contains(&service.namespace) {
-            let message = format!("`{}` is in a namespace that is no member of `{}`", **service, mesh.name);
-            let help = format!("members are: {}", mesh.members.join(", "));
-            found.push(Diagnostic::error(&peer.path, service.span, Code::OutsideMesh, message, help));
+    let mut here = Vec::new();
+    let mut exported = Vec::new();
+    for export in &peer.exports {
+        match export {
+            Export::Service { service, alias } => {
+                outside(mesh, peer, &service.namespace, service.span, found);
+                here.push(service);
+                exported.push(alias.as_ref().unwrap_or(service));
+            }
+            Export::Selector { namespace, aliases, .. } => {
+                outside(mesh, peer, namespace, namespace.span, found);
+                for (service, alias) in aliases {
+                    if service.namespace != **namespace {
+                        let message = format!("the selector looks in `{}`, so `{}` is never found", **namespace, **service);
+                        found.push(Diagnostic::error(&peer.path, service.span, Code::Dangling, message, ""));
+                    }
+                    here.push(service);
+                    exported.push(alias);
+                }
+            }
         }
     }
-    twice(services.map(|service| (&service.value, service.span)), |service, first, second| {
+    twice(here.into_iter().map(|service| (&service.value, service.span)), |service, first, second| {
         let message = format!("`{service}` is already exported in line {}", first.line);
-        found.push(Diagnostic::error(
-            &peer.path,
-            second,
-            Code::Duplicate,
-            message,
-            "a service has one exported name for each peer",
-        ));
+        let help = "a service has one exported name for each peer";
+        found.push(Diagnostic::error(&peer.path, second, Code::Duplicate, message, help));
     });
-    let exported = peer.exports.iter().filter_map(Export::exported_name);
-    twice(exported.map(|name| (&name.value, name.span)), |name, first, second| {
+    twice(exported.into_iter().map(|name| (&name.value, name.span)), |name, first, second| {
         let message = format!("`{name}` is already the exported name of the service in line {}", first.line);
         found.push(Diagnostic::error(&peer.path, second, Code::Duplicate, message, "give one of them another name with `as`"));
     });
+}
+
+/// The control plane exports only what members hold.
+fn outside(mesh: &Mesh, peer: &Peer, namespace: &str, span: Span, found: &mut Found) {
+    if mesh.members.iter().any(|member| member == namespace) {
+        return;
+    }
+    let message = format!("namespace `{namespace}` is no member of `{}`", mesh.name);
+    found.push(Diagnostic::error(&peer.path, span, Code::OutsideMesh, message, members(mesh)));
+}
+
+fn members(mesh: &Mesh) -> String {
+    if mesh.members.is_empty() { "it has no members yet".into() } else { format!("members are: {}", mesh.members.join(", ")) }
 }
 
 fn imports(federation: &Federation, me: &str, mesh: &Mesh, peer: &Peer, found: &mut Found) {
@@ -164,7 +193,7 @@ fn imports(federation: &Federation, me: &str, mesh: &Mesh, peer: &Peer, found: &
             && !offered.contains(service)
         {
             let message = format!("`{}` does not export `{service}` to `{me}`", *peer.name);
-            let help = closest(&service.to_string(), offered.iter().map(ToString::to_string).collect::<Vec<_>>().iter());
+            let help = names::closest(&service.to_string(), &offered.iter().map(ToString::to_string).collect::<Vec<_>>());
             found.push(Diagnostic::warning(
                 &peer.path,
                 *span,
@@ -181,18 +210,21 @@ pub fn offered(half: &Peer) -> Option<BTreeSet<&ServiceName>> {
     half.exports.iter().map(|export| export.exported_name().map(|name| &name.value)).collect()
 }
 
-fn traffic(mesh: &Mesh, folder: &MeshFolder, traffic: &Traffic, found: &mut Found) {
+fn traffic(federation: &Federation, mesh: &Mesh, folder: &MeshFolder, traffic: &Traffic, found: &mut Found) {
     let mut error = |span: Span, code, message: String, help: String| {
         found.push(Diagnostic::error(&traffic.path, span, code, message, help));
     };
     if !mesh.members.contains(&traffic.service.namespace) {
         let message = format!("`{}` is in a namespace that is no member of `{}`", *traffic.service, mesh.name);
-        error(traffic.service.span, Code::OutsideMesh, message, format!("members are: {}", mesh.members.join(", ")));
+        error(traffic.service.span, Code::OutsideMesh, message, members(mesh));
     }
     for (destination, span) in traffic.destinations() {
         let Destination::Imported { peer: name, service } = destination else { continue };
         let Some(peer) = folder.peers.get(name) else {
             let path = format!("meshes/{}/peers/{name}.yaml", mesh.name);
+            if federation.unreadable.contains(&path) {
+                continue; // it is reported there
+            }
             error(
                 span,
                 Code::Dangling,
@@ -210,7 +242,7 @@ fn traffic(mesh: &Mesh, folder: &MeshFolder, traffic: &Traffic, found: &mut Foun
             None if !wildcard => {
                 let names: Vec<String> = peer.imports.iter().filter_map(|i| i.imported_as()).map(ToString::to_string).collect();
                 let message = format!("nothing is imported from `{name}` as `{service}`");
-                error(span, Code::Dangling, message, closest(&service.to_string(), names.iter()));
+                error(span, Code::Dangling, message, names::closest(&service.to_string(), &names));
             }
             _ => {}
         }
@@ -236,6 +268,35 @@ fn owners(folder: &MeshFolder, found: &mut Found) {
     });
 }
 
+/// A VirtualService in `manifests/` for a host that a Traffic routes: which of them wins is left to chance.
+fn routed_by_hand(folder: &MeshFolder, found: &mut Found) {
+    if folder.traffic.is_empty() {
+        return;
+    }
+    for manifest in &folder.manifests {
+        let Key { group, kind, namespace, .. } = &manifest.object.key;
+        if (&**group, &**kind) != ("networking.istio.io", "VirtualService") {
+            continue;
+        }
+        let value = manifest.object.value();
+        let hosts: Vec<&str> =
+            value.pointer("/spec/hosts").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+        for traffic in folder.traffic.values() {
+            let ServiceName { namespace: at, name } = &traffic.service.value;
+            let names = [traffic.service.local_host(), format!("{name}.{at}"), format!("{name}.{at}.svc")];
+            let short = namespace.as_deref() == Some(at) && hosts.contains(&name.as_str());
+            if !short && !names.iter().any(|name| hosts.contains(&name.as_str())) {
+                continue;
+            }
+            let path = &manifest.object.source;
+            let message = format!("requests for `{}` are also routed by the VirtualService in {path}", *traffic.service);
+            found.push(Diagnostic::error(&traffic.path, traffic.service.span, Code::Duplicate, message, "keep one of them"));
+            let message = format!("requests for `{}` are also routed by {}", *traffic.service, traffic.path);
+            found.push(Diagnostic::error(path, manifest.span, Code::Duplicate, message, "keep one of them"));
+        }
+    }
+}
+
 fn manifests(mesh: &Mesh, folder: &MeshFolder, found: &mut Found) {
     let namespaces: BTreeSet<&str> = mesh.namespaces().collect();
     for manifest in &folder.manifests {
@@ -257,15 +318,4 @@ fn manifests(mesh: &Mesh, folder: &MeshFolder, found: &mut Found) {
             found.push(Diagnostic::error(&one.object.source, one.span, Code::Duplicate, message, "keep one of them"));
         }
     });
-}
-
-/// Names that a person may have meant.
-fn closest<'a>(wrong: &str, known: impl Iterator<Item = &'a String>) -> String {
-    let known: Vec<&String> = known.collect();
-    let shared = |name: &str| name.bytes().zip(wrong.bytes()).take_while(|(a, b)| a == b).count();
-    match known.iter().max_by_key(|name| shared(name)) {
-        Some(name) if shared(name) * 2 >= wrong.len() => format!("did you mean `{name}`?"),
-        Some(_) => format!("there are: {}", known.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ")),
-        None => "there is none yet".into(),
-    }
 }

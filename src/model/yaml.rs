@@ -1,9 +1,11 @@
 //! Reading YAML with limits, and errors that say where.
 
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::at::{At, Span};
 use super::diagnostic::{Code, Diagnostic};
+use super::names;
 
 /// Largest document file, in bytes: far above anything that people write by hand, far below what would hurt an agent.
 pub const MAX_FILE_BYTES: usize = 4 << 20;
@@ -30,11 +32,15 @@ pub fn document<T: DeserializeOwned>(path: &str, text: &str) -> Result<T, Box<Di
 }
 
 /// Reads a file of any number of documents; empty ones are left out.
-pub fn documents(path: &str, text: &str) -> Result<Vec<At<serde_json::Value>>, Box<Diagnostic>> {
+pub fn documents(path: &str, text: &str) -> Result<Vec<At<Value>>, Box<Diagnostic>> {
     limit(path, text)?;
-    let all: Vec<At<serde_json::Value>> =
-        serde_saphyr::from_multiple_with_options(text, options()).map_err(|e| Box::new(finding(path, &e)))?;
-    Ok(all.into_iter().filter(|value| !value.is_null()).collect())
+    let mut options = options();
+    options.legacy_octal_numbers = true; // `defaultMode: 0644`, as kubectl reads it
+    let mut all: Vec<At<Value>> =
+        serde_saphyr::from_multiple_with_options(text, options).map_err(|e| Box::new(finding(path, &e)))?;
+    all.retain(|document| !document.is_null());
+    all.iter_mut().for_each(|document| whole_numbers(&mut document.value));
+    Ok(all)
 }
 
 fn limit(path: &str, text: &str) -> Result<(), Box<Diagnostic>> {
@@ -50,5 +56,52 @@ fn finding(path: &str, error: &serde_saphyr::Error) -> Diagnostic {
     let text = error.without_snippet().to_string();
     // The library ends its messages with the place, which we give ourselves.
     let message = text.split(" at line ").next().unwrap_or(&text).lines().next().unwrap_or_default().trim_end_matches([',', ':']);
-    Diagnostic::error(path, span, Code::Syntax, message, "")
+    let (message, help) = for_people(message);
+    Diagnostic::error(path, span, Code::Syntax, message, help)
+}
+
+/// The library speaks to programmers who call it; people who write YAML get what is wrong and what to do.
+fn for_people(message: &str) -> (String, String) {
+    let plain = |message: &str, help: &str| (message.to_owned(), help.to_owned());
+    if let Some((what, known)) = message.split_once(", expected one of ") {
+        let names: Vec<&str> = known.split(", ").collect();
+        let wrong = what.split('`').nth(1).unwrap_or_default();
+        let what = what.replace("unknown variant", "unknown value");
+        return (what, names::closest(wrong, &names));
+    }
+    if let Some(rest) = message.strip_prefix("duplicate mapping key: ") {
+        let key = rest.split(", set ").next().unwrap_or(rest);
+        return (format!("`{key}` is said twice"), "remove one of them".to_owned());
+    }
+    match message {
+        "expected sequence start" => plain("a list belongs here", "write `- item` lines or `[item, item]`"),
+        "expected mapping start" => plain("a mapping belongs here", "write `key: value` lines"),
+        "expected string scalar" | "externally tagged enum expected scalar or mapping" => plain("a text belongs here", ""),
+        "unexpected end of input" => plain("the file is empty", ""),
+        "invalid boolean (strict mode expects true/false)" => plain("neither `true` nor `false`", ""),
+        _ if message.starts_with("invalid u") => plain("not a whole number in range", ""),
+        _ if message.starts_with("alias replay limit") => plain("YAML aliases (`*name`) are not read", "write the value out"),
+        _ if message.starts_with("multiple YAML documents") => {
+            plain("a second document begins here", "one document in each file")
+        }
+        _ if message.starts_with("cannot deserialize null") => plain("a value is missing", ""),
+        _ => plain(message, ""),
+    }
+}
+
+/// Numbers as kubectl sends them: what is whole has no fraction (`1.0` → `1`), because Kubernetes' integers take none.
+fn whole_numbers(value: &mut Value) {
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            // Above 2^53 a float no longer tells neighbouring whole numbers apart.
+            if let Some(whole) = number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() < 9_007_199_254_740_992.0) {
+                #[allow(clippy::cast_possible_truncation, reason = "whole and in range, see above")]
+                let whole = whole as i64;
+                *value = whole.into();
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(whole_numbers),
+        Value::Object(fields) => fields.values_mut().for_each(whole_numbers),
+        _ => {}
+    }
 }

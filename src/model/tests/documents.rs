@@ -1,0 +1,279 @@
+//! Findings in one document.
+
+use super::{check, check_repo, pair};
+use insta::assert_snapshot;
+
+#[test]
+fn an_unknown_field_lists_what_is_allowed() {
+    let found = check("//- meshes/a/peers/b.yaml\nkind: Peer\nmetadata: {name: b}\nspec:\n  export: []\n");
+    assert_snapshot!(found, @"meshes/a/peers/b.yaml:5:3: error[MF001]: unknown field `export` (did you mean `exports`?)");
+    let found = check("//- meshes/a/peers/b.yaml\nkind: Peer\nmetadata: {name: b}\nspec:\n  gate: []\n");
+    assert_snapshot!(found, @"meshes/a/peers/b.yaml:5:3: error[MF001]: unknown field `gate` (did you mean `gateways`?)");
+    let found = check("//- meshes/a/peers/b.yaml\nkind: Peer\nmetadata: {name: b, labels: {}}\n");
+    assert_snapshot!(found, @"meshes/a/peers/b.yaml:3:21: error[MF001]: unknown field `labels` (the only one is `name`)");
+}
+
+#[test]
+fn a_key_that_is_said_twice_is_refused() {
+    let found = check("//- meshes/a/peers/b.yaml\nkind: Peer\nmetadata: {name: b}\nspec:\n  exports: []\n  exports: []\n");
+    assert_snapshot!(found, @"meshes/a/peers/b.yaml:6:3: error[MF001]: `exports` is said twice (remove one of them)");
+}
+
+#[test]
+fn a_value_of_the_wrong_type_is_refused() {
+    let mesh = |spec: &str| check(&format!("//- meshes/a/mesh.yaml\nkind: Mesh\nmetadata: {{name: a}}\nspec:\n  {spec}\n"));
+    assert_snapshot!(mesh("members: apps"), @"meshes/a/mesh.yaml:5:12: error[MF001]: a list belongs here (write `- item` lines or `[item, item]`)");
+    assert_snapshot!(mesh("controlPlane: no"), @"meshes/a/mesh.yaml:5:17: error[MF001]: a mapping belongs here (write `key: value` lines)");
+    assert_snapshot!(mesh("members: [{a: b}]"), @"meshes/a/mesh.yaml:5:13: error[MF001]: a text belongs here");
+    assert_snapshot!(mesh("members: [~]"), @"meshes/a/mesh.yaml:5:13: error[MF001]: a value is missing");
+    assert_snapshot!(mesh("suspend: maybe"), @"meshes/a/mesh.yaml:5:12: error[MF001]: neither `true` nor `false`");
+    assert_snapshot!(mesh("ingress: {discoveryPort: 70000}"), @"meshes/a/mesh.yaml:5:28: error[MF001]: not a whole number in range");
+    assert_snapshot!(mesh("platform: AWS"), @"meshes/a/mesh.yaml:5:13: error[MF001]: unknown value `AWS` (there are: aws, azure, gcp, baremetal, other)");
+}
+
+#[test]
+fn a_document_of_another_kind_or_version_is_refused() {
+    let found = check("//- meshes/a/peers/b.yaml\nkind: Mesh\nmetadata: {name: b}\n");
+    assert_snapshot!(found, @"meshes/a/peers/b.yaml:2:7: error[MF001]: unknown value `Mesh` (the only one is `Peer`)");
+    let found = check("//- meshes/a/peers/b.yaml\napiVersion: v1\nkind: Peer\nmetadata: {name: b}\n");
+    assert_snapshot!(found, @"meshes/a/peers/b.yaml:1:13: error[MF001]: unknown value `v1` (the only one is `meshfed.dev/v1alpha1`)");
+    let found = check("//- meshes/a/peers/b.yaml\n# no version\nkind: Peer\nmetadata: {name: b}\n");
+    assert_snapshot!(found, @"meshes/a/peers/b.yaml:3:1: error[MF001]: missing field `apiVersion`");
+}
+
+#[test]
+fn what_is_not_yaml_is_refused_at_its_place() {
+    let found = check("//- meshes/a/peers/b.yaml\nkind: Peer\nmetadata: {name: b\nspec: x\n");
+    assert_snapshot!(found, @"meshes/a/peers/b.yaml:4:5: error[MF001]: while parsing a flow mapping, did not find expected ',' or '}'");
+    let found = check("//- meshes/a/peers/b.yaml\nkind: Peer\n\tmetadata: x\n");
+    assert_snapshot!(found, @"meshes/a/peers/b.yaml:2:7: error[MF001]: while scanning a plain scalar, found a tab");
+    assert_snapshot!(check("//- meshes/a/peers/b.yaml\n"), @"meshes/a/peers/b.yaml:1:1: error[MF001]: the file is empty");
+    assert_snapshot!(check("//- meshes/a/peers/b.yaml\n- a\n"), @"meshes/a/peers/b.yaml:1:1: error[MF001]: a mapping belongs here (write `key: value` lines)");
+}
+
+#[test]
+fn aliases_are_refused_because_they_can_be_bombs() {
+    let found = check("//- meshes/a/peers/b.yaml\nkind: Peer\nmetadata: &x {name: b}\nspec: *x\n");
+    assert_snapshot!(found, @"meshes/a/peers/b.yaml:3:14: error[MF001]: YAML aliases (`*name`) are not read (write the value out)");
+}
+
+#[test]
+fn a_second_document_in_a_file_is_refused() {
+    let found = check("//- meshes/a/peers/b.yaml\nkind: Peer\nmetadata: {name: b}\n---\nkind: Peer\n");
+    assert_snapshot!(found, @"meshes/a/peers/b.yaml:5:1: error[MF001]: a second document begins here (one document in each file)");
+}
+
+#[test]
+fn a_file_that_is_too_large_or_not_text_is_refused() {
+    let mut repo = pair();
+    repo.files.insert("meshes/a/peers/b.yaml".into(), vec![b'#'; super::super::yaml::MAX_FILE_BYTES + 1]);
+    assert_snapshot!(check_repo(&repo), @"meshes/a/peers/b.yaml: error[MF001]: 4194305 bytes; the limit is 4194304 (split the file)");
+    repo.files.insert("meshes/a/peers/b.yaml".into(), vec![b'a', 0xff]);
+    assert_snapshot!(check_repo(&repo), @"meshes/a/peers/b.yaml: error[MF001]: not UTF-8 text (save it as UTF-8)");
+}
+
+#[test]
+fn names_follow_kubernetes_and_the_control_plane() {
+    let found = check(
+        "\
+//- meshes/a/mesh.yaml
+kind: Mesh
+metadata: {name: A}
+spec:
+  trustDomain: cluster.local
+  members: [Apps, a_b, apps, apps, cp]
+  controlPlane: {namespace: cp, name: .x}
+  operators: [{name: a/b}, {name: ok, namespace: N}, {name: twice}, {name: twice}]
+",
+    );
+    assert_snapshot!(found, @r"
+    meshes/a/mesh.yaml:3:18: error[MF003]: `A` is not a DNS label: lower-case letters, digits and `-`, at most 63, a letter or digit at both ends
+    meshes/a/mesh.yaml:3:18: error[MF004]: this document is called `A` but its folder `a` (call it `a`, or rename the folder)
+    meshes/a/mesh.yaml:5:16: error[MF003]: `cluster.local` is every mesh's default; a federated mesh needs a trust domain of its own
+    meshes/a/mesh.yaml:6:13: error[MF003]: `Apps` is not a DNS label: lower-case letters, digits and `-`, at most 63, a letter or digit at both ends
+    meshes/a/mesh.yaml:6:19: error[MF003]: `a_b` is not a DNS label: lower-case letters, digits and `-`, at most 63, a letter or digit at both ends
+    meshes/a/mesh.yaml:6:30: error[MF006]: member `apps` is listed twice (remove one)
+    meshes/a/mesh.yaml:6:36: error[MF007]: `cp` holds the control plane (the control plane's namespace is never a member)
+    meshes/a/mesh.yaml:7:39: error[MF003]: `.x` is not a DNS label: lower-case letters, digits and `-`, at most 63, a letter or digit at both ends
+    meshes/a/mesh.yaml:8:22: error[MF003]: `a/b` is not an operator's name
+    meshes/a/mesh.yaml:8:50: error[MF003]: `N` is not a DNS label: lower-case letters, digits and `-`, at most 63, a letter or digit at both ends
+    meshes/a/mesh.yaml:8:76: error[MF006]: operator `twice` is listed twice (remove one)
+    ");
+}
+
+#[test]
+fn a_mesh_needs_a_trust_domain() {
+    assert_snapshot!(check("//- meshes/a/mesh.yaml\nkind: Mesh\nmetadata: {name: a}\nspec: {members: [apps]}\n"), @"meshes/a/mesh.yaml:3:18: error[MF007]: `spec.trustDomain` is missing (add `trustDomain: a.local`; it must be the control plane's)");
+}
+
+#[test]
+fn a_long_mesh_name_is_refused_because_it_becomes_a_label() {
+    let long = "m".repeat(56);
+    let found = check(&format!("//- meshes/a/peers/{long}.yaml\nkind: Peer\nmetadata: {{name: {long}}}\n"));
+    let about_the_name = found.lines().find(|line| line.contains("a mesh name has")).unwrap();
+    assert_snapshot!(about_the_name, @"meshes/a/peers/mmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmm.yaml:3:18: error[MF003]: `mmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmm` has 56 characters; a mesh name has at most 55, because `network-mmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmm` becomes a label value");
+}
+
+#[test]
+fn addresses_and_node_ports_are_checked() {
+    let found = check(
+        "\
+//- meshes/a/mesh.yaml
+kind: Mesh
+metadata: {name: a}
+spec:
+  trustDomain: a.example
+  members: [apps]
+  ingress:
+    type: NodePort
+    addresses: ['https://a', '10.0.0.1:8188', \"a\\nb\"]
+    servicePort: 15443
+",
+    );
+    assert_snapshot!(found, @r"
+    meshes/a/mesh.yaml:3:18: error[MF007]: `ingress.type: NodePort` needs an `ingress.discoveryPort` from 30000 to 32767 (a port that is free on every node)
+    meshes/a/mesh.yaml:9:17: error[MF007]: `https://a` is neither an IP address nor a DNS name (write a bare IP address or DNS name)
+    meshes/a/mesh.yaml:9:30: error[MF007]: `10.0.0.1:8188` is neither an IP address nor a DNS name (write a bare IP address or DNS name)
+    meshes/a/mesh.yaml:9:47: error[MF007]: `a\nb` is neither an IP address nor a DNS name (write a bare IP address or DNS name)
+    meshes/a/mesh.yaml:10:18: error[MF007]: `ingress.type: NodePort` needs an `ingress.servicePort` from 30000 to 32767 (a port that is free on every node)
+    ");
+    let found = check(
+        "\
+//- meshes/a/mesh.yaml
+kind: Mesh
+metadata: {name: a}
+spec:
+  trustDomain: a.example
+  members: [apps]
+  ingress: {type: NodePort, addresses: [10.0.0.1], servicePort: 30443, discoveryPort: 30443}
+",
+    );
+    assert_snapshot!(found, @"meshes/a/mesh.yaml:7:65: error[MF006]: port 30443 is both discovery and service port");
+}
+
+#[test]
+fn a_range_of_addresses_must_be_one() {
+    assert_snapshot!(
+        check("//- federation.yaml\nkind: Federation\nmetadata: {name: test}\nspec: {allowAddresses: [10.0.0.0/8, 10.0.0.1]}\n"),
+        @"federation.yaml:4:37: error[MF007]: `10.0.0.1` is not a range (write it like `127.0.0.0/8`)"
+    );
+}
+
+#[test]
+fn a_subzone_needs_a_zone() {
+    let found = check("//- meshes/a/peers/b.yaml\nkind: Peer\nmetadata: {name: b}\nspec:\n  locality: {region: r, subzone: s}\n");
+    assert_snapshot!(found, @"meshes/a/peers/b.yaml:5:34: error[MF007]: a `subzone` needs a `zone` (add the zone that it lies in)");
+}
+
+#[test]
+fn one_document_gives_all_its_findings() {
+    let found = check(
+        "\
+//- meshes/a/peers/b.yaml
+kind: Peer
+metadata: {name: c}
+spec:
+  gateways: {ingress: gate, egress: gate}
+  exports:
+  - service: details
+  - as: apps/x
+  - service: apps/one
+    aliases: [{service: apps/a, as: apps/b}]
+  - {service: apps/two, as: Apps/x}
+  - {service: apps/a, selector: {namespace: apps}}
+  imports:
+  - {service: '*', as: apps/x}
+  - {service: a/b/c}
+  - {service: shop/x, domainSuffix: svc.cluster.local}
+  - {service: shop/y, asLocal: true, domainSuffix: -x}
+",
+    );
+    assert_snapshot!(found, @r"
+    meshes/a/peers/b.yaml:3:18: error[MF004]: this document is called `c` but its file `b` (call it `b`, or rename the file)
+    meshes/a/peers/b.yaml:3:18: error[MF005]: there is no mesh `c` (the only one is `b`)
+    meshes/a/peers/b.yaml:3:18: error[MF006]: gateway `gate` also serves `c` (each peer needs gateways of its own)
+    meshes/a/peers/b.yaml:5:37: error[MF006]: `gate` is both ingress and egress (give them different names)
+    meshes/a/peers/b.yaml:7:14: error[MF003]: `details` is not a service (write `namespace/name`)
+    meshes/a/peers/b.yaml:8:9: error[MF007]: an export is either one service or one selector (give `service` (with `as`), or `selector` (with `aliases`))
+    meshes/a/peers/b.yaml:10:25: error[MF007]: `aliases` goes with `selector` (use `as` for one service)
+    meshes/a/peers/b.yaml:11:29: error[MF003]: `Apps` is not a DNS label: lower-case letters, digits and `-`, at most 63, a letter or digit at both ends (write `namespace/name`)
+    meshes/a/peers/b.yaml:12:15: error[MF007]: an export is either one service or one selector (give `service` (with `as`), or `selector` (with `aliases`))
+    meshes/a/peers/b.yaml:14:15: error[MF007]: `*` takes neither `as` nor `asLocal` (import the service by name)
+    meshes/a/peers/b.yaml:15:15: error[MF003]: `a/b/c` is not a service (write `namespace/name`)
+    meshes/a/peers/b.yaml:16:37: error[MF007]: `svc.cluster.local` is not allowed as a suffix (use `asLocal: true`)
+    meshes/a/peers/b.yaml:17:15: error[MF010]: `shop/y` is in a namespace that is no member of `a` (`asLocal` joins a Service of this mesh)
+    meshes/a/peers/b.yaml:17:52: error[MF003]: `-x` is not a DNS name
+    meshes/a/peers/b.yaml:17:52: error[MF007]: `asLocal` takes no `domainSuffix` (remove one)
+    ");
+}
+
+#[test]
+fn a_peer_is_somebody_else() {
+    assert_snapshot!(check("//- meshes/a/peers/a.yaml\nkind: Peer\nmetadata: {name: a}\n"), @"meshes/a/peers/a.yaml:3:18: error[MF007]: a mesh cannot be its own peer");
+}
+
+#[test]
+fn weights_make_sense_together() {
+    let found = check(
+        "\
+//- meshes/a/traffic/one.yaml
+kind: Traffic
+metadata: {name: one}
+spec:
+  service: apps/one
+  routes:
+  - {local: {subset: v1}, weight: 60}
+  - {local: {subset: v2}, weight: 60}
+//- meshes/a/traffic/two.yaml
+kind: Traffic
+metadata: {name: two}
+spec: {service: apps/two}
+//- meshes/a/traffic/three.yaml
+kind: Traffic
+metadata: {name: three}
+spec:
+  service: apps/three
+  routes:
+  - {local: {subset: v1}, weight: 101}
+  - {local: {subset: V2}, peer: b, weight: 0}
+  mirror: {local: {subset: v3}, percentage: 120.5}
+//- meshes/a/traffic/four.yaml
+kind: Traffic
+metadata: {name: four}
+spec:
+  routes: [{local: {}, weight: -1}]
+//- meshes/a/traffic/five.yaml
+kind: Traffic
+metadata: {name: five}
+spec:
+  routes: [{local: {}, weight: 100}]
+",
+    );
+    assert_snapshot!(found, @r"
+    meshes/a/traffic/five.yaml:3:18: error[MF007]: `spec.service` is missing (name the Service that clients call: `namespace/name`)
+    meshes/a/traffic/four.yaml:5:32: error[MF001]: not a whole number in range
+    meshes/a/traffic/one.yaml:7:5: error[MF008]: the weights sum to 120, not 100 (change the weights)
+    meshes/a/traffic/three.yaml:7:5: error[MF008]: the weights sum to 101, not 100 (change the weights)
+    meshes/a/traffic/three.yaml:7:35: error[MF008]: a weight of 101 is more than all (weights are percentages)
+    meshes/a/traffic/three.yaml:8:5: error[MF007]: a destination is either local or imported from one peer (give `local`, or both `peer` and `service`)
+    meshes/a/traffic/three.yaml:9:45: error[MF007]: 120.5 is not a percentage (0 to 100)
+    meshes/a/traffic/two.yaml:3:18: error[MF008]: there is no route (add `routes`, for instance `- {local: {}, weight: 100}`)
+    ");
+}
+
+#[test]
+fn a_route_that_is_wrong_does_not_make_the_sum_wrong_too() {
+    let found = check(
+        "\
+//- meshes/a/traffic/one.yaml
+kind: Traffic
+metadata: {name: one}
+spec:
+  service: apps/one
+  routes:
+  - {local: {subset: v1}, weight: 60}
+  - {peer: b, weight: 40}
+",
+    );
+    assert_snapshot!(found, @"meshes/a/traffic/one.yaml:8:5: error[MF007]: a destination is either local or imported from one peer (give `local`, or both `peer` and `service`)");
+}
