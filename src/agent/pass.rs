@@ -44,6 +44,8 @@ pub(super) struct Agent {
     own_facts: Facts,
     memory: Memory,
     comparisons: Comparisons,
+    /// Kinds that were not served when an object of theirs was sent, until the next poll.
+    unserved: BTreeMap<Kind, String>,
     /// Namespace and data of the ConfigMap as it lies in the cluster; `None` before it was read.
     state: Option<(String, BTreeMap<String, String>)>,
     publishing: Publishing,
@@ -73,6 +75,7 @@ impl Agent {
             own_facts: Facts::default(),
             memory: Memory::default(),
             comparisons: Comparisons::default(),
+            unserved: BTreeMap::new(),
             state: None,
             publishing: Publishing::default(),
             stale: false,
@@ -137,9 +140,10 @@ impl Agent {
 
     /// What is done at each poll besides looking at the repository: look for kinds that were missing.
     pub(super) async fn poll(&mut self) {
-        if !self.cluster.missing().is_empty() {
+        if !self.cluster.missing().is_empty() || !self.unserved.is_empty() {
             self.cluster.rediscover().await;
         }
+        self.stale |= !std::mem::take(&mut self.unserved).is_empty();
     }
 
     /// Passes until nothing is left to do in the cluster for now.
@@ -168,7 +172,8 @@ impl Agent {
         }
         let snapshot = self.cluster.view().snapshot();
         let live: LiveObjects = snapshot.objects().map(|live| (live.key.clone(), live.clone())).collect();
-        let missing = missing(&snapshot);
+        let mut missing = missing(&snapshot);
+        missing.extend(self.unserved.clone());
         let world = World {
             federation: &declarations.federation,
             problems: &declarations.problems,
@@ -243,9 +248,13 @@ impl Agent {
                     self.comparisons.accept(&objects[&key], &live);
                     info!(event = "applied", object = %key, "applied {key}");
                 }
+                Err(error @ ApplyError::KindMissing { .. }) => {
+                    self.unserved.insert(objects[&key].kind.clone(), error.to_string());
+                }
+                // The next decision holds the object, and says why.
                 Err(error) => {
-                    warn!(event = "refused", object = %key, "{key} from {}: {error}", objects[&key].source);
-                    self.failed(key.clone(), objects[&key].digest.clone(), &error);
+                    let Object { digest, source, .. } = &*objects[&key];
+                    self.failed(key, digest.clone(), format!("{error} (declared in {source})"), &error);
                 }
             }
         }
@@ -259,14 +268,14 @@ impl Agent {
             }
             Err(error) => {
                 self.journal.trouble("remove", &format!("{key} cannot be {how}: {error}"));
-                self.failed(key.clone(), REMOVAL.into(), &error);
+                self.failed(key.clone(), REMOVAL.into(), error.to_string(), &error);
             }
         }
     }
 
-    fn failed(&mut self, key: Key, digest: Arc<str>, error: &ApplyError) {
+    fn failed(&mut self, key: Key, digest: Arc<str>, message: String, error: &ApplyError) {
         let before = self.memory.failures.get(&key).filter(|failure| failure.digest == digest);
-        let failure = failure(digest, error, before);
+        let failure = failure(digest, message, error, before);
         self.memory.failures.insert(key, failure);
     }
 
@@ -332,7 +341,7 @@ fn missing(snapshot: &Snapshot) -> BTreeMap<Kind, String> {
     unknown.map(|problem| (problem.scope.kind, problem.message)).collect()
 }
 
-fn failure(digest: Arc<str>, error: &ApplyError, before: Option<&Failure>) -> Failure {
+fn failure(digest: Arc<str>, message: String, error: &ApplyError, before: Option<&Failure>) -> Failure {
     let attempts = before.map_or(1, |failure| failure.attempts + 1);
     let (stuck, wait) = match error {
         ApplyError::Transient { retry_after, .. } => {
@@ -345,7 +354,7 @@ fn failure(digest: Arc<str>, error: &ApplyError, before: Option<&Failure>) -> Fa
         | ApplyError::Forbidden { .. }
         | ApplyError::KindMissing { .. } => (true, REFUSED_RETRY),
     };
-    Failure { digest, message: error.to_string(), stuck, retry_at: later(Timestamp::now(), wait), attempts }
+    Failure { digest, message, stuck, retry_at: later(Timestamp::now(), wait), attempts }
 }
 
 fn backoff(attempts: u32) -> SignedDuration {
