@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use super::{Decision, World};
 use crate::derive::{Hold, ImportState, Inputs, Observed, PeerState, shares};
 use crate::facts::Facts;
-use crate::model::documents::Platform;
 use crate::model::{Destination, MeshFolder, Peer, Traffic};
 
 /// Everything that people want to know of one mesh.
@@ -148,7 +147,7 @@ pub(super) fn status(
     Status {
         agent: AgentStatus { version: env!("CARGO_PKG_VERSION").into() },
         main: MainStatus { applied: applied.unwrap_or_default(), verified: world.verified.to_owned() },
-        platform: folder.mesh.as_ref().map(|mesh| platform(mesh.platform)).unwrap_or_default().to_owned(),
+        platform: folder.mesh.as_ref().map(|mesh| mesh.platform.name()).unwrap_or_default().to_owned(),
         objects: decision.inventory.len(),
         ca_roots: facts
             .roots
@@ -164,16 +163,6 @@ pub(super) fn status(
         traffic: folder.traffic.values().map(|item| (item.name.clone(), traffic(item, inputs))).collect(),
         holds: decision.holds.iter().map(hold).collect(),
         problems: world.problems.iter().filter(|problem| mine(&problem.path)).map(ToString::to_string).collect(),
-    }
-}
-
-fn platform(platform: Platform) -> &'static str {
-    match platform {
-        Platform::Aws => "aws",
-        Platform::Azure => "azure",
-        Platform::Gcp => "gcp",
-        Platform::Baremetal => "baremetal",
-        Platform::Other => "other",
     }
 }
 
