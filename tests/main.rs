@@ -1,6 +1,15 @@
 //! Tests of the whole program against real API servers and a real Git server.
 
+mod architecture;
+mod bad_input;
 mod cluster_edge;
+mod deploy;
+mod docs;
 mod lab;
 mod lab_works;
+mod ownership;
+mod quiet;
+mod schemas;
+mod solo;
+mod stage;
 mod standin_works;

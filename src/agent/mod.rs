@@ -180,7 +180,6 @@ impl Loop {
                     poll = Instant::now() + jitter(self.config.interval);
                     let _ = self.commands.send(Command::Fetch); // see above
                     self.agent.poll().await;
-                    continue;
                 }
                 () = sleep_until(silence), if done => return Ok(self.agent.outcome()),
             }

@@ -14,7 +14,7 @@ use super::journal::Journal;
 use super::repository::{Command, News};
 use super::scopes::scopes;
 use crate::cluster::{APPLIES_IN_FLIGHT, ApplyError, Cluster, Snapshot};
-use crate::decide::{Comparisons, Decision, Failure, LiveObjects, Memory, World, decide};
+use crate::decide::{Comparisons, Decision, Failure, LiveObjects, Memory, REMOVAL, World, decide};
 use crate::facts::Facts;
 use crate::facts::published::{self, FACTS_PATH};
 use crate::model::{Cidr, Severity};
@@ -44,6 +44,8 @@ pub(super) struct Agent {
     own_facts: Facts,
     memory: Memory,
     comparisons: Comparisons,
+    /// Kinds that were not served when an object of theirs was sent, until the next poll.
+    unserved: BTreeMap<Kind, String>,
     /// Namespace and data of the ConfigMap as it lies in the cluster; `None` before it was read.
     state: Option<(String, BTreeMap<String, String>)>,
     publishing: Publishing,
@@ -73,6 +75,7 @@ impl Agent {
             own_facts: Facts::default(),
             memory: Memory::default(),
             comparisons: Comparisons::default(),
+            unserved: BTreeMap::new(),
             state: None,
             publishing: Publishing::default(),
             stale: false,
@@ -95,13 +98,12 @@ impl Agent {
 
     /// When a pass is due although nothing happens.
     pub(super) fn wake_at(&self) -> Option<Timestamp> {
+        let decision = self.last.as_ref()?;
         let retry = match self.publishing {
-            Publishing::Failed(_, at, _) => Some(at),
-            Publishing::Idle | Publishing::Underway => None,
+            Publishing::Failed(_, at, _) if decision.publish.is_some() => Some(at),
+            _ => None, // idle, or its answer wakes us
         };
-        // While a publication is underway its answer wakes us.
-        let decided = self.last.as_ref().and_then(|decision| decision.wake_at).filter(|_| retry.is_none());
-        [retry, decided].into_iter().flatten().min()
+        [retry, decision.wake_at].into_iter().flatten().min()
     }
 
     /// What the repository's thread says.
@@ -138,9 +140,10 @@ impl Agent {
 
     /// What is done at each poll besides looking at the repository: look for kinds that were missing.
     pub(super) async fn poll(&mut self) {
-        if !self.cluster.missing().is_empty() {
+        if !self.cluster.missing().is_empty() || !self.unserved.is_empty() {
             self.cluster.rediscover().await;
         }
+        self.stale |= !std::mem::take(&mut self.unserved).is_empty();
     }
 
     /// Passes until nothing is left to do in the cluster for now.
@@ -169,7 +172,8 @@ impl Agent {
         }
         let snapshot = self.cluster.view().snapshot();
         let live: LiveObjects = snapshot.objects().map(|live| (live.key.clone(), live.clone())).collect();
-        let missing = missing(&snapshot);
+        let mut missing = missing(&snapshot);
+        missing.extend(self.unserved.clone());
         let world = World {
             federation: &declarations.federation,
             problems: &declarations.problems,
@@ -244,9 +248,13 @@ impl Agent {
                     self.comparisons.accept(&objects[&key], &live);
                     info!(event = "applied", object = %key, "applied {key}");
                 }
+                Err(error @ ApplyError::KindMissing { .. }) => {
+                    self.unserved.insert(objects[&key].kind.clone(), error.to_string());
+                }
+                // The next decision holds the object, and says why.
                 Err(error) => {
-                    warn!(event = "refused", object = %key, "{key} from {}: {error}", objects[&key].source);
-                    self.failed(key.clone(), objects[&key].digest.clone(), &error);
+                    let Object { digest, source, .. } = &*objects[&key];
+                    self.failed(key, digest.clone(), format!("{error} (declared in {source})"), &error);
                 }
             }
         }
@@ -254,17 +262,20 @@ impl Agent {
 
     fn removed(&mut self, key: &Key, how: &str, result: Result<(), ApplyError>) {
         match result {
-            Ok(()) => info!(event = "removed", object = %key, "{how}: {key}"),
+            Ok(()) => {
+                self.memory.failures.remove(key);
+                info!(event = "removed", object = %key, "{how}: {key}");
+            }
             Err(error) => {
                 self.journal.trouble("remove", &format!("{key} cannot be {how}: {error}"));
-                self.memory.failures.insert(key.clone(), failure("".into(), &error, None));
+                self.failed(key.clone(), REMOVAL.into(), error.to_string(), &error);
             }
         }
     }
 
-    fn failed(&mut self, key: Key, digest: Arc<str>, error: &ApplyError) {
+    fn failed(&mut self, key: Key, digest: Arc<str>, message: String, error: &ApplyError) {
         let before = self.memory.failures.get(&key).filter(|failure| failure.digest == digest);
-        let failure = failure(digest, error, before);
+        let failure = failure(digest, message, error, before);
         self.memory.failures.insert(key, failure);
     }
 
@@ -330,7 +341,7 @@ fn missing(snapshot: &Snapshot) -> BTreeMap<Kind, String> {
     unknown.map(|problem| (problem.scope.kind, problem.message)).collect()
 }
 
-fn failure(digest: Arc<str>, error: &ApplyError, before: Option<&Failure>) -> Failure {
+fn failure(digest: Arc<str>, message: String, error: &ApplyError, before: Option<&Failure>) -> Failure {
     let attempts = before.map_or(1, |failure| failure.attempts + 1);
     let (stuck, wait) = match error {
         ApplyError::Transient { retry_after, .. } => {
@@ -343,7 +354,7 @@ fn failure(digest: Arc<str>, error: &ApplyError, before: Option<&Failure>) -> Fa
         | ApplyError::Forbidden { .. }
         | ApplyError::KindMissing { .. } => (true, REFUSED_RETRY),
     };
-    Failure { digest, message: error.to_string(), stuck, retry_at: later(Timestamp::now(), wait), attempts }
+    Failure { digest, message, stuck, retry_at: later(Timestamp::now(), wait), attempts }
 }
 
 fn backoff(attempts: u32) -> SignedDuration {

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::compare::is_ours;
-use super::memory::{Comparisons, Memory, Origin};
+use super::memory::{Comparisons, Memory, Origin, REMOVAL};
 use super::observe::{LiveObjects, exported, imports, of_kind};
-use super::{Apply, Decision, World};
+use super::{Apply, Decision, World, refused};
 use crate::derive::{Hold, ImportState, kinds};
 use crate::object::{Key, Live, Object, SOURCE_ANNOTATION, set_id};
 
@@ -51,11 +51,10 @@ pub(super) fn orphan(
     if let Some(reason) = broken_source(world, live) {
         return decision.hold(Hold::stuck(key, reason));
     }
-    if let Some(hold) = refused(world, memory, key, "", decision) {
+    if let Some(hold) = refused(world, memory, key, REMOVAL, decision) {
         return decision.hold(hold);
     }
-    // A namespace takes along all that others have put into it, which cannot be seen from here: it is never deleted.
-    if let (Origin::Adopted(kind), _) | (Origin::Created(kind), true) = (origin, is_kind(key, kinds::NAMESPACE)) {
+    if let (Origin::Adopted(kind), _) | (Origin::Created(kind), true) = (origin, lasts(key)) {
         decision.release.push((key.clone(), kind.clone()));
         return;
     }
@@ -68,13 +67,6 @@ pub(super) fn orphan(
         return decision.hold(hold);
     }
     decision.delete.push(live.clone());
-}
-
-/// The API server did not take what we tried last, and it is too early to try again.
-fn refused(world: &World, memory: &Memory, key: &Key, digest: &str, decision: &mut Decision) -> Option<Hold> {
-    let failure = memory.failures.get(key).filter(|failure| *failure.digest == *digest && failure.retry_at > world.now)?;
-    decision.wake(failure.retry_at);
-    Some(Hold { stuck: failure.stuck, ..Hold::waiting(key, failure.message.clone()) })
 }
 
 /// A document with an error never causes a deletion: what came from it stays.
@@ -90,6 +82,12 @@ fn broken_source(world: &World, live: &Live) -> Option<String> {
 
 fn is_kind(key: &Key, (api_version, kind): (&str, &str)) -> bool {
     *key.kind == *kind && api_version.split_once('/').map_or("", |(group, _)| group) == &*key.group
+}
+
+/// Objects that others depend on without our seeing it: a Namespace takes along all that is in it, an operator serves every mesh
+/// of the cluster. They are never deleted.
+fn lasts(key: &Key) -> bool {
+    is_kind(key, kinds::NAMESPACE) || is_kind(key, kinds::SUBSCRIPTION)
 }
 
 /// Who still needs the object.

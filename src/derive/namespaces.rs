@@ -1,4 +1,4 @@
-//! Step 1: Namespaces, only where the Mesh asks for them.
+//! Step 1: Namespaces, only where the Mesh asks for them. With a Namespace goes all that is in it, so they are never deleted.
 
 use serde_json::json;
 

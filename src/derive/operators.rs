@@ -1,4 +1,4 @@
-//! Step 1: OLM Subscriptions, only those that the Mesh lists.
+//! Step 1: OLM Subscriptions, only those that the Mesh lists. Other meshes in the cluster may use the operator, so they stay.
 
 use serde_json::json;
 

@@ -3,11 +3,12 @@
 use super::at::{At, Span};
 use super::diagnostic::{Code, Diagnostic};
 use super::documents::{
-    ExportSpec, FederationDocument, ImportSpec, IngressSpec, LocalSpec, LocalitySpec, MeshDocument, MeshSpec, MirrorSpec,
-    OperatorSpec, PeerDocument, RouteSpec, ServiceType, TrafficDocument,
+    BaseSpec, ExportSpec, FederationDocument, ImportSpec, IngressSpec, LocalSpec, LocalitySpec, MeshDocument, MeshSpec,
+    MirrorSpec, OperatorSpec, PeerDocument, RouteSpec, ServiceType, TrafficDocument,
 };
 use super::federation::{
-    Destination, Export, Import, Ingress, Locality, Mesh, Mirror, Operator, Peer, Route, ServiceName, Traffic, default_subset,
+    Base, Destination, Export, Import, Ingress, Locality, Mesh, Mirror, Operator, Peer, Route, ServiceName, Traffic,
+    default_subset,
 };
 use super::network::Cidr;
 use super::{address, defaults, names};
@@ -128,6 +129,7 @@ pub fn mesh(document: MeshDocument, folder: &str, findings: &mut Findings) -> Me
     if ingress.service_type == ServiceType::NodePort {
         node_ports(&ingress, name.span, findings);
     }
+    let base = control_plane.base.map(|spec| base(spec, &namespace, &control_plane_name, findings));
     let port = |port: Option<At<u16>>, default| port.map_or(default, |port| port.value);
     Mesh {
         path: findings.path.to_owned(),
@@ -139,7 +141,7 @@ pub fn mesh(document: MeshDocument, folder: &str, findings: &mut Findings) -> Me
         create_namespaces,
         namespace: namespace.value,
         control_plane: control_plane_name.value,
-        base: control_plane.base.map(|base| base.spec.value),
+        base,
         platform,
         locality: locality.map(|spec| self::locality(spec, findings)),
         ingress: Ingress {
@@ -153,6 +155,17 @@ pub fn mesh(document: MeshDocument, folder: &str, findings: &mut Findings) -> Me
         keys: agent.keys.into_iter().map(|text| text.value).collect(),
         suspend,
     }
+}
+
+fn base(spec: BaseSpec, namespace: &str, name: &str, findings: &mut Findings) -> Base {
+    let BaseSpec { api_version: _, kind: _, metadata, spec } = spec;
+    for (given, expected) in [(&metadata.namespace, namespace), (&metadata.name, name)] {
+        if let Some(given) = given.as_ref().filter(|given| ***given != *expected) {
+            let help = format!("leave it out: the control plane is `{namespace}/{name}`");
+            findings.error(given.span, Code::NameMismatch, format!("`{}` is not `{expected}`", **given), help);
+        }
+    }
+    Base { labels: metadata.labels, annotations: metadata.annotations, spec: spec.value }
 }
 
 /// Node ports are the same on both sides: what the gateways' Services ask for, and what peers dial.

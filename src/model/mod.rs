@@ -21,7 +21,7 @@ pub mod yaml;
 pub use at::{At, Span};
 pub use diagnostic::{Code, Diagnostic, Severity};
 pub use federation::{
-    Destination, Export, Federation, Import, Ingress, Locality, Manifest, Mesh, MeshFolder, Mirror, Operator, Peer, Route,
+    Base, Destination, Export, Federation, Import, Ingress, Locality, Manifest, Mesh, MeshFolder, Mirror, Operator, Peer, Route,
     ServiceName, Traffic,
 };
 pub use load::{Cache, ContentId, Reader, load};
@@ -30,6 +30,6 @@ pub use place::Place;
 pub use references::offered;
 
 #[cfg(test)]
-pub mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

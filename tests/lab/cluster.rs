@@ -71,10 +71,10 @@ impl Cluster {
         Self::builder(name).start()
     }
 
-    /// One cluster (with controllers) for all tests of this process that can share one; such tests keep to namespaces of their own.
+    /// One cluster (with controllers and an audit log) for all tests of this process that can share one; such tests keep to namespaces of their own.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Cluster> = OnceLock::new();
-        SHARED.get_or_init(|| Self::builder("shared").controllers().start())
+        SHARED.get_or_init(|| Self::builder("shared").controllers().audit().start())
     }
 
     fn new(wanted: Builder) -> Self {

@@ -2,7 +2,7 @@
 //!
 //! The lab knows nothing of the program under test: it shares no code with it, and speaks to the servers only as anybody else would.
 //! Whatever it starts ends with the process that started it, even when that process is killed.
-#![allow(dead_code, reason = "included by three crates, none of which uses all of it")]
+#![allow(dead_code, unused_imports, reason = "included by three crates, none of which uses all of it")]
 
 pub mod audit;
 pub mod certs;

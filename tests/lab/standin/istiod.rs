@@ -121,7 +121,7 @@ impl Istiod {
         self.epoch.send_modify(|epoch| *epoch += 1);
     }
 
-    /// Takes over what the `ServiceMeshControlPlane` says; whether that changed anything.
+    /// Takes over what the `ServiceMeshControlPlane` says; another trust domain means other identities.
     pub fn configure(&self, trust_domain: &str, cluster: &str) {
         let mut state = self.state();
         cluster.clone_into(&mut state.cluster);
