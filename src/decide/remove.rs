@@ -111,7 +111,9 @@ fn in_use(live: &LiveObjects, key: &Key) -> Option<String> {
     } else if is_kind(key, kinds::CONTROL_PLANE) {
         of_kind(live, kinds::PEER, namespace).next().map(|peer| format!("waits until {} is gone", peer.key))
     } else if is_kind(key, kinds::DESTINATION_RULE) {
-        exists(kinds::VIRTUAL_SERVICE, name)
+        let routes = live.get(&kinds::key(kinds::VIRTUAL_SERVICE, namespace, name));
+        let routes = routes.filter(|routes| contains(&routes.body, "\"subset\":"));
+        routes.map(|routes| format!("{} still uses its subsets", routes.key))
     } else {
         None
     }
