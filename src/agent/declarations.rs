@@ -51,8 +51,9 @@ impl Reader {
             Some(id) => mirror.read(*id).map_err(|error| error.to_string()),
             None => Err("not in this commit".to_owned()),
         };
-        let (federation, mut problems) = load(&content, &mut read, &mut self.cache);
+        let (mut federation, mut problems) = load(&content, &mut read, &mut self.cache);
         for (path, reason) in &snapshot.refused {
+            federation.broken.insert(path.clone()); // what stood there before must stay
             let span = crate::model::Span::default();
             problems.push(Diagnostic::error(
                 path,
