@@ -112,11 +112,11 @@ fn message(world: &World, facts: &Facts, status: &Status) -> String {
     }
     if news.is_empty() {
         let ready: Vec<&str> = status.peerings.iter().filter(|(_, p)| p.ready).map(|(name, _)| name.as_str()).collect();
-        let commit = status.main.applied.get(..7).unwrap_or("nothing");
-        news.push(format!(
-            "applied {commit}; ready: {}",
-            if ready.is_empty() { "no peering".to_owned() } else { ready.join(", ") }
-        ));
+        let applied = match status.main.applied.get(..7) {
+            Some(commit) => format!("applied {commit}"),
+            None => "nothing is applied yet".to_owned(),
+        };
+        news.push(if ready.is_empty() { applied } else { format!("{applied}; ready: {}", ready.join(", ")) });
     }
     format!("{me}: {}", news.join("; "))
 }
