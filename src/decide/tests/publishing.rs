@@ -1,11 +1,10 @@
 //! What a mesh tells its peers, and when.
 
-use super::sim::{Sim, ca};
+use super::sim::{Sim, ca, example};
 use crate::decide::own_facts::ROOT_OVERLAP;
 use crate::decide::{Publication, SETTLE, STATUS_PATH};
 use crate::derive::kinds;
 use crate::facts::published::FACTS_PATH;
-use crate::model::testing::example;
 use jiff::SignedDuration;
 use serde_json::json;
 
@@ -40,7 +39,7 @@ fn content_that_never_stays_the_same_is_published_all_the_same() {
     let before = sim.sites[ROSA].messages.len();
     for i in 0..30 {
         sim.commit.push('x');
-        sim.now += SignedDuration::from_millis(300);
+        sim.now += SignedDuration::from_millis(700);
         sim.pass(ROSA);
         if sim.sites[ROSA].messages.len() > before {
             assert!(i > 10, "it waits for a while");
