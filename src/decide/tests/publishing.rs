@@ -102,13 +102,16 @@ fn a_root_that_is_none_replaces_nothing() {
 }
 
 #[test]
-fn status_and_holds_do_not_change_with_time() {
+fn between_two_signs_of_life_status_and_holds_do_not_change_with_time() {
     let mut sim = settled();
     sim.site(ROSA).server.remove("ServiceMeshControlPlane/rosa-prod-mesh/rosa-prod-mesh");
     sim.settle();
     let before = sim.decide(ROSA);
-    sim.now += SignedDuration::from_hours(20);
+    let sign = before.wake_at.unwrap();
+    sim.now = sign - SignedDuration::from_secs(1);
     let after = sim.decide(ROSA);
     assert_eq!((before.status, before.holds), (after.status, after.holds));
-    assert_eq!(after.publish, None);
+    assert_eq!(after.pending, None);
+    sim.now = sign;
+    assert!(sim.decide(ROSA).pending.is_some(), "one a day");
 }
