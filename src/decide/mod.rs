@@ -230,9 +230,11 @@ fn admit(world: &World, object: &Arc<Object>, comparisons: &mut Comparisons, dec
     };
     let forced = annotation(&object.value(), FORCE_ANNOTATION).is_some_and(|value| value == "true");
     let edited = comparison.writers().next();
-    if !is_ours(live) {
+    if !is_ours(live)
+        && let Some(origin) = decision.inventory.get_mut(&object.key)
+    {
         // Somebody made it, or made it anew, since we last looked: it is theirs, whatever the inventory says.
-        decision.inventory.insert(object.key.clone(), Origin::Adopted(object.kind.clone()));
+        *origin = Origin::Adopted(object.kind.clone());
     }
     // A field that we had applied and somebody edited is drift; one that was never ours has an owner.
     let had = matches!(decision.inventory.get(&object.key), Some(Origin::Created(_)))

@@ -33,8 +33,8 @@ fn repository(size: usize, halves: &[Option<Half>], meshes: &[(bool, bool)]) -> 
              members: [apps, more]\n  controlPlane: {namespace}\n  platform: {platform}\n"
         );
         for j in (0..size).filter(|j| *j != i) {
-            if let Some(half) = &halves[i * size + j] {
-                peer(&mut text, (name, i), (NAMES[j], j), half, halves[j * size + i].as_ref());
+            if let Some(half) = halves[i * size + j] {
+                peer(&mut text, (name, i), (NAMES[j], j), half, halves[j * size + i]);
             }
         }
     }
@@ -43,13 +43,13 @@ fn repository(size: usize, halves: &[Option<Half>], meshes: &[(bool, bool)]) -> 
     repo
 }
 
-fn peer(text: &mut String, (me, i): (&str, usize), (other, j): (&str, usize), half: &Half, theirs: Option<&Half>) {
+fn peer(text: &mut String, (me, i): (&str, usize), (other, j): (&str, usize), half: Half, theirs: Option<Half>) {
     let (gateways, exports, imports, renamed) = half;
     let _ = write!(
         text,
         "//- meshes/{me}/peers/{other}.yaml\nkind: Peer\nmetadata: {{name: {other}}}\nspec:\n  locality: {{region: r}}\n"
     );
-    if *gateways || other.starts_with('0') {
+    if gateways || other.starts_with('0') {
         let _ = writeln!(text, "  gateways: {{ingress: in{j}, egress: out{j}}}");
     }
     if exports.iter().any(Option::is_some) {
@@ -58,7 +58,7 @@ fn peer(text: &mut String, (me, i): (&str, usize), (other, j): (&str, usize), ha
     for (k, _) in exports.iter().enumerate().filter(|(_, export)| export.is_some()) {
         let _ = writeln!(text, "  - service: apps/s{k}{}", alias(exports, i, k));
     }
-    let Some((_, offered, ..)) = theirs.filter(|_| *imports) else { return };
+    let Some((_, offered, ..)) = theirs.filter(|_| imports) else { return };
     let offered: Vec<usize> = (0..3).filter(|k| offered[*k].is_some()).collect();
     if !offered.is_empty() {
         text.push_str("  imports:\n");
@@ -66,7 +66,7 @@ fn peer(text: &mut String, (me, i): (&str, usize), (other, j): (&str, usize), ha
     let mut routes = String::new();
     for k in &offered {
         let exported = if offered_alias(theirs, *k) { format!("public/m{j}s{k}") } else { format!("apps/s{k}") };
-        let local = if *renamed { format!("apps/from{j}s{k}") } else { exported.clone() };
+        let local = if renamed { format!("apps/from{j}s{k}") } else { exported.clone() };
         let _ = writeln!(text, "  - {{service: {exported}, as: {local}}}");
         let _ = writeln!(routes, "  - {{peer: {other}, service: {local}, weight: {}}}", 10 + k);
     }
@@ -80,10 +80,10 @@ fn peer(text: &mut String, (me, i): (&str, usize), (other, j): (&str, usize), ha
     }
 }
 
-fn alias(exports: &[Option<bool>; 3], i: usize, k: usize) -> String {
+fn alias(exports: [Option<bool>; 3], i: usize, k: usize) -> String {
     if exports[k] == Some(true) { format!("\n    as: public/m{i}s{k}") } else { String::new() }
 }
 
-fn offered_alias(theirs: Option<&Half>, k: usize) -> bool {
+fn offered_alias(theirs: Option<Half>, k: usize) -> bool {
     theirs.is_some_and(|(_, exports, ..)| exports[k] == Some(true))
 }

@@ -10,3 +10,6 @@ pub mod roots;
 pub use crate::model::address;
 pub use published::{Endpoint, Facts};
 pub use roots::Root;
+
+#[cfg(test)]
+mod tests;

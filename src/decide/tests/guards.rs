@@ -1,7 +1,6 @@
 //! What stops a decision from doing harm.
 
-use super::sim::Sim;
-use crate::model::testing::example;
+use super::sim::{Sim, example};
 
 const ROSA: &str = "rosa-prod-mesh";
 const BROKEN: &str = "kind: [\n";

@@ -1,8 +1,8 @@
 //! Who owns a field: drift is ours to repair, what others own is theirs.
 
-use super::sim::Sim;
+use super::sim::{Sim, example};
 use crate::decide::Failure;
-use crate::model::testing::{Repo, example};
+use crate::model::testing::Repo;
 use crate::object::{Kind, PART_OF_LABEL};
 use jiff::SignedDuration;
 use serde_json::json;
@@ -114,7 +114,8 @@ fn a_deletion_that_was_refused_waits_for_its_time() {
     sim.commit(|repo| repo.without("meshes/rosa-prod-mesh/manifests"));
     let retry_at = sim.now.checked_add(SignedDuration::from_secs(120)).unwrap();
     let key = sim.decide(ROSA).delete.iter().find(|live| live.key.to_string() == DEPLOYMENT).unwrap().key.clone();
-    let failure = Failure { digest: "".into(), message: "forbidden".into(), stuck: false, retry_at, attempts: 1 };
+    let failure =
+        Failure { digest: crate::decide::REMOVAL.into(), message: "forbidden".into(), stuck: false, retry_at, attempts: 1 };
     sim.site(ROSA).memory.failures.insert(key, failure);
     let decision = sim.decide(ROSA);
     assert_eq!(decision.delete.len(), 2, "the others go");

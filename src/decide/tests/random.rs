@@ -1,13 +1,12 @@
 //! Federations that nobody thought of.
 
-use super::sim::Sim;
+use super::sim::{Sim, example};
 use crate::derive::testing::federations;
-use crate::model::testing::example;
 use proptest::prelude::*;
 use std::time::Instant;
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 8, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn deciding_again_on_what_was_performed_gives_nothing(repo in federations()) {

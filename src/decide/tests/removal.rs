@@ -1,7 +1,7 @@
 //! Removal in stages, and what is given back instead.
 
-use super::sim::Sim;
-use crate::model::testing::{Repo, example};
+use super::sim::{Sim, example};
+use crate::model::testing::Repo;
 use serde_json::{Value, json};
 
 const ROSA: &str = "rosa-prod-mesh";
@@ -208,7 +208,6 @@ fn an_object_that_is_being_deleted_is_waited_for() {
 fn a_namespace_is_never_deleted_because_others_live_in_it() {
     let yes = |repo: Repo| repo.edit("meshes/rosa-prod-mesh/mesh.yaml", "platform", "createNamespaces: true\n  platform");
     let mut sim = Sim::new(yes(example()));
-    sim.site(ROSA).server.remove("Namespace/prod-bookinfo");
     sim.settle();
     assert!(sim.sites[ROSA].log.contains(&"apply Namespace/prod-bookinfo".to_owned()));
     sim.commit(|repo| repo.edit("meshes/rosa-prod-mesh/mesh.yaml", "createNamespaces: true\n  platform", "platform"));

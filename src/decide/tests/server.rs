@@ -52,7 +52,7 @@ impl Server {
         self.writes += 1;
         value["metadata"]["uid"] = json!(format!("uid-{}", self.writes));
         value["metadata"]["resourceVersion"] = json!(self.writes.to_string());
-        value["metadata"]["managedFields"] = json!([entry(manager, "Update", fields)]);
+        value["metadata"]["managedFields"] = json!([entry(manager, "Update", &fields)]);
         let key = Live::new(&value).unwrap().key;
         self.objects.insert(key, value);
     }
@@ -86,7 +86,7 @@ impl Server {
             for entry in entries.iter_mut() {
                 prune(&mut entry["fieldsV1"], &path);
             }
-            entries.push(entry(manager, operation, tree));
+            entries.push(entry(manager, operation, &tree));
         }
         let mut place = &mut *value;
         for part in &path {
@@ -102,7 +102,7 @@ impl Server {
         let Some(live) = self.objects.get_mut(&object.key) else {
             self.create(wanted.clone(), "nobody");
             let value = self.objects.get_mut(&object.key).unwrap();
-            value["metadata"]["managedFields"] = json!([entry(FIELD_MANAGER, "Apply", fields_of(&wanted))]);
+            value["metadata"]["managedFields"] = json!([entry(FIELD_MANAGER, "Apply", &fields_of(&wanted))]);
             return Ok(());
         };
         let before = live.clone();
@@ -128,7 +128,7 @@ impl Server {
         }
         let fields = fields_of(&wanted);
         if fields != json!({}) {
-            others.push(entry(FIELD_MANAGER, "Apply", fields));
+            others.push(entry(FIELD_MANAGER, "Apply", &fields));
         }
         live["metadata"]["managedFields"] = json!(others);
         if *live != before {
@@ -166,7 +166,7 @@ fn bump(value: &mut Value, writes: &mut u64) {
     value["metadata"]["resourceVersion"] = json!(writes.to_string());
 }
 
-fn entry(manager: &str, operation: &str, fields: Value) -> Value {
+fn entry(manager: &str, operation: &str, fields: &Value) -> Value {
     json!({"manager": manager, "operation": operation, "fieldsV1": fields})
 }
 

@@ -1,6 +1,7 @@
 //! A federation in memory: a repository, a cluster and an agent for each mesh, and a control plane that behaves like the real one.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::OnceLock;
 
 use jiff::{SignedDuration, Timestamp};
@@ -11,9 +12,17 @@ use super::server::Server;
 use crate::decide::{Apply, Comparisons, Decision, Memory, World, decide};
 use crate::derive::kinds;
 use crate::facts::{Facts, published};
-use crate::model::testing::Repo;
+use crate::model::testing::{self, Repo};
 use crate::model::{Diagnostic, Federation};
 use crate::object::{Kind, Live};
+
+/// The example where somebody else makes the namespaces and control planes.
+pub fn example() -> Repo {
+    let own = "  createNamespaces: true\n  controlPlane:\n    base: # without it the agent waits for a control plane that somebody \
+        else makes\n      spec: {version: v2.5}\n";
+    let paths = ["rosa-prod-mesh", "aro-stg-mesh", "gcp-dev-mesh"].map(|mesh| format!("meshes/{mesh}/mesh.yaml"));
+    paths.iter().fold(testing::example(), |repo, path| repo.edit(path, own, ""))
+}
 
 /// One mesh's cluster and agent.
 #[derive(Debug, Default)]
@@ -34,6 +43,8 @@ pub struct Sim {
     pub sites: BTreeMap<String, Site>,
     pub now: Timestamp,
     pub commit: String,
+    /// Facts by their text: reading certificates takes most of the time here, and none of them ever expires.
+    read: RefCell<HashMap<String, Facts>>,
 }
 
 /// A CA certificate; the same number gives the same.
@@ -60,18 +71,21 @@ impl Sim {
             sites: BTreeMap::new(),
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
             commit: "c1".to_owned(),
+            read: RefCell::default(),
         };
         let names: Vec<String> = sim.federation.meshes.keys().cloned().collect();
         for (number, name) in names.iter().enumerate() {
             let mut site = Site::default();
             let Some(mesh) = sim.federation.mesh(name) else { continue };
-            for namespace in mesh.namespaces() {
+            for namespace in mesh.namespaces().filter(|_| !mesh.create_namespaces) {
                 site.server.create(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}), "kubectl");
             }
             let (api_version, kind) = kinds::CONTROL_PLANE;
             let metadata = json!({"name": mesh.control_plane, "namespace": mesh.namespace});
             let document = json!({"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": {"version": "v2.5"}});
-            site.server.create(document, "kubectl");
+            if mesh.base.is_none() {
+                site.server.create(document, "kubectl");
+            }
             sim.sites.insert(name.clone(), site);
             sim.set_root(name, &ca(number));
         }
@@ -106,8 +120,12 @@ impl Sim {
     fn own_facts(&self, name: &str) -> Facts {
         match self.sites[name].published.get(published::FACTS_PATH) {
             Some(text) => {
+                if let Some(facts) = self.read.borrow().get(text) {
+                    return facts.clone();
+                }
                 let (facts, found) = published::read(name, "published.yaml", text, &self.federation.allow_addresses, self.now);
                 assert_eq!(found, []);
+                self.read.borrow_mut().insert(text.clone(), facts.clone());
                 facts
             }
             None => Facts::default(),

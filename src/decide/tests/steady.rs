@@ -1,7 +1,7 @@
 //! From nothing to connected, in order, and then silence.
 
-use super::sim::Sim;
-use crate::model::testing::example;
+use super::sim::{Sim, example};
+use jiff::SignedDuration;
 use serde_json::json;
 
 const ROSA: &str = "rosa-prod-mesh";
@@ -22,9 +22,21 @@ fn the_example_connects_and_splits_and_then_nothing_is_left_to_do() {
         assert!(decision.leaves_cluster() && decision.publish.is_none() && decision.pending.is_none());
         assert_eq!(decision.holds, [], "{me}");
         assert!(decision.status.peerings.values().all(|peering| peering.ready), "{:#?}", decision.status);
-        assert_eq!(decision.wake_at, None);
+        assert!(decision.wake_at.is_none_or(|at| at > sim.now + SignedDuration::from_mins(5)), "only the sign of life");
     }
     assert_eq!(sim.decide(ROSA).status.main.applied, "c1");
+}
+
+#[test]
+fn the_example_as_it_is_shipped_starts_from_empty_clusters() {
+    let mut sim = Sim::new(crate::model::testing::example());
+    sim.settle();
+    let log = &sim.sites[ROSA].log;
+    assert!(
+        first(log, "apply Namespace/rosa-prod-mesh") < first(log, "apply ServiceMeshControlPlane/rosa-prod-mesh/rosa-prod-mesh")
+    );
+    let decision = sim.decide(ROSA);
+    assert!(decision.leaves_cluster() && decision.status.peerings.values().all(|peering| peering.ready));
 }
 
 #[test]
@@ -67,7 +79,7 @@ fn nothing_is_applied_to_a_control_plane_that_does_not_exist() {
     let decision = sim.decide(ROSA);
     let hold = decision.holds.iter().find(|hold| hold.subject.starts_with("ServiceMeshControlPlane")).unwrap();
     assert_eq!(hold.reason, "waits for ServiceMeshControlPlane/rosa-prod-mesh/rosa-prod-mesh, which does not exist yet");
-    assert!(!sim.sites[ROSA].log.iter().any(|line| line.contains("ServiceMeshPeer")));
+    assert!(!sim.sites[ROSA].log.iter().any(|line| line.contains("ServiceMeshControlPlane")));
 }
 
 #[test]

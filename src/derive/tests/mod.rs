@@ -2,9 +2,11 @@
 
 mod example;
 mod sides;
+mod traffic;
 mod variants;
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
 use super::*;
 use crate::facts::{Endpoint, Root};
@@ -61,7 +63,7 @@ fn show_only(derived: &Derived, keep: impl Fn(&Key) -> bool) -> String {
     }
     for hold in &derived.holds {
         let stuck = if hold.stuck { " (stuck)" } else { "" };
-        text.push_str(&format!("# {}: {}{stuck}\n", hold.subject, hold.reason));
+        let _ = writeln!(text, "# {}: {}{stuck}", hold.subject, hold.reason);
     }
     text
 }
