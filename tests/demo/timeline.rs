@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-
 use crate::stage::Agent;
 
 /// How often the agents' logs are looked at.
