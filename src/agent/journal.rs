@@ -1,11 +1,11 @@
 //! One line for each transition, none for a pass that changes nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tracing::{info, warn};
 
 use super::declarations::Declarations;
-use crate::decide::{Comparisons, Decision, LiveObjects};
+use crate::decide::{Comparisons, Condition, ConditionKind, Decision, LiveObjects};
 use crate::derive::Hold;
 use crate::model::{Diagnostic, Severity};
 
@@ -18,8 +18,7 @@ pub struct Journal {
     commit: String,
     problems: BTreeSet<Diagnostic>,
     holds: BTreeSet<Hold>,
-    connected: BTreeSet<String>,
-    ready: BTreeSet<String>,
+    conditions: BTreeMap<(String, ConditionKind), bool>,
     said: String,
 }
 
@@ -55,11 +54,24 @@ impl Journal {
             }
         }
         self.holds = holds;
-        let names = |chosen: fn(&crate::decide::PeeringStatus) -> bool| -> BTreeSet<String> {
-            decision.status.peerings.iter().filter(|(_, peering)| chosen(peering)).map(|(name, _)| name.clone()).collect()
-        };
-        transitions(&mut self.connected, names(|peering| peering.connected), "connected", "disconnected");
-        transitions(&mut self.ready, names(|peering| peering.ready), "ready", "not-ready");
+        for condition in &decision.conditions {
+            self.condition(condition);
+        }
+    }
+
+    /// A peering that came or went; what concerns the mesh itself has lines of its own.
+    fn condition(&mut self, condition: &Condition) {
+        let Condition { subject, kind, status, message } = condition;
+        let known = self.conditions.insert((subject.clone(), *kind), *status);
+        if known.unwrap_or(false) == *status || matches!(kind, ConditionKind::Applied | ConditionKind::Valid) {
+            return;
+        }
+        let words = kind.words(*status);
+        if *status {
+            info!(event = words, peer = subject, "peering with {subject}: {words}");
+        } else {
+            warn!(event = words, peer = subject, "peering with {subject}: {words}: {message}");
+        }
     }
 
     /// Objects about to be applied, with what differs.
@@ -97,14 +109,4 @@ impl Journal {
             info!(event = "recovered", "{message}");
         }
     }
-}
-
-fn transitions(before: &mut BTreeSet<String>, now: BTreeSet<String>, came: &str, went: &str) {
-    for peer in now.difference(before) {
-        info!(event = came, peer, "peering with {peer}: {came}");
-    }
-    for peer in before.difference(&now) {
-        warn!(event = went, peer, "peering with {peer}: {went}");
-    }
-    *before = now;
 }

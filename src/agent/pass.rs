@@ -14,7 +14,7 @@ use super::journal::Journal;
 use super::repository::{Command, News};
 use super::scopes::scopes;
 use crate::cluster::{APPLIES_IN_FLIGHT, ApplyError, Cluster, Snapshot};
-use crate::decide::{Comparisons, Decision, Failure, LiveObjects, Memory, World, decide};
+use crate::decide::{Comparisons, Decision, Failure, LiveObjects, Memory, REMOVAL, World, decide};
 use crate::facts::Facts;
 use crate::facts::published::{self, FACTS_PATH};
 use crate::model::{Cidr, Severity};
@@ -95,13 +95,12 @@ impl Agent {
 
     /// When a pass is due although nothing happens.
     pub(super) fn wake_at(&self) -> Option<Timestamp> {
+        let decision = self.last.as_ref()?;
         let retry = match self.publishing {
-            Publishing::Failed(_, at, _) => Some(at),
-            Publishing::Idle | Publishing::Underway => None,
+            Publishing::Failed(_, at, _) if decision.publish.is_some() => Some(at),
+            _ => None, // idle, or its answer wakes us
         };
-        // While a publication is underway its answer wakes us.
-        let decided = self.last.as_ref().and_then(|decision| decision.wake_at).filter(|_| retry.is_none());
-        [retry, decided].into_iter().flatten().min()
+        [retry, decision.wake_at].into_iter().flatten().min()
     }
 
     /// What the repository's thread says.
@@ -254,10 +253,13 @@ impl Agent {
 
     fn removed(&mut self, key: &Key, how: &str, result: Result<(), ApplyError>) {
         match result {
-            Ok(()) => info!(event = "removed", object = %key, "{how}: {key}"),
+            Ok(()) => {
+                self.memory.failures.remove(key);
+                info!(event = "removed", object = %key, "{how}: {key}");
+            }
             Err(error) => {
                 self.journal.trouble("remove", &format!("{key} cannot be {how}: {error}"));
-                self.memory.failures.insert(key.clone(), failure("".into(), &error, None));
+                self.failed(key.clone(), REMOVAL.into(), &error);
             }
         }
     }

@@ -11,7 +11,6 @@
 //! - `view`, `snapshot`: live objects in memory, never replaced by an older state of themselves
 //! - `apply`: server-side apply under one field manager; each object on its own
 //! - `state`: the agent's own memory in a `ConfigMap`
-//! - [`facts`]: what peers need to know, read from live objects
 //!
 //! Invariants: a quiet cluster costs no request but the renewal of each watch every few minutes; no type of the client
 //! leaves this module; no message holds a token, a key or the content of a kubeconfig.
@@ -20,7 +19,6 @@ mod apply;
 mod connect;
 mod discovery;
 mod error;
-pub mod facts;
 mod list;
 mod scope;
 mod snapshot;

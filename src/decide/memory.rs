@@ -39,6 +39,9 @@ impl Origin {
     }
 }
 
+/// In place of a digest: what failed was the removal.
+pub const REMOVAL: &str = "removal";
+
 /// Why an object was not taken, and when it may be tried again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -59,8 +62,10 @@ pub struct Failure {
 pub struct Pending {
     /// Files by path.
     pub files: BTreeMap<String, String>,
-    /// Since when it is as it is.
-    pub since: Timestamp,
+    /// Since when its facts are as they are.
+    pub facts_since: Timestamp,
+    /// Since when its status is as it is.
+    pub status_since: Timestamp,
     /// Since when anything waits.
     pub first: Timestamp,
 }

@@ -3,6 +3,7 @@
 //! Pure: no clock, network, disk or randomness. The agent, `plan` and the tests call the same function.
 
 pub mod compare;
+mod conditions;
 mod memory;
 mod observe;
 pub mod own_facts;
@@ -20,7 +21,8 @@ use crate::facts::Facts;
 use crate::model::{Diagnostic, Federation, MeshFolder};
 use crate::object::{APPLIED_ANNOTATION, Key, Kind, Live, Object};
 
-pub use memory::{Comparisons, Failure, Memory, Origin, Pending};
+pub use conditions::{Condition, ConditionKind};
+pub use memory::{Comparisons, Failure, Memory, Origin, Pending, REMOVAL};
 pub use observe::{LiveObjects, observe};
 pub use publish::{Publication, SETTLE, STATUS_PATH};
 pub use report::{
@@ -82,6 +84,8 @@ pub struct Decision {
     pub pending: Option<Pending>,
     /// What waits, and for what.
     pub holds: Vec<Hold>,
+    /// What is so and what is not.
+    pub conditions: Vec<Condition>,
     /// The mesh as its published status tells it.
     pub status: Status,
     /// Decide again then, even if nothing has happened.
@@ -157,6 +161,10 @@ fn change(world: &World, memory: &Memory, derived: &Derived, comparisons: &mut C
     let orphans = memory.inventory.iter().filter(|(key, _)| !derived.wanted.contains_key(*key) && !held.contains(*key));
     let barrier = remove::barrier(world);
     for (key, origin) in orphans {
+        if let Some(hold) = refused(world, memory, key, REMOVAL, decision) {
+            decision.hold(hold);
+            continue;
+        }
         match &barrier {
             Some(reason) if world.live.contains_key(key) => {
                 decision.hold(Hold::stuck(key, format!("would be removed, but {reason}")));
@@ -198,8 +206,12 @@ fn obstacle(
             return Some(Hold::waiting(key, reason));
         }
     }
-    let failure =
-        memory.failures.get(key).filter(|failure| failure.digest == wanted.object.digest && failure.retry_at > world.now)?;
+    refused(world, memory, key, &wanted.object.digest, decision)
+}
+
+/// Holds what was tried lately and failed, until it may be tried again.
+fn refused(world: &World, memory: &Memory, key: &Key, digest: &str, decision: &mut Decision) -> Option<Hold> {
+    let failure = memory.failures.get(key).filter(|failure| *failure.digest == *digest && failure.retry_at > world.now)?;
     decision.wake(failure.retry_at);
     Some(Hold { stuck: failure.stuck, ..Hold::waiting(key, failure.message.clone()) })
 }
@@ -251,8 +263,10 @@ fn finish(world: &World, memory: &Memory, folder: &MeshFolder, observed: &Observ
     decision.holds.dedup();
     let applied = if decision.leaves_cluster() { Some(world.commit.to_owned()) } else { memory.applied.clone() };
     decision.status = report::status(world, folder, observed, decision, applied, &facts);
+    decision.conditions = conditions::conditions(world.me, decision.leaves_cluster(), &decision.status);
+    let unknown = mesh.is_none() && world.published.is_empty(); // perhaps a slip in the agent's own configuration
     let other_cluster = mesh.and_then(|mesh| mesh.cluster_uid.as_deref()).is_some_and(|pinned| pinned != world.cluster_uid);
-    if !other_cluster {
+    if !other_cluster && !unknown {
         publish::decide(world, memory, &facts, decision);
     }
 }

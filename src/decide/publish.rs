@@ -16,12 +16,15 @@ use crate::model::documents::API_VERSION;
 /// Path of the status on a published branch.
 pub const STATUS_PATH: &str = "status.yaml";
 
-/// How long content must stay the same before it is published: long enough that a start or a flapping address makes one commit,
-/// short enough that peers do not wait.
+/// How long facts must stay the same before they are published: long enough that a flapping address makes one commit, short
+/// enough that peers do not wait.
 pub const SETTLE: SignedDuration = SignedDuration::from_millis(500);
 
+/// The same for the status, which nobody's control plane waits for: long enough that a start makes a few commits, not dozens.
+pub const STATUS_SETTLE: SignedDuration = SignedDuration::from_secs(2);
+
 /// Longest wait for content that keeps changing.
-const MAX_WAIT: SignedDuration = SignedDuration::from_secs(5);
+const MAX_WAIT: SignedDuration = SignedDuration::from_secs(10);
 
 /// A commit to make on the mesh's own branch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,11 +52,8 @@ pub(super) fn decide(world: &World, memory: &Memory, facts: &Facts, decision: &m
     if files == *world.published {
         return;
     }
-    let pending = match &memory.pending {
-        Some(pending) if pending.files == files => pending.clone(),
-        other => Pending { files, since: world.now, first: other.as_ref().map_or(world.now, |pending| pending.first) },
-    };
-    let due = due(&pending);
+    let pending = wait(world, memory, files);
+    let due = due(world, &pending);
     if due <= world.now {
         let message = message(world, facts, &decision.status);
         decision.publish = Some(Publication { files: pending.files.clone(), message });
@@ -63,9 +63,27 @@ pub(super) fn decide(world: &World, memory: &Memory, facts: &Facts, decision: &m
     decision.pending = Some(pending);
 }
 
-fn due(pending: &Pending) -> Timestamp {
+/// What waits, and since when each part of it is as it is.
+fn wait(world: &World, memory: &Memory, files: BTreeMap<String, String>) -> Pending {
+    let before = memory.pending.as_ref();
+    let since = |path: &str, pick: fn(&Pending) -> Timestamp| {
+        before.filter(|pending| pending.files.get(path) == files.get(path)).map_or(world.now, pick)
+    };
+    Pending {
+        facts_since: since(FACTS_PATH, |pending| pending.facts_since),
+        status_since: since(STATUS_PATH, |pending| pending.status_since),
+        first: before.map_or(world.now, |pending| pending.first),
+        files,
+    }
+}
+
+fn due(world: &World, pending: &Pending) -> Timestamp {
     let later = |time: Timestamp, wait| time.saturating_add(wait).unwrap_or(time);
-    later(pending.since, SETTLE).min(later(pending.first, MAX_WAIT))
+    let status = later(pending.status_since, STATUS_SETTLE).min(later(pending.first, MAX_WAIT));
+    if pending.files.get(FACTS_PATH) == world.published.get(FACTS_PATH) {
+        return status;
+    }
+    status.min(later(pending.facts_since, SETTLE))
 }
 
 fn write(me: &str, facts: &Facts, status: &Status) -> Result<BTreeMap<String, String>, serde_saphyr::ser_error::Error> {

@@ -26,14 +26,18 @@ pub(super) fn derive(context: &mut Context) {
         egress.insert(peer.egress.clone(), egress_gateway(peer));
     }
     carry_over(context, &mut ingress, &mut egress);
-    let mut spec = Value::Object(mesh.base.clone().unwrap_or_default());
+    let mut spec = Value::Object(mesh.base.as_ref().map(|base| base.spec.clone()).unwrap_or_default());
     merge(&mut spec, json!({"security": {"trust": {"domain": *mesh.trust_domain}}}));
     if !ingress.is_empty() || !egress.is_empty() {
         merge(&mut spec, json!({"gateways": {"additionalIngress": ingress, "additionalEgress": egress}}));
     }
     let needs = if mesh.base.is_some() { Need::Exists(kinds::namespace(&mesh.namespace)) } else { Need::Exists(key) };
     let (api_version, kind) = kinds::CONTROL_PLANE;
-    let metadata = json!({"name": mesh.control_plane, "namespace": mesh.namespace});
+    let mut metadata = json!({"name": mesh.control_plane, "namespace": mesh.namespace});
+    if let Some(base) = &mesh.base {
+        metadata["labels"] = json!(base.labels);
+        metadata["annotations"] = json!(base.annotations);
+    }
     context.want(json!({"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec}), &mesh.path, vec![needs]);
 }
 

@@ -54,9 +54,6 @@ pub(super) fn derive(context: &mut Context, peering: &Peering) {
         "metadata": {"name": name, "namespace": namespace, "annotations": {ROOTS_ANNOTATION: digest}},
         "spec": spec,
     });
-    let needs = vec![
-        Need::Applied(kinds::key(kinds::CONFIG_MAP, namespace, &kinds::roots_name(name))),
-        Need::Exists(kinds::key(kinds::CONTROL_PLANE, namespace, &context.mesh.control_plane)),
-    ];
+    let needs = vec![Need::Applied(kinds::key(kinds::CONFIG_MAP, namespace, &kinds::roots_name(name)))];
     context.want(document, &ours.path, needs);
 }

@@ -137,7 +137,7 @@ mod tests {
             (make(false, 0), "not a CA"),
             ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".into(), "not an X.509"),
             (KeyPair::generate().unwrap().serialize_pem(), "PRIVATE KEY"),
-            (make(true, 0).repeat(1) + "-----BEGIN CERTIFICATE-----\n", "not PEM"),
+            (make(true, 0) + "-----BEGIN CERTIFICATE-----\n", "not PEM"),
         ];
         for (bundle, expected) in cases {
             let error = parse(&bundle, now()).unwrap_err();

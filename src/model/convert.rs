@@ -3,11 +3,12 @@
 use super::at::{At, Span};
 use super::diagnostic::{Code, Diagnostic};
 use super::documents::{
-    ExportSpec, FederationDocument, ImportSpec, LocalSpec, LocalitySpec, MeshDocument, MeshSpec, MirrorSpec, OperatorSpec,
-    PeerDocument, RouteSpec, ServiceType, TrafficDocument,
+    BaseSpec, ExportSpec, FederationDocument, ImportSpec, LocalSpec, LocalitySpec, MeshDocument, MeshSpec, MirrorSpec,
+    OperatorSpec, PeerDocument, RouteSpec, ServiceType, TrafficDocument,
 };
 use super::federation::{
-    Destination, Export, Import, Ingress, Locality, Mesh, Mirror, Operator, Peer, Route, ServiceName, Traffic, default_subset,
+    Base, Destination, Export, Import, Ingress, Locality, Mesh, Mirror, Operator, Peer, Route, ServiceName, Traffic,
+    default_subset,
 };
 use super::network::Cidr;
 use super::{address, defaults, names};
@@ -129,6 +130,7 @@ pub fn mesh(document: MeshDocument, folder: &str, findings: &mut Findings) -> Me
         let help = "list the nodes' addresses and both node ports under `ingress`";
         findings.error(name.span, Code::BadValue, "`ingress.type: NodePort` needs `ingress.addresses`", help);
     }
+    let base = control_plane.base.map(|spec| base(spec, &namespace, &control_plane_name, findings));
     let port = |port: Option<At<u16>>, default| port.map_or(default, |port| port.value);
     Mesh {
         path: findings.path.to_owned(),
@@ -140,7 +142,7 @@ pub fn mesh(document: MeshDocument, folder: &str, findings: &mut Findings) -> Me
         create_namespaces,
         namespace: namespace.value,
         control_plane: control_plane_name.value,
-        base: control_plane.base.map(|base| base.spec.value),
+        base,
         platform,
         locality: locality.map(self::locality),
         ingress: Ingress {
@@ -154,6 +156,17 @@ pub fn mesh(document: MeshDocument, folder: &str, findings: &mut Findings) -> Me
         keys: agent.keys.into_iter().map(|text| text.value).collect(),
         suspend,
     }
+}
+
+fn base(spec: BaseSpec, namespace: &str, name: &str, findings: &mut Findings) -> Base {
+    let BaseSpec { api_version: _, kind: _, metadata, spec } = spec;
+    for (given, expected) in [(&metadata.namespace, namespace), (&metadata.name, name)] {
+        if let Some(given) = given.as_ref().filter(|given| ***given != *expected) {
+            let help = format!("leave it out: the control plane is `{namespace}/{name}`");
+            findings.error(given.span, Code::NameMismatch, format!("`{}` is not `{expected}`", **given), help);
+        }
+    }
+    Base { labels: metadata.labels, annotations: metadata.annotations, spec: spec.value }
 }
 
 fn static_address(text: &At<String>, findings: &mut Findings) -> Option<String> {

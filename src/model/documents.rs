@@ -127,8 +127,31 @@ pub struct ControlPlaneSpec {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct BaseSpec {
+    /// Allowed so that a whole document can be pasted; always `maistra.io/v2`.
+    #[serde(default)]
+    pub api_version: Option<String>,
+    /// Allowed so that a whole document can be pasted; always `ServiceMeshControlPlane`.
+    #[serde(default)]
+    pub kind: Option<String>,
+    /// Its labels and annotations; the name is that of the control plane.
+    #[serde(default)]
+    pub metadata: BaseMetadata,
     /// Its `spec`; gateways for peers and the trust domain are added.
     pub spec: At<serde_json::Map<String, serde_json::Value>>,
+}
+
+/// Labels and annotations of a `ServiceMeshControlPlane`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub struct BaseMetadata {
+    /// Allowed so that a whole document can be pasted; must be the control plane's.
+    pub name: Option<At<String>>,
+    /// The same for its namespace.
+    pub namespace: Option<At<String>>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations.
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// Where a cluster runs.

@@ -85,8 +85,8 @@ pub struct Mesh {
     pub namespace: String,
     /// Name of the control plane.
     pub control_plane: String,
-    /// `spec` of a control plane that the agent is to create.
-    pub base: Option<serde_json::Map<String, serde_json::Value>>,
+    /// The rest of a control plane that the agent is to create.
+    pub base: Option<Base>,
     /// Where the cluster runs.
     pub platform: Platform,
     /// Where the workloads run.
@@ -112,6 +112,17 @@ impl Mesh {
     pub fn identity(&self, gateway: &str) -> String {
         format!("{}/ns/{}/sa/{gateway}-service-account", *self.trust_domain, self.namespace)
     }
+}
+
+/// What a control plane has besides what is derived.
+#[derive(Clone, Debug)]
+pub struct Base {
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// Its `spec`.
+    pub spec: serde_json::Map<String, serde_json::Value>,
 }
 
 /// A place, from large to small.

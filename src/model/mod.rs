@@ -21,7 +21,7 @@ pub mod yaml;
 pub use at::{At, Span};
 pub use diagnostic::{Code, Diagnostic, Severity};
 pub use federation::{
-    Destination, Export, Federation, Import, Ingress, Locality, Manifest, Mesh, MeshFolder, Mirror, Operator, Peer, Route,
+    Base, Destination, Export, Federation, Import, Ingress, Locality, Manifest, Mesh, MeshFolder, Mirror, Operator, Peer, Route,
     ServiceName, Traffic,
 };
 pub use load::{Cache, ContentId, Reader, load};

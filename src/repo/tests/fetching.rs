@@ -144,7 +144,7 @@ fn a_large_file_is_refused_before_it_is_read() {
     mirror.fetch().unwrap();
     let id = mirror.snapshot(tip, ALL).unwrap().entries["large.yaml"];
     let error = mirror.read(id).unwrap_err();
-    assert_eq!(error.to_string(), format!("blob {id} has 1048577 bytes; files may have 1048576: split it"));
+    assert_eq!(error.to_string(), format!("blob {id} has 4194305 bytes; files may have 4194304: split it"));
 }
 
 #[test]

@@ -1,0 +1,66 @@
+//! Conditions: what people and alerts watch, in the manner of Kubernetes API conventions. A transition of one is worth a log line.
+
+use super::report::{PeeringStatus, Status};
+
+/// A fact about the mesh that is either so or not.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Condition {
+    /// What it is about: the mesh or a peer, by name.
+    pub subject: String,
+    /// Which fact.
+    pub kind: ConditionKind,
+    /// Whether it is so.
+    pub status: bool,
+    /// Why not, one line; empty where it is so.
+    pub message: String,
+}
+
+/// The facts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ConditionKind {
+    /// Of the mesh: everything that can be applied is.
+    Applied,
+    /// Of the mesh: no document that concerns it has an error.
+    Valid,
+    /// Of a peer: our control plane watches its.
+    Connected,
+    /// Of a peer: all that is declared works.
+    Ready,
+}
+
+impl ConditionKind {
+    /// How people read it, so or not.
+    pub fn words(self, status: bool) -> &'static str {
+        match (self, status) {
+            (Self::Applied, true) => "applied",
+            (Self::Applied, false) => "being applied",
+            (Self::Valid, true) => "valid",
+            (Self::Valid, false) => "has errors",
+            (Self::Connected, true) => "connected",
+            (Self::Connected, false) => "disconnected",
+            (Self::Ready, true) => "ready",
+            (Self::Ready, false) => "not ready",
+        }
+    }
+}
+
+/// The conditions of a mesh and its peers.
+pub(super) fn conditions(me: &str, settled: bool, status: &Status) -> Vec<Condition> {
+    let condition = |subject: &str, kind, status: bool, message: &str| Condition {
+        subject: subject.to_owned(),
+        kind,
+        status,
+        message: if status { String::new() } else { message.to_owned() },
+    };
+    let peering = |(name, peering): (&String, &PeeringStatus)| {
+        let connected = condition(name, ConditionKind::Connected, peering.connected, &peering.last_disconnect);
+        [connected, condition(name, ConditionKind::Ready, peering.ready, &peering.why)]
+    };
+    let problem = status.problems.first().map(String::as_str).unwrap_or_default();
+    let mut all = vec![
+        condition(me, ConditionKind::Applied, settled, "objects differ from what is declared"),
+        condition(me, ConditionKind::Valid, status.problems.is_empty(), problem),
+    ];
+    all.extend(status.peerings.iter().flat_map(peering));
+    all
+}
