@@ -44,7 +44,7 @@ fn main() {
     let plan = if std::env::args().any(|argument| argument == "--quick") { QUICK } else { FULL };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     let _inside = runtime.enter();
-    let cluster = Cluster::builder("bench").audit().start();
+    let cluster = Cluster::builder("bench").audit().durable().start();
     let scratch = Scratch::new("bench");
     let mut results = Results::default();
     let scene = firsts(&plan, &cluster, &scratch, &mut results);
@@ -52,7 +52,7 @@ fn main() {
     measure::quiet(&scene, plan.quiet, &mut results);
     measure::unrelated_events(&scene, plan.rounds, &mut results);
     let millis = measure::one_change(&scene, plan.rounds, Some(&mut results));
-    results.add("one_change_ms", millis, "ms", Goal::Below(250.0), "commit → applied, one of 1,000 objects");
+    results.add("one_change_ms", millis, "ms", Goal::Below(250.0), &format!("commit → applied, one of {} objects", plan.objects));
     measure::drift(&scene, plan.rounds, &mut results);
     drop(scene);
     for (size, name) in plan.others.into_iter().zip(["one_change_ms_100", "one_change_ms_3000"]) {

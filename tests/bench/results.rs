@@ -51,7 +51,7 @@ impl Results {
 
     /// For people.
     pub fn print(&self) {
-        println!("\n{:<28}{:>10}    {:<8}{:<8}", "at 1,000 objects", "value", "goal", "");
+        println!("\n{:<28}{:>10}    {:<8}{:<8}", "measured", "value", "goal", "");
         for Row { name, value, unit, goal, what } in &self.0 {
             let reached = match goal.reached(*value) {
                 Some(true) => "reached",
