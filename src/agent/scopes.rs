@@ -25,12 +25,13 @@ pub fn scopes(federation: &Federation, mesh: &Mesh, inventory: &Inventory) -> BT
     let manifests = federation.meshes.get(&mesh.name).map(|folder| folder.manifests.as_slice()).unwrap_or_default();
     let declared = manifests.iter().map(|manifest| (&manifest.object.kind, &manifest.object.key));
     let owned = inventory.iter().map(|(key, origin)| (origin.kind(), key));
-    for (kind, key) in declared.chain(owned) {
-        scopes.insert(match key.namespace.as_deref() {
-            Some(namespace) => Scope::namespaced(kind.clone(), namespace),
-            None => Scope::single(kind.clone(), None, &key.name),
-        });
-    }
+    // Thousands of objects lie in a few places.
+    let places: BTreeSet<(&Kind, Result<&str, &str>)> =
+        declared.chain(owned).map(|(kind, key)| (kind, key.namespace.as_deref().ok_or(&*key.name))).collect();
+    scopes.extend(places.into_iter().map(|(kind, place)| match place {
+        Ok(namespace) => Scope::namespaced(kind.clone(), namespace),
+        Err(name) => Scope::single(kind.clone(), None, name),
+    }));
     scopes
 }
 

@@ -88,44 +88,35 @@ struct Seen {
 impl Comparisons {
     /// The difference between the wanted and the live object.
     pub fn get(&mut self, wanted: &Object, live: &Live) -> Arc<Comparison> {
+        if let Some(seen) = self.seen.get(&wanted.key)
+            && seen.digest == wanted.digest
+            && seen.resource_version == live.resource_version
+        {
+            return seen.comparison.clone();
+        }
         let before = self.seen.remove(&wanted.key).filter(|seen| seen.digest == wanted.digest);
-        let seen = match before {
-            Some(seen) if seen.resource_version == live.resource_version => seen,
-            before => {
-                let accepted = before.map(|seen| seen.accepted).unwrap_or_default();
-                let mut comparison = compare(wanted, live);
-                comparison.changes.retain(|change| !accepted.iter().any(|a| a.path == change.path && a.from == change.from));
-                Seen {
-                    digest: wanted.digest.clone(),
-                    resource_version: live.resource_version.clone(),
-                    comparison: Arc::new(comparison),
-                    accepted,
-                }
-            }
-        };
-        let comparison = seen.comparison.clone();
-        self.seen.insert(wanted.key.clone(), seen);
-        comparison
+        let accepted = before.map(|seen| seen.accepted).unwrap_or_default();
+        let mut comparison = compare(wanted, live);
+        comparison.changes.retain(|change| !accepted.iter().any(|a| a.path == change.path && a.from == change.from));
+        self.remember(wanted, live, comparison, accepted)
     }
 
     /// The API server took the object and gave it back as `live`: what still differs now is its way of writing it.
     pub fn accept(&mut self, wanted: &Object, live: &Live) {
-        let accepted = compare(wanted, live).changes;
-        if accepted.is_empty() {
-            self.seen.remove(&wanted.key);
-            return;
-        }
-        let seen = Seen {
-            digest: wanted.digest.clone(),
-            resource_version: live.resource_version.clone(),
-            comparison: Arc::default(),
-            accepted,
-        };
-        self.seen.insert(wanted.key.clone(), seen);
+        self.remember(wanted, live, Comparison::default(), compare(wanted, live).changes);
+    }
+
+    fn remember(&mut self, wanted: &Object, live: &Live, comparison: Comparison, accepted: Vec<Change>) -> Arc<Comparison> {
+        let (digest, resource_version) = (wanted.digest.clone(), live.resource_version.clone());
+        let comparison = Arc::new(comparison);
+        self.seen.insert(wanted.key.clone(), Seen { digest, resource_version, comparison: comparison.clone(), accepted });
+        comparison
     }
 
     /// Forgets objects that nobody wants any more.
-    pub fn retain(&mut self, keep: impl Fn(&Key) -> bool) {
-        self.seen.retain(|key, _| keep(key));
+    pub fn retain<T>(&mut self, wanted: &BTreeMap<Key, T>) {
+        if self.seen.len() > wanted.len() {
+            self.seen.retain(|key, _| wanted.contains_key(key));
+        }
     }
 }

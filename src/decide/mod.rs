@@ -121,7 +121,7 @@ pub fn decide(world: &World, memory: &Memory, comparisons: &mut Comparisons) -> 
     } else {
         let derived = derive(Inputs { federation: world.federation, me: world.me, facts: world.facts, observed: &observed });
         change(world, memory, &derived, comparisons, &mut decision);
-        comparisons.retain(|key| derived.wanted.contains_key(key));
+        comparisons.retain(&derived.wanted);
     }
     finish(world, memory, folder, &observed, stopped.is_none(), &mut decision);
     decision
@@ -152,7 +152,9 @@ fn change(world: &World, memory: &Memory, derived: &Derived, comparisons: &mut C
             && comparisons.get(object, live).changes.is_empty()
             && !live.deleting
         {
-            decision.inventory.entry(key.clone()).or_insert_with(|| Origin::Adopted(object.kind.clone()));
+            if !decision.inventory.contains_key(key) {
+                decision.inventory.insert(key.clone(), Origin::Adopted(object.kind.clone()));
+            }
             continue;
         }
         match obstacle(world, memory, derived, key, comparisons, decision) {

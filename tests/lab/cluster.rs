@@ -20,6 +20,7 @@ pub struct Builder {
     crds: bool,
     audit: bool,
     controllers: bool,
+    durable: bool,
 }
 
 impl Builder {
@@ -38,6 +39,12 @@ impl Builder {
     /// Runs the controllers of namespaces, owner references and default service accounts, so that deletions finish as in life.
     pub fn controllers(mut self) -> Self {
         self.controllers = true;
+        self
+    }
+
+    /// Waits for the disk at each write, as every real cluster does.
+    pub fn durable(mut self) -> Self {
+        self.durable = true;
         self
     }
 
@@ -63,7 +70,7 @@ pub struct Cluster {
 impl Cluster {
     /// Says what to start; by default an API server with the custom resource definitions of both meshes, nothing else.
     pub fn builder(name: &str) -> Builder {
-        Builder { name: name.to_owned(), crds: true, audit: false, controllers: false }
+        Builder { name: name.to_owned(), crds: true, audit: false, controllers: false, durable: false }
     }
 
     /// Starts a cluster with the custom resource definitions and nothing else.
@@ -81,7 +88,7 @@ impl Cluster {
         let scratch = Scratch::new(&wanted.name);
         let authority = Authority::new(&format!("{}-ca", wanted.name));
         write_certificates(&scratch, &authority);
-        let etcd = start_etcd(&scratch);
+        let etcd = start_etcd(&scratch, wanted.durable);
         let kubeconfig = scratch.join("admin.kubeconfig");
         let mut cluster = Self { wanted, authority, port: 0, kubeconfig, controllers: None, apiserver: None, etcd, scratch };
         cluster.start_apiserver_somewhere();
@@ -236,7 +243,7 @@ fn write_certificates(scratch: &Scratch, authority: &Authority) {
 }
 
 /// On sockets in the scratch directory: no port to be taken by somebody else, and nobody else can connect.
-fn start_etcd(scratch: &Scratch) -> Process {
+fn start_etcd(scratch: &Scratch, durable: bool) -> Process {
     let socket = |name: &str| format!("unix://{}", scratch.join(name).display());
     let length = scratch.path().as_os_str().len();
     assert!(length < 90, "{} is too long for a socket in it: set TMPDIR to a shorter one", scratch.path().display());
@@ -249,8 +256,10 @@ fn start_etcd(scratch: &Scratch) -> Process {
         "--advertise-client-urls=http://127.0.0.1:2379".into(),
         "--initial-advertise-peer-urls=http://127.0.0.1:2380".into(),
         "--initial-cluster=default=http://127.0.0.1:2380".into(),
-        "--unsafe-no-fsync".into(),
     ]);
+    if !durable {
+        command.arg("--unsafe-no-fsync");
+    }
     let mut process = Process::spawn("etcd", &command, scratch);
     let listening = poll(READY_WITHIN, || (scratch.join("etcd.sock").exists() || process.ended().is_some()).then_some(()));
     assert!(listening.is_some() && process.ended().is_none(), "etcd does not start: {}", process.log_tail());
