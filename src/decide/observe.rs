@@ -20,11 +20,15 @@ pub fn observe(folder: &MeshFolder, live: &LiveObjects, inventory: &BTreeMap<Key
     let mut observed = Observed::default();
     for object in of_kind(live, kinds::PEER, namespace) {
         let name = object.key.name.to_string();
-        if !folder.peers.contains_key(&name) && inventory.contains_key(&object.key) {
+        if inventory.contains_key(&object.key) {
             observed.leaving.insert(name.clone());
         }
         watch_state(&object.value(), observed.peers.entry(name).or_default());
     }
+    // Gateways go last, after the roots.
+    let roots = of_kind(live, kinds::CONFIG_MAP, namespace).filter(|object| inventory.contains_key(&object.key));
+    observed.leaving.extend(roots.filter_map(|object| kinds::peer_of_roots(&object.key.name)).map(str::to_owned));
+    observed.leaving.retain(|name| !folder.peers.contains_key(name));
     for object in of_kind(live, kinds::IMPORTED, namespace) {
         observed.peers.entry(object.key.name.to_string()).or_default().imports = imports(&object.value());
     }
