@@ -3,6 +3,7 @@
 mod architecture;
 mod bad_input;
 mod cluster_edge;
+mod commands;
 mod deploy;
 mod docs;
 mod federation;

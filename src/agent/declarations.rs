@@ -51,8 +51,9 @@ impl Reader {
             Some(id) => mirror.read(*id).map_err(|error| error.to_string()),
             None => Err("not in this commit".to_owned()),
         };
-        let (federation, mut problems) = load(&content, &mut read, &mut self.cache);
+        let (mut federation, mut problems) = load(&content, &mut read, &mut self.cache);
         for (path, reason) in &snapshot.refused {
+            federation.broken.insert(path.clone()); // what stood there before must stay
             let span = crate::model::Span::default();
             problems.push(Diagnostic::error(
                 path,
@@ -98,15 +99,26 @@ impl Reader {
         {
             return Ok(Some((facts.clone(), found.clone())));
         }
-        let files = files(mirror, mesh)?;
-        let path = format!("published/{mesh}:{FACTS_PATH}");
-        let (facts, found) = match files.get(FACTS_PATH) {
-            Some(text) => published::read(mesh, &path, text, allow, now),
-            None => (Facts::default(), Vec::new()),
-        };
+        let Some((facts, found)) = facts_of(mirror, mesh, allow, now)? else { return Ok(None) };
         self.facts.insert(mesh.to_owned(), (tip, allow.to_vec(), facts.clone(), found.clone()));
         Ok(Some((facts, found)))
     }
+}
+
+/// What a mesh has published, and what is wrong with it; `None` where it has no branch.
+pub fn facts_of(
+    mirror: &Mirror,
+    mesh: &str,
+    allow: &[Cidr],
+    now: Timestamp,
+) -> Result<Option<(Facts, Vec<Diagnostic>)>, RepoError> {
+    if !mirror.refs().published.contains_key(mesh) {
+        return Ok(None);
+    }
+    let files = files(mirror, mesh)?;
+    let path = format!("published/{mesh}:{FACTS_PATH}");
+    let facts = files.get(FACTS_PATH).map(|text| published::read(mesh, &path, text, allow, now));
+    Ok(Some(facts.unwrap_or_default()))
 }
 
 /// The peers of a mesh: the names of the files in its `peers/`, so that only their folders are read.

@@ -12,8 +12,8 @@ use super::declarations::Declarations;
 use super::inventory;
 use super::journal::Journal;
 use super::repository::{Command, News};
-use super::scopes::scopes;
-use crate::cluster::{APPLIES_IN_FLIGHT, ApplyError, Cluster, Snapshot};
+use super::scopes::{missing, scopes};
+use crate::cluster::{APPLIES_IN_FLIGHT, ApplyError, Cluster};
 use crate::decide::{Comparisons, Decision, Failure, LiveObjects, Memory, REMOVAL, World, decide};
 use crate::facts::Facts;
 use crate::facts::published::{self, FACTS_PATH};
@@ -336,15 +336,6 @@ impl Agent {
         }
         if reasons.is_empty() { Outcome::Quiet } else { Outcome::Failed(reasons) }
     }
-}
-
-/// Kinds of which the view knows nothing, with the reason.
-fn missing(snapshot: &Snapshot) -> BTreeMap<Kind, String> {
-    let unknown = snapshot.problems().into_iter().filter(|problem| match &problem.scope.name {
-        None => !snapshot.is_watched(&problem.scope.kind, problem.scope.namespace.as_deref()),
-        Some(name) => !snapshot.knows_of(&Key::new(&problem.scope.kind, problem.scope.namespace.as_deref(), name)),
-    });
-    unknown.map(|problem| (problem.scope.kind, problem.message)).collect()
 }
 
 fn failure(digest: Arc<str>, message: String, error: &ApplyError, before: Option<&Failure>) -> Failure {

@@ -1,11 +1,12 @@
 //! What an agent watches: the kinds that it derives or reads, in the namespaces of its mesh, and whatever is in its inventory.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::inventory::Inventory;
-use crate::cluster::Scope;
+use crate::cluster::{Scope, Snapshot};
 use crate::derive::kinds;
 use crate::model::{Federation, Mesh};
+use crate::object::{Key, Kind};
 
 /// The watches of the agent of `mesh`.
 pub fn scopes(federation: &Federation, mesh: &Mesh, inventory: &Inventory) -> BTreeSet<Scope> {
@@ -31,4 +32,13 @@ pub fn scopes(federation: &Federation, mesh: &Mesh, inventory: &Inventory) -> BT
         });
     }
     scopes
+}
+
+/// Kinds of which the view knows nothing, with the reason.
+pub fn missing(snapshot: &Snapshot) -> BTreeMap<Kind, String> {
+    let unknown = snapshot.problems().into_iter().filter(|problem| match &problem.scope.name {
+        None => !snapshot.is_watched(&problem.scope.kind, problem.scope.namespace.as_deref()),
+        Some(name) => !snapshot.knows_of(&Key::new(&problem.scope.kind, problem.scope.namespace.as_deref(), name)),
+    });
+    unknown.map(|problem| (problem.scope.kind, problem.message)).collect()
 }

@@ -19,7 +19,9 @@ impl Agent {
         match agent::run(self.args.resolve()?).map_err(Error::other)? {
             Outcome::Quiet | Outcome::Stopped => Ok(Exit::Fine),
             Outcome::Failed(reasons) => {
-                reasons.iter().for_each(|reason| eprintln!("error: {reason}"));
+                for reason in reasons {
+                    eprintln!("error: {reason}");
+                }
                 Ok(Exit::Findings)
             }
         }

@@ -1,6 +1,15 @@
 //! The command line: one file a command; the doc comments of arguments are the help text.
 
 mod agent;
+mod check;
+mod facts;
+mod output;
+mod plan;
+mod remote;
+mod render;
+mod schema;
+mod status;
+mod tree;
 
 use clap::{Parser, Subcommand};
 
@@ -19,11 +28,21 @@ pub struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     Agent(agent::Agent),
+    Check(check::Check),
+    Render(render::Render),
+    Plan(plan::Plan),
+    Status(status::Status),
+    Schema(schema::Schema),
 }
 
 /// Runs what the command line asks for.
 pub fn run(cli: Cli) -> Result<Exit, Error> {
     match cli.command {
         Command::Agent(command) => command.run(),
+        Command::Check(command) => command.run(),
+        Command::Render(command) => command.run(),
+        Command::Plan(command) => command.run(),
+        Command::Status(command) => command.run(),
+        Command::Schema(command) => command.run(),
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod compare;
 mod conditions;
+mod heartbeat;
 mod memory;
 mod observe;
 pub mod own_facts;
@@ -275,6 +276,7 @@ fn finish(world: &World, memory: &Memory, folder: &MeshFolder, observed: &Observ
     let other_cluster = mesh.and_then(|mesh| mesh.cluster_uid.as_deref()).is_some_and(|pinned| pinned != world.cluster_uid);
     if !other_cluster && !unknown {
         publish::decide(world, memory, &facts, decision);
+        decision.wake(heartbeat::next(world.me, world.now));
     }
 }
 

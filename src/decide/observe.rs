@@ -20,25 +20,30 @@ pub fn observe(folder: &MeshFolder, live: &LiveObjects, inventory: &BTreeMap<Key
     let mut observed = Observed::default();
     for object in of_kind(live, kinds::PEER, namespace) {
         let name = object.key.name.to_string();
-        if inventory.contains_key(&object.key) {
-            observed.leaving.insert(name.clone());
-        }
         watch_state(&object.value(), observed.peers.entry(name).or_default());
     }
-    // Gateways go last, after the roots.
-    let roots = of_kind(live, kinds::CONFIG_MAP, namespace).filter(|object| inventory.contains_key(&object.key));
-    observed.leaving.extend(roots.filter_map(|object| kinds::peer_of_roots(&object.key.name)).map(str::to_owned));
-    observed.leaving.retain(|name| !folder.peers.contains_key(name));
     for object in of_kind(live, kinds::IMPORTED, namespace) {
         observed.peers.entry(object.key.name.to_string()).or_default().imports = imports(&object.value());
     }
     for object in of_kind(live, kinds::EXPORTED, namespace) {
         observed.peers.entry(object.key.name.to_string()).or_default().exports = exported(&object.value()).collect();
     }
+    let ours = inventory.keys().filter(|key| key.namespace.as_deref() == Some(namespace) && live.contains_key(*key));
+    let peers = ours.filter_map(peer_of).filter(|peer| !folder.peers.contains_key(*peer));
+    observed.leaving = peers.map(str::to_owned).collect();
     if let Some(control_plane) = live.get(&kinds::key(kinds::CONTROL_PLANE, namespace, &mesh.control_plane)) {
         gateways(&control_plane.value(), &mut observed);
     }
     observed
+}
+
+/// The peer that an object in the control plane's namespace is about.
+fn peer_of(key: &Key) -> Option<&str> {
+    match (&*key.group, &*key.kind) {
+        ("federation.maistra.io", _) => Some(&key.name),
+        ("", "ConfigMap") => key.name.strip_suffix(kinds::roots_name("").as_str()),
+        _ => None,
+    }
 }
 
 /// All live objects of one kind in a namespace.

@@ -107,11 +107,13 @@ fn in_use(live: &LiveObjects, key: &Key) -> Option<String> {
     } else if is_kind(key, kinds::PEER) {
         exists(kinds::EXPORTED, name).or_else(|| exists(kinds::IMPORTED, name))
     } else if is_kind(key, kinds::CONFIG_MAP) {
-        kinds::peer_of_roots(name).and_then(|peer| exists(kinds::PEER, peer))
+        name.strip_suffix(kinds::roots_name("").as_str()).and_then(|peer| exists(kinds::PEER, peer))
     } else if is_kind(key, kinds::CONTROL_PLANE) {
         of_kind(live, kinds::PEER, namespace).next().map(|peer| format!("waits until {} is gone", peer.key))
     } else if is_kind(key, kinds::DESTINATION_RULE) {
-        exists(kinds::VIRTUAL_SERVICE, name)
+        let routes = live.get(&kinds::key(kinds::VIRTUAL_SERVICE, namespace, name));
+        let routes = routes.filter(|routes| contains(&routes.body, "\"subset\":"));
+        routes.map(|routes| format!("{} still uses its subsets", routes.key))
     } else {
         None
     }

@@ -1,13 +1,13 @@
-//! The status of a mesh, as its agent publishes it and `meshfed status` reads it. No times: only a transition changes it.
+//! The status of a mesh, as its agent publishes it and `meshfed status` reads it. No times but the day of the heartbeat: only a
+//! transition changes it.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Decision, World};
+use super::{Decision, World, heartbeat};
 use crate::derive::{Hold, ImportState, Inputs, Observed, PeerState, shares};
 use crate::facts::Facts;
-use crate::model::documents::Platform;
 use crate::model::{Destination, MeshFolder, Peer, Traffic};
 
 /// Everything that people want to know of one mesh.
@@ -52,6 +52,8 @@ pub struct MainStatus {
     pub applied: String,
     /// How the commit was verified.
     pub verified: String,
+    /// The day on which the agent last looked, so that a silent agent is told from one with nothing to say.
+    pub heartbeat: String,
 }
 
 /// A CA root.
@@ -147,8 +149,12 @@ pub(super) fn status(
     let mine = |path: &str| path.starts_with(&format!("meshes/{}/", world.me)) || !path.starts_with("meshes/");
     Status {
         agent: AgentStatus { version: env!("CARGO_PKG_VERSION").into() },
-        main: MainStatus { applied: applied.unwrap_or_default(), verified: world.verified.to_owned() },
-        platform: folder.mesh.as_ref().map(|mesh| platform(mesh.platform)).unwrap_or_default().to_owned(),
+        main: MainStatus {
+            applied: applied.unwrap_or_default(),
+            verified: world.verified.to_owned(),
+            heartbeat: heartbeat::day(world.me, world.now),
+        },
+        platform: folder.mesh.as_ref().map(|mesh| mesh.platform.name()).unwrap_or_default().to_owned(),
         objects: decision.inventory.len(),
         ca_roots: facts
             .roots
@@ -164,16 +170,6 @@ pub(super) fn status(
         traffic: folder.traffic.values().map(|item| (item.name.clone(), traffic(item, inputs))).collect(),
         holds: decision.holds.iter().map(hold).collect(),
         problems: world.problems.iter().filter(|problem| mine(&problem.path)).map(ToString::to_string).collect(),
-    }
-}
-
-fn platform(platform: Platform) -> &'static str {
-    match platform {
-        Platform::Aws => "aws",
-        Platform::Azure => "azure",
-        Platform::Gcp => "gcp",
-        Platform::Baremetal => "baremetal",
-        Platform::Other => "other",
     }
 }
 

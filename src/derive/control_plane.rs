@@ -49,7 +49,7 @@ fn carry_over(context: &mut Context, ingress: &mut Map<String, Value>, egress: &
         let reason = if federation.is_broken(&path) {
             format!("{path} has an error")
         } else if context.inputs.observed.leaving.contains(peer) {
-            format!("what uses it for {peer} is not gone yet")
+            format!("not all that belongs to {peer} is gone yet")
         } else {
             continue;
         };

@@ -45,15 +45,8 @@ pub fn namespace(name: &str) -> Key {
 /// Name of the ConfigMap with a peer's roots: what the control plane looks for when a peer names none
 /// (maistra/istio pkg/servicemesh/federation/common).
 pub fn roots_name(peer: &str) -> String {
-    format!("{peer}{ROOTS_SUFFIX}")
+    format!("{peer}-ca-root-cert")
 }
-
-/// The peer whose roots a ConfigMap of this name holds.
-pub fn peer_of_roots(name: &str) -> Option<&str> {
-    name.strip_suffix(ROOTS_SUFFIX)
-}
-
-const ROOTS_SUFFIX: &str = "-ca-root-cert";
 
 /// ConfigMap in which istiod gives its own root to the namespaces of its mesh (istio pilot namespacecontroller).
 pub const OWN_ROOTS_NAME: &str = "istio-ca-root-cert";

@@ -172,4 +172,6 @@ fn manifests(context: &mut Context) {
 }
 
 #[cfg(test)]
+pub mod testing;
+#[cfg(test)]
 mod tests;

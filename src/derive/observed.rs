@@ -13,7 +13,7 @@ pub struct Observed {
     pub peers: BTreeMap<String, PeerState>,
     /// Gateways of the live control plane that serve a peer: (peer, `additionalIngress` or `additionalEgress`, name) → entry.
     pub gateways: BTreeMap<(String, &'static str, String), Map<String, Value>>,
-    /// Peers whose gateways are still in use although nothing declares them any more.
+    /// Peers that nothing declares any more but of which objects are left: their gateways go last.
     pub leaving: BTreeSet<String>,
 }
 

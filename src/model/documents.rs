@@ -171,6 +171,19 @@ pub enum Platform {
     Other,
 }
 
+impl Platform {
+    /// As people write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Aws => "aws",
+            Self::Azure => "azure",
+            Self::Gcp => "gcp",
+            Self::Baremetal => "baremetal",
+            Self::Other => "other",
+        }
+    }
+}
+
 /// A place, from large to small.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]

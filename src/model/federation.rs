@@ -36,9 +36,9 @@ impl Federation {
         self.meshes.get(mesh)?.peers.get(peer)
     }
 
-    /// Whether a document of this mesh's folder is broken.
+    /// Whether the document at this path, or a folder that it would lie in, is broken.
     pub fn is_broken(&self, path: &str) -> bool {
-        self.broken.contains(path)
+        self.broken.contains(path) || path.match_indices('/').any(|(end, _)| self.broken.contains(&path[..end]))
     }
 }
 

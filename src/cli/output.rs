@@ -1,0 +1,42 @@
+//! Standard output: for data alone, and nobody's error when its reader has seen enough.
+
+use std::io::{self, ErrorKind, IsTerminal, Write};
+
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::view::Look;
+
+/// Columns where a terminal does not say how many it has: what merge requests and split screens show.
+const DEFAULT_COLUMNS: usize = 100;
+
+/// Writes data.
+pub(super) fn print(text: &str) -> Result<(), Error> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| match error.kind() {
+        ErrorKind::BrokenPipe => Error::BrokenPipe,
+        _ => Error::unavailable(format!("cannot write the output: {error}"), ""),
+    })
+}
+
+/// Writes data as JSON.
+pub(super) fn print_json(data: &impl Serialize) -> Result<(), Error> {
+    let text = serde_json::to_string_pretty(data).map_err(Error::other)?;
+    print(&(text + "\n"))
+}
+
+/// Writes data as YAML.
+pub(super) fn print_yaml(data: &impl Serialize) -> Result<(), Error> {
+    print(&serde_saphyr::to_string(data).map_err(Error::other)?)
+}
+
+/// How standard output wants its text: colour and line breaks only on a terminal (<https://no-color.org>).
+pub(super) fn look() -> Look {
+    let given = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    if !io::stdout().is_terminal() {
+        return Look::default();
+    }
+    let columns = given("COLUMNS").and_then(|columns| columns.parse().ok()).unwrap_or(DEFAULT_COLUMNS);
+    let colour = given("NO_COLOR").is_none() && given("TERM").is_none_or(|term| term != "dumb");
+    Look { width: Some(columns), colour }
+}

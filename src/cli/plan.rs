@@ -1,0 +1,156 @@
+//! `meshfed plan`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use jiff::Timestamp;
+
+use super::remote::RepoArgs;
+use super::tree::Tree;
+use super::{facts, output, render};
+use crate::agent::declarations::{self, Declarations};
+use crate::agent::inventory;
+use crate::agent::scopes::{missing, scopes};
+use crate::cluster::{Cluster, ClusterOptions};
+use crate::decide::{Comparisons, LiveObjects, Memory, World, decide};
+use crate::error::{Error, Exit};
+use crate::facts::Facts;
+use crate::model::{Diagnostic, Federation, Place, Severity};
+use crate::object::STATE_NAME;
+use crate::view::plan::{self, Plan as PlanView};
+
+/// Show what the agent of a mesh would change in its cluster now, without changing anything
+///
+/// The repository may be a URL, or a folder with federation.yaml: then the files count as they are, committed or not. Exit code
+/// 1 means that there is something to change. Example: meshfed plan --mesh rosa-prod-mesh --repo . --context rosa
+#[derive(clap::Args, Debug)]
+pub struct Plan {
+    /// Name of the mesh
+    #[arg(long, env = "MESHFED_MESH")]
+    mesh: String,
+    #[command(flatten)]
+    repo: RepoArgs,
+    /// Folder with facts of the peers, instead of those in published branches: <DIR>/<mesh>.yaml or <DIR>/<mesh>/published.yaml
+    #[arg(long, value_name = "DIR")]
+    facts: Option<PathBuf>,
+    /// Kubeconfig of the mesh's cluster
+    #[arg(long, env = "MESHFED_KUBECONFIG", value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Context in the kubeconfig
+    #[arg(long, env = "MESHFED_CONTEXT", value_name = "NAME")]
+    context: Option<String>,
+    /// Format
+    #[arg(short, long, default_value = "text")]
+    output: Format,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// Objects and their fields
+    Text,
+    /// For programs
+    Json,
+}
+
+/// What a decision is made from, apart from the cluster.
+struct Declared {
+    from: String,
+    federation: Federation,
+    problems: Vec<Diagnostic>,
+    facts: BTreeMap<String, Facts>,
+}
+
+impl Plan {
+    pub(super) fn run(self) -> Result<Exit, Error> {
+        let declared = self.declared(Timestamp::now())?;
+        render::find(&declared.federation, &self.mesh)?;
+        for problem in declared.problems.iter().filter(|problem| problem.severity == Severity::Error) {
+            eprintln!("{problem}");
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::other)?;
+        let plan = runtime.block_on(self.against_cluster(&declared))?;
+        match self.output {
+            Format::Text => output::print(&plan::render(&plan, output::look()))?,
+            Format::Json => output::print_json(&plan)?,
+        }
+        Ok(Exit::findings(!plan.changes.is_empty()))
+    }
+
+    fn declared(&self, now: Timestamp) -> Result<Declared, Error> {
+        let folder = Path::new(&self.repo.repo);
+        let mut declared =
+            if folder.join("federation.yaml").is_file() { self.working_tree(folder, now)? } else { self.committed(now)? };
+        if let Some(dir) = &self.facts {
+            let peers: Vec<String> = declared.federation.meshes.keys().cloned().collect();
+            let (facts, found) = facts::read(dir, &peers, &declared.federation.allow_addresses, now)?;
+            declared.facts = facts;
+            declared.problems.retain(|problem| !problem.path.starts_with("published/"));
+            declared.problems.extend(found);
+        }
+        Ok(declared)
+    }
+
+    fn committed(&self, now: Timestamp) -> Result<Declared, Error> {
+        let remote = self.repo.fetch()?;
+        let read = declarations::Reader::default().read(&remote.mirror, &self.mesh, now)?;
+        let Declarations { commit, federation, problems, facts, .. } = read;
+        let federation = (*federation).clone();
+        Ok(Declared { from: format!("{} {}", commit.id.short(), commit.summary), federation, problems, facts })
+    }
+
+    /// The files as they are, and facts from the published branches if the folder is a repository.
+    fn working_tree(&self, folder: &Path, now: Timestamp) -> Result<Declared, Error> {
+        let tree = Tree::read(folder)?;
+        let (federation, found) = tree.load();
+        let peers = tree.peers(&self.mesh);
+        let mut problems: Vec<Diagnostic> =
+            found.into_iter().filter(|finding| Place::of(&finding.path).concerns(&self.mesh, &peers)).collect();
+        let mut facts = BTreeMap::new();
+        if self.facts.is_none() && folder.join(".git").exists() {
+            let remote = self.repo.fetch()?;
+            for peer in &peers {
+                let read = declarations::facts_of(&remote.mirror, peer, &federation.allow_addresses, now)?;
+                if let Some((read, found)) = read {
+                    facts.insert(peer.clone(), read);
+                    problems.extend(found);
+                }
+            }
+        }
+        Ok(Declared { from: "the working tree".to_owned(), federation, problems, facts })
+    }
+
+    /// Decides as the agent would, and performs nothing.
+    async fn against_cluster(&self, declared: &Declared) -> Result<PlanView, Error> {
+        let Declared { from, federation, problems, facts } = declared;
+        let options = ClusterOptions { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() };
+        let cluster = Cluster::connect(&options).await?;
+        let cluster_uid = cluster.uid().await?;
+        let mut memory = Memory::default();
+        if let Some(mesh) = federation.mesh(&self.mesh) {
+            let state = cluster.read_state(&mesh.namespace, STATE_NAME).await?;
+            memory.inventory = inventory::read(&state.map(|(data, _)| data).unwrap_or_default()).0;
+            cluster.watch(&scopes(federation, mesh, &memory.inventory));
+            cluster.synced().await;
+        }
+        let snapshot = cluster.view().snapshot();
+        let live: LiveObjects = snapshot.objects().map(|live| (live.key.clone(), live.clone())).collect();
+        let mut comparisons = Comparisons::default();
+        let world = World {
+            federation,
+            problems,
+            me: &self.mesh,
+            facts,
+            live: &live,
+            missing: &missing(&snapshot),
+            cluster_uid: &cluster_uid,
+            commit: from,
+            verified: "",
+            own_facts: &Facts::default(), // what it publishes is no part of the plan
+            published: &BTreeMap::new(),
+            now: Timestamp::now(),
+        };
+        let decision = decide(&world, &memory, &mut comparisons);
+        Ok(PlanView::new(&self.mesh, from, &decision, &live, &mut comparisons))
+    }
+}

@@ -1,0 +1,82 @@
+//! The shared repository as commands see it: through a mirror in the user's cache, so that a second look is quick.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use sha2::{Digest, Sha256};
+
+use crate::config;
+use crate::error::Error;
+use crate::object::hex16;
+use crate::repo::{Credentials, DEFAULT_BRANCH, Mirror, Options};
+
+/// Commands that may look at one repository at the same moment; further ones wait.
+const MIRRORS: usize = 4;
+
+/// Where the shared repository is.
+#[derive(Args, Debug)]
+pub(super) struct RepoArgs {
+    /// URL or path of the shared Git repository
+    #[arg(long, env = "MESHFED_REPO", hide_env_values = true, value_name = "URL")]
+    pub(super) repo: String,
+    /// Branch that people write
+    #[arg(long, env = "MESHFED_BRANCH", default_value = DEFAULT_BRANCH)]
+    pub(super) branch: String,
+    /// User name for a repository over HTTP; needs --http-password-file
+    #[arg(long, env = "MESHFED_HTTP_USER", value_name = "NAME", requires = "http_password_file")]
+    http_user: Option<String>,
+    /// File with the password or token for a repository over HTTP
+    #[arg(long, env = "MESHFED_HTTP_PASSWORD_FILE", value_name = "FILE", requires = "http_user")]
+    http_password_file: Option<PathBuf>,
+}
+
+/// A mirror that is ours alone for the moment.
+pub(super) struct Remote {
+    pub(super) mirror: Mirror,
+    _lock: File,
+}
+
+impl RepoArgs {
+    /// Fetches what the repository has now.
+    pub(super) fn fetch(&self) -> Result<Remote, Error> {
+        if self.repo.is_empty() {
+            return Err(Error::usage("the repository is not given", "set --repo or MESHFED_REPO"));
+        }
+        let (state_dir, lock) = self.place()?;
+        let credentials = self.http_user.clone().zip(self.http_password_file.clone());
+        let options = Options {
+            branch: self.branch.clone(),
+            credentials: credentials.map(|(username, password_file)| Credentials { username, password_file }),
+            ..Options::new(self.repo.clone(), state_dir)
+        };
+        let mut mirror = Mirror::open(&options)?;
+        mirror.fetch()?;
+        Ok(Remote { mirror, _lock: lock })
+    }
+
+    /// A folder for the mirror that no other process uses.
+    fn place(&self) -> Result<(PathBuf, File), Error> {
+        let cache = config::cache_home(&|name| std::env::var_os(name)).ok_or_else(|| {
+            Error::unavailable("there is no folder for the mirror of the repository", "set HOME or XDG_CACHE_HOME")
+        })?;
+        // A path counts from here, so that two places never share a mirror.
+        let here = Path::new(&self.repo).exists().then(|| fs::canonicalize(&self.repo).ok()).flatten();
+        let name = hex16(&Sha256::digest(here.map_or(self.repo.clone(), |path| path.display().to_string())));
+        let fail = |error: std::io::Error| Error::unavailable(format!("{} cannot be used: {error}", cache.display()), "");
+        let mut first = None;
+        for slot in 0..MIRRORS {
+            let dir = cache.join(format!("{name}-{slot}"));
+            fs::create_dir_all(&dir).map_err(fail)?;
+            let lock = File::create(dir.join("lock")).map_err(fail)?;
+            match lock.try_lock() {
+                Ok(()) => return Ok((dir, lock)),
+                Err(_) if first.is_none() => first = Some((dir, lock)),
+                Err(_) => {}
+            }
+        }
+        let (dir, lock) = first.ok_or_else(|| Error::unavailable("no mirror is free", ""))?;
+        lock.lock().map_err(fail)?;
+        Ok((dir, lock))
+    }
+}

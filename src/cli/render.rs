@@ -1,0 +1,135 @@
+//! `meshfed render`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::ValueEnum;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::tree::Tree;
+use super::{facts, output};
+use crate::derive::{Derived, ImportState, Inputs, Need, Observed, PeerState, Wanted, derive, kinds};
+use crate::error::{Error, Exit};
+use crate::model::{Diagnostic, Federation, MeshFolder, Place, Severity};
+use crate::object::{Key, Object};
+
+/// Print the Kubernetes objects of one mesh
+///
+/// Objects come in an order in which they can be applied. What waits is listed on stderr. Exit code 1 means that a document of
+/// the mesh has an error; its objects are left out. Example: meshfed render --mesh rosa-prod-mesh repo-layout --assume-live
+#[derive(clap::Args, Debug)]
+pub struct Render {
+    /// Name of the mesh
+    #[arg(long, env = "MESHFED_MESH")]
+    mesh: String,
+    /// The folder that has federation.yaml, or anything in it
+    #[arg(default_value = ".")]
+    path: PathBuf,
+    /// Folder with facts of the peers: <DIR>/<mesh>.yaml or <DIR>/<mesh>/published.yaml
+    #[arg(long, value_name = "DIR")]
+    facts: Option<PathBuf>,
+    /// Take every declared import as working, so that weights are as declared
+    #[arg(long)]
+    assume_live: bool,
+    /// Format of the objects
+    #[arg(short, long, default_value = "yaml")]
+    output: Format,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// One document an object
+    Yaml,
+    /// One v1 List, which kubectl takes too
+    Json,
+}
+
+impl Render {
+    pub(super) fn run(self) -> Result<Exit, Error> {
+        let tree = Tree::read(&self.path)?;
+        let (federation, found) = tree.load();
+        let me = &*self.mesh;
+        let folder = find(&federation, me)?;
+        let peers = tree.peers(me);
+        let (facts, unusable) = match &self.facts {
+            Some(dir) => facts::read(dir, &peers, &federation.allow_addresses, Timestamp::now())?,
+            None => Default::default(),
+        };
+        let observed = if self.assume_live { assumed(folder) } else { Observed::default() };
+        let derived = derive(Inputs { federation: &federation, me, facts: &facts, observed: &observed });
+        let concerns = |finding: &&Diagnostic| Place::of(&finding.path).concerns(me, &peers);
+        let problems: Vec<&Diagnostic> = found.iter().filter(concerns).chain(&unusable).collect();
+        for problem in &problems {
+            eprintln!("{problem}");
+        }
+        for hold in &derived.holds {
+            eprintln!("# waits: {}: {}", hold.subject, hold.reason);
+        }
+        let objects = ordered(&derived);
+        match self.output {
+            Format::Yaml => output::print(&yaml(&objects)?)?,
+            Format::Json => {
+                let items: Vec<Value> = objects.iter().map(|object| object.value()).collect();
+                output::print_json(&json!({"apiVersion": "v1", "kind": "List", "items": items}))?;
+            }
+        }
+        Ok(Exit::findings(problems.iter().any(|problem| problem.severity == Severity::Error)))
+    }
+}
+
+/// The folder of a mesh, or what there is instead.
+pub(super) fn find<'a>(federation: &'a Federation, mesh: &str) -> Result<&'a MeshFolder, Error> {
+    federation.meshes.get(mesh).ok_or_else(|| {
+        let names: Vec<&str> = federation.meshes.keys().map(String::as_str).collect();
+        let hint =
+            if names.is_empty() { "there is no folder under meshes/".into() } else { format!("there is: {}", names.join(", ")) };
+        Error::unavailable(format!("there is no mesh `{}`", mesh.escape_debug()), hint)
+    })
+}
+
+/// A cluster in which everything that the mesh imports is there.
+fn assumed(folder: &MeshFolder) -> Observed {
+    let state = |(name, peer): (&String, &crate::model::Peer)| {
+        let imports = peer.imports.iter().filter_map(|import| {
+            let exported = import.service.as_ref()?;
+            let host = import.host(name, import.imported_as()?);
+            Some((format!("{}.{}", exported.name, exported.namespace), ImportState::Live(host)))
+        });
+        (name.clone(), PeerState { connected: true, remote_connected: true, imports: imports.collect(), ..PeerState::default() })
+    };
+    Observed { peers: folder.peers.iter().map(state).collect(), ..Observed::default() }
+}
+
+/// Every object after what it needs, and by identity among those that could go first.
+fn ordered(derived: &Derived) -> Vec<Arc<Object>> {
+    let mut waiting: BTreeMap<&Key, &Wanted> = derived.wanted.iter().collect();
+    let mut objects = Vec::new();
+    while !waiting.is_empty() {
+        let blocked = |need: &Need| match need {
+            Need::Exists(key) | Need::Applied(key) => waiting.contains_key(key),
+        };
+        // The agent finds the control plane's namespace there; on an empty cluster it comes first as well.
+        let homeless = |key: &Key| {
+            let namespace = key.namespace.as_deref().map(kinds::namespace);
+            namespace.is_some_and(|namespace| waiting.contains_key(&namespace))
+        };
+        let ready = |(key, wanted): &(&&Key, &&Wanted)| !homeless(key) && !wanted.needs.iter().any(blocked);
+        let mut layer: BTreeSet<&Key> = waiting.iter().filter(ready).map(|(key, _)| *key).collect();
+        if layer.is_empty() {
+            layer = waiting.keys().copied().collect(); // a circle, which no rule makes
+        }
+        objects.extend(layer.into_iter().filter_map(|key| waiting.remove(key)).map(|wanted| wanted.object.clone()));
+    }
+    objects
+}
+
+fn yaml(objects: &[Arc<Object>]) -> Result<String, Error> {
+    let mut text = String::new();
+    for object in objects {
+        text.push_str("---\n");
+        text.push_str(&serde_saphyr::to_string(&object.value()).map_err(Error::other)?);
+    }
+    Ok(text)
+}

@@ -1,0 +1,151 @@
+//! Declarations from a folder on this machine, as a person edits them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::error::Error;
+use crate::model::{Cache, Code, ContentId, Diagnostic, Federation, Place, Span, load};
+use crate::repo::{MAX_BLOB, MAX_DEPTH, MAX_FILES};
+
+/// The files of a federation.
+pub(super) struct Tree {
+    /// The folder with `federation.yaml`.
+    pub(super) root: PathBuf,
+    /// Contents by path, or why there is none.
+    files: BTreeMap<String, Result<Vec<u8>, String>>,
+    /// Places that hold no file.
+    refused: Vec<Diagnostic>,
+}
+
+impl Tree {
+    /// Reads the federation that `path` is in: the nearest folder upwards with `federation.yaml`, or `path` itself.
+    pub(super) fn read(path: &Path) -> Result<Self, Error> {
+        let unreadable = |path: &Path, error: &io::Error| {
+            Error::unavailable(format!("{} cannot be read: {error}", path.display()), "name the folder that has federation.yaml")
+        };
+        let metadata = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
+        let start = if metadata.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
+        let root = root(start);
+        let mut tree = Self { root, files: BTreeMap::new(), refused: Vec::new() };
+        fs::read_dir(&tree.root).map_err(|error| unreadable(&tree.root, &error))?;
+        for top in ["federation.yaml", "meshes"] {
+            tree.take(top, 0)?;
+        }
+        Ok(tree)
+    }
+
+    /// One file, or a folder with all that is in it.
+    fn take(&mut self, path: &str, depth: usize) -> Result<(), Error> {
+        let place = self.root.join(path);
+        let Ok(metadata) = fs::symlink_metadata(&place) else { return Ok(()) }; // went away since it was listed
+        if metadata.is_dir() {
+            if depth == MAX_DEPTH {
+                self.refuse(path, "it is nested too deep: move it up");
+                return Ok(());
+            }
+            let listed: io::Result<Vec<fs::DirEntry>> = fs::read_dir(&place).and_then(Iterator::collect);
+            let entries = match listed {
+                Ok(entries) => entries,
+                Err(error) => {
+                    self.refuse(path, &format!("the folder cannot be read: {error}"));
+                    return Ok(());
+                }
+            };
+            for entry in entries {
+                match entry.file_name().to_str().filter(|name| !name.chars().any(char::is_control)) {
+                    Some(name) => self.take(&format!("{path}/{name}"), depth + 1)?,
+                    None => self.refuse(&format!("{path}/?"), "a name is not printable UTF-8: rename it"),
+                }
+            }
+        } else if Place::of(path) == Place::Foreign {
+            // README and the like
+        } else if metadata.is_file() {
+            self.files.insert(path.to_owned(), content(&place, metadata.len()));
+        } else {
+            self.refuse(path, "it is not a regular file: commit the file itself");
+        }
+        if self.files.len() > MAX_FILES {
+            return Err(Error::unavailable(
+                format!("{} has more than {MAX_FILES} files under meshes/", self.root.display()),
+                "is this the folder of a federation?",
+            ));
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, path: &str, reason: &str) {
+        self.refused.push(Diagnostic::error(path, Span::default(), Code::Misplaced, reason, "only regular files are read"));
+    }
+
+    /// Its declarations, and all that is wrong with them.
+    pub(super) fn load(&self) -> (Federation, Vec<Diagnostic>) {
+        let id = |content: &Result<Vec<u8>, String>| {
+            let mut id = [0; 20];
+            let digest = Sha256::digest(content.as_deref().unwrap_or_default());
+            id.copy_from_slice(&digest[..20]);
+            ContentId(id)
+        };
+        let entries = self.files.iter().map(|(path, content)| (path.clone(), id(content))).collect();
+        let mut read =
+            |path: &str, _: ContentId| self.files.get(path).cloned().unwrap_or_else(|| Err("it is not there".to_owned()));
+        let (federation, mut found) = load(&entries, &mut read, &mut Cache::default());
+        found.extend(self.refused.iter().cloned());
+        found.sort();
+        (federation, found)
+    }
+
+    /// Number of files.
+    pub(super) fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    /// The text of a file, if it is text.
+    pub(super) fn text(&self, path: &str) -> Option<&str> {
+        std::str::from_utf8(self.files.get(path)?.as_ref().ok()?).ok()
+    }
+
+    /// What stands before each path so that it leads there from where the person is.
+    pub(super) fn prefix(&self) -> String {
+        let root = self.root.display().to_string();
+        match root.trim_start_matches("./") {
+            "" | "." => String::new(),
+            root => format!("{}/", root.trim_end_matches('/')),
+        }
+    }
+
+    /// Names of the peers that a mesh declares, also where the document is broken.
+    pub(super) fn peers(&self, mesh: &str) -> Vec<String> {
+        let peers = self.files.keys().filter_map(|path| match Place::of(path) {
+            Place::Peer { mesh: of, file } if of == mesh => Some(file),
+            _ => None,
+        });
+        peers.collect()
+    }
+}
+
+fn root(start: &Path) -> PathBuf {
+    // As long as the path is deep: then it is the disk's top. A path that cannot be resolved is looked at as it is.
+    let depth = fs::canonicalize(start).map_or(1, |whole| whole.components().count());
+    let mut folder = start.to_owned();
+    for _ in 0..depth {
+        if folder.join("federation.yaml").is_file() {
+            return folder;
+        }
+        if folder.join(".git").exists() {
+            break; // a repository's top: what is above is not part of it
+        }
+        folder = folder.join("..");
+    }
+    start.to_owned()
+}
+
+fn content(path: &Path, size: u64) -> Result<Vec<u8>, String> {
+    if size > MAX_BLOB as u64 {
+        return Err(format!("the file has {size} bytes; files may have {MAX_BLOB}: split it"));
+    }
+    fs::read(path).map_err(|error| format!("the file cannot be read: {error}"))
+}

@@ -1,0 +1,10 @@
+//! Decisions, performed on an API server in memory, until nothing is left to do.
+
+mod guards;
+mod ownership;
+mod publishing;
+mod random;
+mod removal;
+mod server;
+mod sim;
+mod steady;

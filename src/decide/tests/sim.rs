@@ -1,0 +1,272 @@
+//! A federation in memory: a repository, a cluster and an agent for each mesh, and a control plane that behaves like the real one.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use jiff::{SignedDuration, Timestamp};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+use serde_json::{Value, json};
+
+use super::server::Server;
+use crate::decide::{Apply, Comparisons, Decision, Memory, World, decide};
+use crate::derive::kinds;
+use crate::facts::{Facts, published};
+use crate::model::testing::Repo;
+use crate::model::{Diagnostic, Federation};
+use crate::object::{Kind, Live};
+
+/// One mesh's cluster and agent.
+#[derive(Debug, Default)]
+pub struct Site {
+    pub server: Server,
+    pub memory: Memory,
+    pub comparisons: Comparisons,
+    pub published: BTreeMap<String, String>,
+    pub messages: Vec<String>,
+    pub missing: BTreeMap<Kind, String>,
+    pub log: Vec<String>,
+}
+
+pub struct Sim {
+    pub repo: Repo,
+    pub federation: Federation,
+    pub problems: Vec<Diagnostic>,
+    pub sites: BTreeMap<String, Site>,
+    pub now: Timestamp,
+    pub commit: String,
+}
+
+/// A CA certificate; the same number gives the same.
+pub fn ca(number: usize) -> String {
+    static MADE: OnceLock<Vec<String>> = OnceLock::new();
+    let make = |_| {
+        let mut params = CertificateParams::new(vec![]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2040, 1, 1);
+        params.self_signed(&KeyPair::generate().unwrap()).unwrap().pem()
+    };
+    MADE.get_or_init(|| (0..8).map(make).collect())[number].clone()
+}
+
+impl Sim {
+    /// Clusters for all meshes of a repository, with their control planes running and nothing of ours in them.
+    pub fn new(repo: Repo) -> Self {
+        let (federation, problems) = repo.load();
+        let mut sim = Self {
+            repo,
+            federation,
+            problems,
+            sites: BTreeMap::new(),
+            now: "2026-01-01T00:00:00Z".parse().unwrap(),
+            commit: "c1".to_owned(),
+        };
+        let names: Vec<String> = sim.federation.meshes.keys().cloned().collect();
+        for (number, name) in names.iter().enumerate() {
+            let mut site = Site::default();
+            let Some(mesh) = sim.federation.mesh(name) else { continue };
+            for namespace in mesh.namespaces() {
+                site.server.create(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}), "kubectl");
+            }
+            let (api_version, kind) = kinds::CONTROL_PLANE;
+            let metadata = json!({"name": mesh.control_plane, "namespace": mesh.namespace});
+            let document = json!({"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": {"version": "v2.5"}});
+            site.server.create(document, "kubectl");
+            sim.sites.insert(name.clone(), site);
+            sim.set_root(name, &ca(number));
+        }
+        sim
+    }
+
+    /// People commit.
+    pub fn commit(&mut self, change: impl FnOnce(Repo) -> Repo) {
+        self.repo = change(std::mem::take(&mut self.repo));
+        (self.federation, self.problems) = self.repo.load();
+        self.commit.push('\'');
+    }
+
+    pub fn site(&mut self, mesh: &str) -> &mut Site {
+        self.sites.get_mut(mesh).unwrap()
+    }
+
+    /// The control plane's CA has this root from now on.
+    pub fn set_root(&mut self, mesh: &str, pem: &str) {
+        let namespace = self.federation.mesh(mesh).unwrap().namespace.clone();
+        let document = json!({"apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": kinds::OWN_ROOTS_NAME, "namespace": namespace}, "data": {kinds::ROOTS_KEY: pem}});
+        self.site(mesh).server.create(document, "istiod");
+    }
+
+    /// What the peers of a mesh published.
+    pub fn facts(&self, me: &str) -> BTreeMap<String, Facts> {
+        let others = self.sites.iter().filter(|(name, site)| *name != me && !site.published.is_empty());
+        others.map(|(name, _)| (name.clone(), self.own_facts(name))).collect()
+    }
+
+    fn own_facts(&self, name: &str) -> Facts {
+        match self.sites[name].published.get(published::FACTS_PATH) {
+            Some(text) => {
+                let (facts, found) = published::read(name, "published.yaml", text, &self.federation.allow_addresses, self.now);
+                assert_eq!(found, []);
+                facts
+            }
+            None => Facts::default(),
+        }
+    }
+
+    /// Decides one pass of a mesh without doing it.
+    pub fn decide(&mut self, me: &str) -> Decision {
+        let (facts, own_facts) = (self.facts(me), self.own_facts(me));
+        let site = self.sites.get_mut(me).unwrap();
+        let live = site.server.live();
+        let world = World {
+            federation: &self.federation,
+            problems: &self.problems,
+            me,
+            facts: &facts,
+            live: &live,
+            missing: &site.missing,
+            cluster_uid: "uid-of-kube-system",
+            commit: &self.commit,
+            verified: "off",
+            own_facts: &own_facts,
+            published: &site.published,
+            now: self.now,
+        };
+        decide(&world, &site.memory, &mut site.comparisons)
+    }
+
+    /// Performs a decision; of what goes to the cluster only what `keep` says, as when the agent dies in between.
+    pub fn perform(&mut self, me: &str, decision: &Decision, mut keep: impl FnMut() -> bool) {
+        let site = self.sites.get_mut(me).unwrap();
+        site.memory.inventory.clone_from(&decision.inventory);
+        site.memory.pending.clone_from(&decision.pending);
+        site.memory.applied = Some(decision.status.main.applied.clone()).filter(|commit| !commit.is_empty());
+        for Apply { object, force } in decision.apply.iter().filter(|_| keep()) {
+            site.server.apply(object, *force).unwrap_or_else(|error| panic!("{me}: {}: {error}", object.key));
+            site.log.push(format!("apply {}", object.key));
+            let live = Live::new(site.server.get(&object.key).unwrap()).unwrap();
+            site.comparisons.accept(object, &live);
+        }
+        for live in decision.delete.iter().filter(|_| keep()) {
+            site.server.delete(live);
+            site.log.push(format!("delete {}", live.key));
+        }
+        for (key, _) in decision.release.iter().filter(|_| keep()) {
+            site.server.release(key);
+            site.log.push(format!("release {key}"));
+        }
+        if let Some(publication) = &decision.publish {
+            site.published.clone_from(&publication.files);
+            site.messages.push(publication.message.clone());
+        }
+    }
+
+    pub fn pass(&mut self, me: &str) -> Decision {
+        let decision = self.decide(me);
+        self.perform(me, &decision, || true);
+        decision
+    }
+
+    /// Every agent passes, and every control plane does its part, until nothing changes any more.
+    pub fn settle(&mut self) {
+        for _ in 0..60 {
+            let before = self.marks();
+            self.round();
+            if self.marks() == before && self.sites.values().all(|site| site.memory.pending.is_none()) {
+                return;
+            }
+        }
+        panic!("does not settle: {:#?}", self.sites.values().map(|site| &site.log).collect::<Vec<_>>());
+    }
+
+    fn marks(&self) -> Vec<(u64, BTreeMap<String, String>)> {
+        self.sites.values().map(|site| (site.server.writes(), site.published.clone())).collect()
+    }
+
+    pub fn round(&mut self) {
+        let names: Vec<String> = self.sites.keys().cloned().collect();
+        for name in &names {
+            self.pass(name);
+        }
+        self.operate();
+        self.now = self.now.checked_add(SignedDuration::from_secs(1)).unwrap();
+    }
+
+    /// The clouds and control planes: addresses for gateways, connections, exports and imports in status.
+    pub fn operate(&mut self) {
+        let names: Vec<String> = self.sites.keys().cloned().collect();
+        for (number, name) in names.iter().enumerate() {
+            let live = self.sites[name].server.live();
+            let Some(namespace) = self.federation.mesh(name).map(|mesh| mesh.namespace.clone()) else { continue };
+            for (key, object) in &live {
+                let value = object.value();
+                match &*key.kind {
+                    "ServiceMeshControlPlane" => self.gateways(name, number, &namespace, &value),
+                    "ServiceMeshPeer" => {
+                        let connected = value.pointer("/spec/remote/addresses").is_some();
+                        let watch = json!({"pod": "istiod", "watch": {"connected": connected}});
+                        self.site(name).server.status(key, json!({"discoveryStatus": {"active": [watch]}}));
+                    }
+                    "ExportedServiceSet" => {
+                        let exported: Vec<Value> = exported(&value).iter().map(|name| json!({"exportedName": name})).collect();
+                        self.site(name).server.status(key, json!({"exportedServices": exported}));
+                    }
+                    "ImportedServiceSet" => {
+                        let imported = self.imported(name, &key.name, &value);
+                        self.site(name).server.status(key, json!({"importedServices": imported}));
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn gateways(&mut self, mesh: &str, number: usize, namespace: &str, control_plane: &Value) {
+        let gateways = control_plane.pointer("/spec/gateways/additionalIngress").and_then(Value::as_object);
+        for (i, name) in gateways.into_iter().flat_map(|gateways| gateways.keys()).enumerate() {
+            let key = kinds::key(kinds::SERVICE, namespace, name);
+            if self.site(mesh).server.get(&key).is_none() {
+                let metadata = json!({"name": name, "namespace": namespace});
+                self.site(mesh).server.create(json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata}), "operator");
+                let ingress = json!([{"ip": format!("20.{number}.{i}.1")}]);
+                self.site(mesh).server.status(&key, json!({"loadBalancer": {"ingress": ingress}}));
+            }
+        }
+    }
+
+    /// What the peer exports now, and what this set's rules make of it.
+    fn imported(&self, me: &str, peer: &str, set: &Value) -> Vec<Value> {
+        let theirs = self.sites.get(peer).and_then(|site| {
+            let namespace = &self.federation.mesh(peer)?.namespace;
+            site.server.get(&kinds::key(kinds::EXPORTED, namespace, me))
+        });
+        let offered = theirs.map(exported).unwrap_or_default();
+        let rules = set["spec"]["importRules"].as_array().cloned().unwrap_or_default();
+        let hosts = offered.iter().map(|name| {
+            let parts: Vec<&str> = name.splitn(3, '.').collect();
+            let rule = rules.iter().map(|rule| &rule["nameSelector"]).find(|rule| {
+                (rule["name"] == parts[0] || rule["name"] == "*") && (rule["namespace"] == parts[1] || rule["namespace"] == "*")
+            });
+            let hostname = rule.map(|rule| {
+                let part = |field: &str, i: usize| rule["alias"][field].as_str().unwrap_or(parts[i]).to_owned();
+                format!("{}.{}.svc.{peer}-imports.local", part("name", 0), part("namespace", 1))
+            });
+            let exported = format!("{}.{}.svc.{peer}-exports.local", parts[0], parts[1]);
+            json!({"exportedName": exported, "localService": {"hostname": hostname.unwrap_or_default()}})
+        });
+        hosts.collect()
+    }
+}
+
+/// Exported names of the rules with a name, as the status gives them.
+fn exported(set: &Value) -> Vec<String> {
+    let peer = set["metadata"]["name"].as_str().unwrap_or_default();
+    let rules = set["spec"]["exportRules"].as_array().cloned().unwrap_or_default();
+    let name = |rule: &Value| {
+        let selector = &rule["nameSelector"];
+        let shown = selector.get("alias").unwrap_or(selector);
+        Some(format!("{}.{}.svc.{peer}-exports.local", shown["name"].as_str()?, shown["namespace"].as_str()?))
+    };
+    rules.iter().filter_map(name).collect()
+}

@@ -1,0 +1,341 @@
+//! The whole federation at one moment, put together from `main` and the published branches.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+use crate::decide::Status;
+use crate::facts::Facts;
+use crate::model::{Destination, Diagnostic, Federation, Import, Peer, ServiceName, Severity};
+
+/// How long a published branch may stay as it is: an agent renews it daily, and two hours allow for a host that is away.
+pub const SILENT_AFTER: SignedDuration = SignedDuration::from_hours(26);
+
+/// When a CA root that ends soon deserves attention: a change of root takes an overlap of a day, and people their time.
+pub const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// What Git says, before it is put together.
+#[derive(Debug)]
+pub struct Gathered<'a> {
+    /// Address of the repository, without credentials.
+    pub repository: String,
+    /// The branch that people write.
+    pub branch: String,
+    /// Its tip.
+    pub commit: CommitView,
+    /// Declarations of the whole federation.
+    pub federation: &'a Federation,
+    /// What is wrong with them.
+    pub found: &'a [Diagnostic],
+    /// By mesh: what its agent published.
+    pub published: &'a BTreeMap<String, Published>,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// What one agent published.
+#[derive(Debug, Default)]
+pub struct Published {
+    /// When.
+    pub at: Timestamp,
+    /// Its status.
+    pub status: Status,
+    /// Its facts.
+    pub facts: Facts,
+    /// How many commits it is behind `main`; `None` where it applied none of that line.
+    pub behind: Option<usize>,
+    /// What is wrong with the files.
+    pub problems: Vec<String>,
+}
+
+/// The federation, for people and programs alike.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FederationStatus {
+    /// Its name; null where federation.yaml is missing or broken.
+    pub federation: Option<String>,
+    /// Address of the repository, without credentials.
+    pub repository: String,
+    /// The branch that people write.
+    pub branch: String,
+    /// Its tip.
+    pub commit: CommitView,
+    /// Something is not as it should be.
+    pub degraded: bool,
+    /// Every mesh.
+    pub meshes: Vec<MeshView>,
+    /// Every pair of meshes of which one declares the other.
+    pub peerings: Vec<PeeringView>,
+    /// What people should look at.
+    pub attention: Vec<String>,
+}
+
+/// The tip of `main`.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CommitView {
+    /// Whole id.
+    pub id: String,
+    /// Address of its author, as Git has it.
+    pub author: String,
+    /// When it was committed.
+    pub committed_at: Timestamp,
+    /// How it was verified, in words.
+    pub verification: String,
+    /// Whether it was.
+    pub verified: bool,
+}
+
+/// One mesh.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MeshView {
+    /// Name.
+    pub name: String,
+    /// Where its cluster runs.
+    pub platform: String,
+    /// Version of its agent; null before it published.
+    pub agent: Option<String>,
+    /// The commit that it applied last; null before the first.
+    pub applied: Option<String>,
+    /// Commits behind `main`; null where what it applied is not on that line.
+    pub behind: Option<usize>,
+    /// When it last published.
+    pub published_at: Option<Timestamp>,
+    /// Its last word is older than an agent that works leaves it.
+    pub silent: bool,
+    /// Number of objects that it looks after.
+    pub objects: usize,
+    /// Its CA roots, the longest-lived first.
+    pub ca_roots: Vec<RootView>,
+    /// Where peers reach it, by peer.
+    pub ingress: BTreeMap<String, Vec<String>>,
+    /// What waits there.
+    pub holds: Vec<String>,
+    /// Errors that it sees.
+    pub problems: Vec<String>,
+}
+
+/// A CA root.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RootView {
+    /// SHA-256.
+    pub fingerprint: String,
+    /// End of validity.
+    pub not_after: Timestamp,
+    /// Its control plane no longer uses it.
+    pub retiring: bool,
+}
+
+/// Two meshes.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PeeringView {
+    /// Both names; where only one imports, that one first.
+    pub meshes: [String; 2],
+    /// Both sides declare it, and each says that its part works.
+    pub ready: bool,
+    /// Why not.
+    pub why: String,
+    /// What crosses.
+    pub services: Vec<ServiceView>,
+}
+
+/// A service that one side exports, imports, or both.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceView {
+    /// Who exports it.
+    pub exporter: String,
+    /// Who imports it.
+    pub importer: String,
+    /// What the exporter calls it.
+    pub service: String,
+    /// What the importer calls it; null where it does not import it.
+    pub imported_as: Option<String>,
+    /// The importer's control plane has it.
+    pub live: bool,
+    /// Percent that people declared; null where no Traffic names it.
+    pub declared_weight: Option<u32>,
+    /// Percent in effect, as the importer's agent says.
+    pub effective_weight: Option<u32>,
+    /// Why they differ.
+    pub why: String,
+}
+
+impl FederationStatus {
+    /// Puts together what Git says.
+    pub fn new(gathered: Gathered) -> Self {
+        let federation = gathered.federation;
+        let meshes: Vec<MeshView> = federation.meshes.keys().map(|name| mesh(&gathered, name)).collect();
+        let peerings: Vec<PeeringView> = pairs(federation).into_iter().map(|(a, b)| peering(&gathered, &a, &b)).collect();
+        let attention = attention(&gathered, &meshes, &peerings);
+        let errors = gathered.found.iter().any(|finding| finding.severity == Severity::Error);
+        let poorly = |mesh: &MeshView| {
+            mesh.agent.is_none() || mesh.silent || mesh.behind != Some(0) || !mesh.holds.is_empty() || !mesh.problems.is_empty()
+        };
+        let degraded = errors || meshes.iter().any(poorly) || peerings.iter().any(|peering| !peering.ready);
+        let Gathered { repository, branch, commit, .. } = gathered;
+        Self { federation: federation.name.clone(), repository, branch, commit, degraded, meshes, peerings, attention }
+    }
+}
+
+fn mesh(gathered: &Gathered, name: &str) -> MeshView {
+    let declared = gathered.federation.mesh(name);
+    let published = gathered.published.get(name);
+    let nothing = Published::default();
+    let Published { status, facts, behind, problems, .. } = published.unwrap_or(&nothing);
+    let platform = declared.map_or_else(|| status.platform.clone(), |mesh| mesh.platform.name().to_owned());
+    let root = |root: &crate::facts::Root| RootView {
+        fingerprint: root.fingerprint.clone(),
+        not_after: root.not_after,
+        retiring: facts.retiring.contains_key(&root.fingerprint),
+    };
+    MeshView {
+        name: name.to_owned(),
+        platform,
+        agent: published.map(|published| published.status.agent.version.clone()),
+        applied: Some(status.main.applied.clone()).filter(|commit| !commit.is_empty()),
+        behind: *behind,
+        published_at: published.map(|published| published.at),
+        silent: published.is_some_and(|published| gathered.now.duration_since(published.at) > SILENT_AFTER),
+        objects: status.objects,
+        ca_roots: facts.roots.iter().map(root).collect(),
+        ingress: facts.ingress.iter().map(|(peer, endpoint)| (peer.clone(), endpoint.addresses.clone())).collect(),
+        holds: status.holds.clone(),
+        problems: problems.iter().chain(&status.problems).cloned().collect(),
+    }
+}
+
+/// Pairs of meshes of which at least one declares the other, each pair once.
+fn pairs(federation: &Federation) -> BTreeSet<(String, String)> {
+    let halves = federation.meshes.iter().flat_map(|(mesh, folder)| folder.peers.keys().map(move |peer| (mesh, peer)));
+    halves.map(|(a, b)| if a < b { (a.clone(), b.clone()) } else { (b.clone(), a.clone()) }).collect()
+}
+
+fn peering(gathered: &Gathered, a: &str, b: &str) -> PeeringView {
+    let imports = |of: &str, from: &str| gathered.federation.peer(of, from).is_some_and(|peer| !peer.imports.is_empty());
+    let (first, second) = if imports(b, a) && !imports(a, b) { (b, a) } else { (a, b) };
+    let services = [(first, second), (second, first)];
+    let services: Vec<ServiceView> = services.iter().flat_map(|(to, from)| services_of(gathered, to, from)).collect();
+    let why = why_not(gathered, first, second).or_else(|| why_not(gathered, second, first));
+    PeeringView { meshes: [first.to_owned(), second.to_owned()], ready: why.is_none(), why: why.unwrap_or_default(), services }
+}
+
+/// Why the half of `me` does not work; `None` if it does.
+fn why_not(gathered: &Gathered, me: &str, peer: &str) -> Option<String> {
+    if gathered.federation.peer(me, peer).is_none() {
+        return Some(format!("{me} does not declare it, or its document has an error"));
+    }
+    let Some(published) = gathered.published.get(me) else { return Some(format!("the agent of {me} never published")) };
+    match published.status.peerings.get(peer) {
+        None => Some(format!("the agent of {me} has not taken it up yet")),
+        Some(status) if status.ready => None,
+        Some(status) if status.why.is_empty() => Some(format!("{me} says that it is not ready")),
+        Some(status) => Some(format!("{me}: {}", status.why)),
+    }
+}
+
+/// What `importer` takes from `exporter`, and what it could take and does not.
+fn services_of(gathered: &Gathered, importer: &str, exporter: &str) -> Vec<ServiceView> {
+    let federation = gathered.federation;
+    let exports = federation.peer(exporter, importer).map(|peer| peer.exports.as_slice()).unwrap_or_default();
+    let imports = federation.peer(importer, exporter).map(|peer: &Peer| peer.imports.as_slice()).unwrap_or_default();
+    let own_name = |exported: &ServiceName| {
+        let of = exports.iter().find(|export| export.exported_name().is_some_and(|name| **name == *exported));
+        match of {
+            Some(crate::model::Export::Service { service, .. }) => service.to_string(),
+            _ => exported.to_string(),
+        }
+    };
+    let mut services: Vec<ServiceView> = imports
+        .iter()
+        .map(|import| {
+            let service = import.service.as_ref().map_or("*".to_owned(), own_name);
+            service_view(gathered, importer, exporter, service, Some(import))
+        })
+        .collect();
+    let everything = imports.iter().any(|import| import.service.is_none());
+    let taken = |name: &ServiceName| imports.iter().any(|import| import.service.as_ref() == Some(name));
+    for name in exports.iter().filter_map(|export| export.exported_name()).filter(|name| !everything && !taken(name)) {
+        services.push(service_view(gathered, importer, exporter, own_name(name), None));
+    }
+    services
+}
+
+fn service_view(gathered: &Gathered, to: &str, from: &str, service: String, import: Option<&Import>) -> ServiceView {
+    let status = gathered.published.get(to).map(|published| &published.status);
+    let offered = import.map(|import| import.service.as_ref().map_or("*".to_owned(), ToString::to_string));
+    let imported = import.and_then(|import| import.imported_as());
+    let live = status
+        .and_then(|status| status.peerings.get(from))
+        .is_some_and(|peering| peering.imports.iter().any(|import| Some(&import.service) == offered.as_ref() && import.live));
+    let traffic = gathered.federation.meshes.get(to).into_iter().flat_map(|folder| folder.traffic.values());
+    let wanted = |destination: &Destination| match destination {
+        Destination::Imported { peer, service } => peer == from && Some(service) == imported,
+        Destination::Local { .. } => false,
+    };
+    let declared = traffic.flat_map(|traffic| traffic.routes.iter().map(move |route| (traffic, route)));
+    let declared = declared.into_iter().find(|(_, route)| wanted(&route.to));
+    let share = declared.and_then(|(traffic, _)| {
+        let routes = &status?.traffic.get(&traffic.name)?.routes;
+        routes.iter().find(|share| share.to == *from && Some(&share.service) == imported.map(ToString::to_string).as_ref())
+    });
+    ServiceView {
+        exporter: from.to_owned(),
+        importer: to.to_owned(),
+        service,
+        imported_as: import.map(|import| import.imported_as().map_or("*".to_owned(), ToString::to_string)),
+        live,
+        declared_weight: declared.map(|(_, route)| route.weight),
+        effective_weight: share.map(|share| share.effective),
+        why: share.map(|share| share.why.clone()).unwrap_or_default(),
+    }
+}
+
+/// What people should look at, the worst first.
+fn attention(gathered: &Gathered, meshes: &[MeshView], peerings: &[PeeringView]) -> Vec<String> {
+    let mut lines = Vec::new();
+    let errors: Vec<&Diagnostic> = gathered.found.iter().filter(|finding| finding.severity == Severity::Error).collect();
+    if let Some(first) = errors.first() {
+        let more = if errors.len() > 1 { format!(" (and {} more: meshfed check)", errors.len() - 1) } else { String::new() };
+        lines.push(format!("{} has an error: {first}{more}", gathered.branch));
+    }
+    for mesh in meshes {
+        let name = &mesh.name;
+        let behind = match (&mesh.agent, mesh.behind) {
+            (None, _) => {
+                lines.push(format!("the agent of {name} never published: is it running, and may it push to published/{name}?"));
+                continue;
+            }
+            (Some(_), Some(0)) => None,
+            (Some(_), Some(1)) => Some("is 1 commit behind".to_owned()),
+            (Some(_), Some(behind)) => Some(format!("is {behind} commits behind")),
+            (Some(_), None) if mesh.applied.is_none() => Some("has applied nothing yet".to_owned()),
+            (Some(_), None) => Some(format!("has applied a commit that is not on {}", gathered.branch)),
+        };
+        let silent = mesh.silent.then(|| "is silent".to_owned());
+        let states: Vec<String> = behind.into_iter().chain(silent).collect();
+        if !states.is_empty() {
+            lines.push(format!("{name} {}", states.join(" and ")));
+        }
+        let soon = |root: &&RootView| !root.retiring && root.not_after.duration_since(gathered.now) < EXPIRES_SOON;
+        if let Some(root) = mesh.ca_roots.iter().find(soon) {
+            let until = root.not_after;
+            lines.push(format!("the CA root {} of {name} expires at {until}", root.fingerprint.get(..11).unwrap_or_default()));
+        }
+        lines.extend(mesh.problems.iter().chain(&mesh.holds).map(|problem| format!("{name}: {problem}")));
+    }
+    for peering in peerings {
+        for service in peering.services.iter().filter(|service| !service.why.is_empty()) {
+            let imported = service.imported_as.as_deref().unwrap_or_default();
+            lines.push(format!("{}: {imported} gets less than declared: {}", service.importer, service.why));
+        }
+    }
+    for mesh in gathered.published.keys().filter(|mesh| !gathered.federation.meshes.contains_key(*mesh)) {
+        lines.push(format!("published/{mesh} is there, but {} has no folder meshes/{mesh}", gathered.branch));
+    }
+    lines
+}

@@ -1,0 +1,285 @@
+//! One screen for the whole federation.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use jiff::Timestamp;
+
+use super::federation::{EXPIRES_SOON, FederationStatus, MeshView, PeeringView, RootView, ServiceView};
+use super::table::{self, Cell};
+use super::{Look, Tone, clean, count};
+
+/// Lines about what needs attention that fit one screen; `wide` and the data formats have them all.
+const MAX_ATTENTION: usize = 12;
+
+/// Columns from which on headings are spelt out.
+const FULL_WIDTH: usize = 140;
+
+/// The screen. `wide` shows whole names and every line.
+pub fn render(status: &FederationStatus, now: Timestamp, wide: bool, look: Look) -> String {
+    let FederationStatus { federation, repository: _, branch, commit, degraded: _, meshes, peerings, attention } = status;
+    let name = federation.as_deref().unwrap_or("(federation.yaml is missing or has an error)");
+    let short = commit.id.get(..7).unwrap_or_default();
+    let verified = if commit.verified {
+        look.paint(Tone::Good, &commit.verification)
+    } else {
+        look.paint(Tone::Bad, &format!("! {}", commit.verification))
+    };
+    let ready = peerings.iter().filter(|peering| peering.ready).count();
+    let mut out = format!(
+        "{} {}   {}@{short} {verified}, {}, {} ago   {}, {ready} of {} ready\n\n",
+        look.paint(Tone::Strong, "FEDERATION"),
+        clean(name),
+        clean(branch),
+        clean(&commit.author),
+        age(now, commit.committed_at),
+        count_meshes(meshes.len()),
+        count(peerings.len(), "peering"),
+    );
+    let rows: Vec<Vec<Cell>> = meshes.iter().map(|mesh| mesh_row(mesh, now, wide)).collect();
+    let mut header = vec!["MESH", "CLOUD", "AGENT", "APPLIED", "PUBLISHED", "CA ROOT", "INGRESS"];
+    if wide {
+        header.push("OBJECTS");
+    }
+    // Addresses cannot be broken: where they do not fit, the terminal breaks them.
+    out.push_str(&table::render(&header, &rows, Look { width: None, ..look }));
+    if !peerings.is_empty() {
+        let rows: Vec<Vec<Cell>> = peerings.iter().flat_map(|peering| peering_rows(peering, wide)).collect();
+        out.push('\n');
+        let narrow = look.width.is_some_and(|width| width < FULL_WIDTH);
+        let weight = if narrow { "WEIGHT" } else { "WEIGHT (declared → effective)" };
+        let header = ["PEERING", "READY", "EXPORTED → IMPORTED", weight, "WHY"];
+        out.push_str(&table::render(&header, &rows, look));
+    }
+    let shown = if wide { attention.len() } else { attention.len().min(MAX_ATTENTION) };
+    if shown > 0 {
+        out.push('\n');
+    }
+    for line in &attention[..shown] {
+        let _ = writeln!(out, "{} {}", look.paint(Tone::Bad, "!"), clean(line)); // writing to a String cannot fail
+    }
+    if attention.len() > shown {
+        let _ = writeln!(out, "… and {} more: meshfed status -o wide", attention.len() - shown); // the same
+    }
+    out
+}
+
+fn count_meshes(number: usize) -> String {
+    if number == 1 { "1 mesh".to_owned() } else { format!("{number} meshes") }
+}
+
+fn mesh_row(mesh: &MeshView, now: Timestamp, wide: bool) -> Vec<Cell> {
+    let MeshView { name, platform, agent, applied, behind, published_at, silent, objects, ca_roots, ingress, .. } = mesh;
+    let agent = match agent {
+        Some(version) => Cell::from(format!("v{version}")),
+        None => Cell::new("never seen !", Tone::Bad),
+    };
+    let short = applied.as_deref().map_or("-", |commit| commit.get(..7).unwrap_or(commit));
+    let applied = match behind {
+        Some(0) => Cell::from(short),
+        Some(behind) => Cell::new(&format!("{short} ▲{behind}"), Tone::Bad),
+        None if applied.is_some() => Cell::new(&format!("{short} ?"), Tone::Bad),
+        None => Cell::from("-"),
+    };
+    let published = match published_at {
+        Some(at) if *silent => Cell::new(&format!("{} !", age(now, *at)), Tone::Bad),
+        Some(at) => Cell::from(age(now, *at)),
+        None => Cell::from("-"),
+    };
+    let addresses: BTreeSet<&str> = ingress.values().flatten().map(String::as_str).collect();
+    let mut shown: Vec<&str> = addresses.iter().copied().take(if wide { usize::MAX } else { 1 }).collect();
+    let more = format!("+{}", addresses.len() - shown.len());
+    if shown.is_empty() {
+        shown.push("-");
+    } else if more != "+0" {
+        shown.push(&more);
+    }
+    let mut row =
+        vec![name.into(), platform.into(), agent, applied, published, roots(ca_roots, now, wide), shown.join(" ").into()];
+    if wide {
+        row.push(objects.to_string().into());
+    }
+    row
+}
+
+/// `7C:1E…A9 expires in 312d`, or `rotating 41:0B… → 9D:77…`.
+fn roots(roots: &[RootView], now: Timestamp, wide: bool) -> Cell {
+    let short =
+        |root: &RootView| match (root.fingerprint.get(..5), root.fingerprint.get(root.fingerprint.len().saturating_sub(2)..)) {
+            (Some(head), Some(tail)) if !wide => format!("{head}…{tail}"),
+            _ => root.fingerprint.clone(),
+        };
+    let (old, current): (Vec<&RootView>, Vec<&RootView>) = roots.iter().partition(|root| root.retiring);
+    let Some(newest) = current.first() else { return Cell::from("-") };
+    if let Some(old) = old.first() {
+        return Cell::from(format!("rotating {} → {}", short(old), short(newest)));
+    }
+    let left = newest.not_after.duration_since(now);
+    let text = format!("{} expires in {}", short(newest), span(left.as_secs()));
+    if left < EXPIRES_SOON { Cell::new(&format!("{text} !"), Tone::Bad) } else { Cell::from(text) }
+}
+
+fn peering_rows(peering: &PeeringView, wide: bool) -> Vec<Vec<Cell>> {
+    let PeeringView { meshes: [first, second], ready, why, services } = peering;
+    let both_ways = services.iter().any(|service| service.importer != *first);
+    let ready = if *ready { Cell::new("yes", Tone::Good) } else { Cell::new("no", Tone::Bad) };
+    let mut head = vec![format!("{first} <-> {second}").into(), ready];
+    let mut why = Cell::from(why);
+    if services.is_empty() {
+        head.extend([Cell::from("-"), Cell::from("-"), why]);
+        return vec![head];
+    }
+    let rows = services.iter().map(|service| {
+        let mut row = if head.is_empty() { vec![Cell::default(), Cell::default()] } else { std::mem::take(&mut head) };
+        row.extend([crossing(service, both_ways, wide), weight(service), std::mem::take(&mut why)]);
+        row
+    });
+    rows.collect()
+}
+
+/// `details → details-v2`, with what is special about it.
+fn crossing(service: &ServiceView, both_ways: bool, wide: bool) -> Cell {
+    let name = |name: &str| if wide { name.to_owned() } else { name.rsplit('/').next().unwrap_or(name).to_owned() };
+    let from = if both_ways { format!("{}: ", service.exporter) } else { String::new() };
+    let text = format!("{from}{}", name(&service.service));
+    match &service.imported_as {
+        None => Cell::from(format!("{text} (not imported)")),
+        Some(imported) if service.live => Cell::from(format!("{text} → {}", name(imported))),
+        Some(imported) => Cell::new(&format!("{text} → {} (not live)", name(imported)), Tone::Bad),
+    }
+}
+
+fn weight(service: &ServiceView) -> Cell {
+    match (service.declared_weight, service.effective_weight) {
+        (None, _) => Cell::from("-"),
+        (Some(declared), None) => Cell::from(format!("{declared} → ?")),
+        (Some(declared), Some(effective)) if declared == effective => Cell::from(format!("{declared} → {effective}")),
+        (Some(declared), Some(effective)) => Cell::new(&format!("{declared} → {effective}"), Tone::Bad),
+    }
+}
+
+fn age(now: Timestamp, then: Timestamp) -> String {
+    span(now.duration_since(then).as_secs())
+}
+
+/// `40s`, `11m`, `31h`, `312d`: one number, large enough to matter.
+fn span(seconds: i64) -> String {
+    match seconds.max(0) {
+        seconds @ 0..120 => format!("{seconds}s"),
+        seconds @ 120..7200 => format!("{}m", seconds / 60),
+        seconds @ 7200..172_800 => format!("{}h", seconds / 3600),
+        seconds => format!("{}d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::federation::CommitView;
+    use std::collections::BTreeMap;
+
+    const NOW: &str = "2026-11-20T12:00:00Z";
+
+    fn time(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn mk_root(fingerprint: &str, not_after: &str) -> RootView {
+        let fingerprint = format!("{fingerprint}:00:11:22:33:44:55:66:77:A9");
+        RootView { fingerprint, not_after: time(not_after), retiring: false }
+    }
+
+    fn mk_mesh(name: &str, platform: &str, address: &str) -> MeshView {
+        MeshView {
+            name: name.into(),
+            platform: platform.into(),
+            agent: Some("0.4.0".into()),
+            applied: Some("9f2c1ab000000000000000000000000000000000".into()),
+            behind: Some(0),
+            published_at: Some(time("2026-11-20T11:58:00Z")),
+            silent: false,
+            objects: 12,
+            ca_roots: vec![mk_root("7C:1E", "2027-09-28T12:00:00Z")],
+            ingress: BTreeMap::from([("peer".into(), vec![address.into()])]),
+            holds: vec![],
+            problems: vec![],
+        }
+    }
+
+    fn mk_peering(peer: &str, why: &str, effective: u32) -> PeeringView {
+        let service = ServiceView {
+            exporter: peer.into(),
+            importer: "rosa-prod-mesh".into(),
+            service: "bookinfo/details".into(),
+            imported_as: Some("prod-bookinfo/details-v2".into()),
+            live: why.is_empty(),
+            declared_weight: Some(20),
+            effective_weight: Some(effective),
+            why: String::new(),
+        };
+        PeeringView {
+            meshes: ["rosa-prod-mesh".into(), peer.into()],
+            ready: why.is_empty(),
+            why: why.into(),
+            services: vec![service],
+        }
+    }
+
+    fn mk_status() -> FederationStatus {
+        let mut aro = mk_mesh("aro-stg-mesh", "azure", "20.71.4.9");
+        aro.ca_roots.push(RootView { retiring: true, ..mk_root("41:0B", "2026-12-24T12:00:00Z") });
+        let mut gcp = mk_mesh("gcp-dev-mesh", "gcp", "34.91.0.7");
+        gcp.applied = Some("e01b77d000000000000000000000000000000000".into());
+        gcp.behind = Some(2);
+        gcp.published_at = Some(time("2026-11-19T05:00:00Z"));
+        gcp.silent = true;
+        gcp.ca_roots = vec![mk_root("C0:55", "2026-11-29T12:00:00Z")];
+        gcp.ingress.insert("x".into(), vec!["34.91.0.8".into()]);
+        let mut newcomer = mk_mesh("newcomer", "other", "");
+        newcomer.agent = None;
+        newcomer.applied = None;
+        newcomer.behind = None;
+        newcomer.published_at = None;
+        newcomer.ca_roots.clear();
+        newcomer.ingress.clear();
+        let why = "rosa-prod-mesh: gcp-dev-mesh answers 503 Service Unavailable";
+        FederationStatus {
+            federation: Some("bookinfo".into()),
+            repository: "https://git.example.com/x".into(),
+            branch: "main".into(),
+            commit: CommitView {
+                id: "9f2c1ab000000000000000000000000000000000".into(),
+                author: "platform@example.com".into(),
+                committed_at: time("2026-11-20T11:56:00Z"),
+                verification: "not verified (verification is off)".into(),
+                verified: false,
+            },
+            degraded: true,
+            meshes: vec![mk_mesh("rosa-prod-mesh", "aws", "a1b2.elb.example.com"), aro, gcp, newcomer],
+            peerings: vec![mk_peering("aro-stg-mesh", "", 20), mk_peering("gcp-dev-mesh", why, 0)],
+            attention: vec!["gcp-dev-mesh is 2 commits behind and is silent".into()],
+        }
+    }
+
+    #[test]
+    fn the_federation_fits_one_screen() {
+        insta::assert_snapshot!(render(&mk_status(), time(NOW), false, Look { width: Some(100), colour: false }));
+    }
+
+    #[test]
+    fn wide_shows_whole_names_and_every_line() {
+        let mut status = mk_status();
+        status.attention = (0..20).map(|i| format!("line {i}")).collect();
+        let wide = render(&status, time(NOW), true, Look::default());
+        for whole in ["bookinfo/details → prod-bookinfo/details-v2", "7C:1E:00:11", "34.91.0.7 34.91.0.8", "! line 19"] {
+            assert!(wide.contains(whole), "{wide}");
+        }
+        assert!(render(&status, time(NOW), false, Look::default()).contains("… and 8 more"));
+    }
+
+    #[test]
+    fn a_duration_is_one_number() {
+        let spans = [-5, 40, 150, 111_600, 26_956_800].map(span);
+        assert_eq!(spans, ["0s", "40s", "2m", "31h", "312d"]);
+    }
+}

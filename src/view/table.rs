@@ -1,0 +1,131 @@
+//! Columns of text, two blanks apart. The last one is wrapped where the screen ends, or stands below its row where hardly any
+//! room is left for it.
+
+use super::{Look, Tone, clean};
+
+/// Narrowest last column worth wrapping into; a narrower one goes below its row.
+const MIN_WRAP: usize = 20;
+
+/// Indentation of what stands below its row.
+const BELOW: usize = 4;
+
+/// One field of a table.
+#[derive(Clone, Debug, Default)]
+pub struct Cell {
+    text: String,
+    tone: Tone,
+}
+
+impl Cell {
+    /// A field with its tone.
+    pub fn new(text: &str, tone: Tone) -> Self {
+        Self { text: clean(text), tone }
+    }
+}
+
+impl<T: AsRef<str>> From<T> for Cell {
+    fn from(text: T) -> Self {
+        Self::new(text.as_ref(), Tone::Plain)
+    }
+}
+
+/// Draws a table; each line ends without blanks.
+pub fn render(header: &[&str], rows: &[Vec<Cell>], look: Look) -> String {
+    let head: Vec<Cell> = header.iter().map(|text| Cell::new(text, Tone::Strong)).collect();
+    let lines = || std::iter::once(&head).chain(rows);
+    let widths: Vec<usize> = (0..header.len())
+        .map(|column| lines().filter_map(|row| row.get(column)).map(|cell| cell.text.chars().count()).max().unwrap_or(0))
+        .collect();
+    let before: usize = widths.iter().rev().skip(1).map(|width| width + 2).sum();
+    let room = look.width.map_or(usize::MAX, |width| width.saturating_sub(before));
+    let below = room < MIN_WRAP.min(widths.last().copied().unwrap_or(0));
+    let (indent, room) = if below { (BELOW, look.width.unwrap_or(usize::MAX).saturating_sub(BELOW)) } else { (before, room) };
+    let mut out = String::new();
+    for (number, row) in lines().enumerate() {
+        let mut line = String::new();
+        let mut pending = 0;
+        for (column, cell) in row.iter().enumerate() {
+            let last = column + 1 == header.len();
+            if last && below && number == 0 {
+                continue; // nothing stands under this heading
+            }
+            let parts = if last { wrap(&cell.text, room) } else { vec![cell.text.clone()] };
+            for (i, part) in parts.iter().enumerate().filter(|(_, part)| !part.is_empty()) {
+                if i > 0 || (last && below) {
+                    line.push('\n');
+                    pending = indent;
+                }
+                line.push_str(&" ".repeat(pending));
+                line.push_str(&look.paint(cell.tone, part));
+                pending = 0;
+            }
+            let used = if last { 0 } else { cell.text.chars().count() };
+            pending += widths[column] - used.min(widths[column]) + 2;
+        }
+        out.push_str(&line);
+        out.push('\n');
+    }
+    out
+}
+
+/// Breaks text between words.
+fn wrap(text: &str, room: usize) -> Vec<String> {
+    let mut lines: Vec<String> = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last().map_or(0, |line| line.chars().count());
+        if line > 0 && line + 1 + word.chars().count() > room {
+            lines.push(String::new());
+        }
+        if let Some(line) = lines.last_mut() {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mk_rows() -> Vec<Vec<Cell>> {
+        let row = |cells: [&str; 3]| cells.iter().map(Cell::from).collect();
+        vec![row(["a", "", "one two three four five"]), row(["bcd", "→x", ""])]
+    }
+
+    #[test]
+    fn columns_are_aligned_and_the_last_is_wrapped() {
+        insta::assert_snapshot!(render(&["A", "B", "WHY"], &mk_rows(), Look { width: Some(31), colour: false }), @r"
+        A    B   WHY
+        a        one two three four
+                 five
+        bcd  →x
+        ");
+    }
+
+    #[test]
+    fn without_room_the_last_column_goes_below_its_row() {
+        insta::assert_snapshot!(render(&["A", "B", "WHY"], &mk_rows(), Look { width: Some(20), colour: false }), @r"
+        A    B
+        a
+            one two three
+            four five
+        bcd  →x
+        ");
+    }
+
+    #[test]
+    fn foreign_text_cannot_reach_the_terminal() {
+        let text = render(&["A"], &[vec![Cell::from("x\u{1b}[2J\ny")]], Look::default());
+        assert_eq!(text, "A\nx [2J y\n");
+    }
+
+    #[test]
+    fn colour_does_not_move_columns() {
+        let look = Look { width: None, colour: true };
+        let text = render(&["A", "B"], &[vec![Cell::new("x", Tone::Bad), Cell::from("y")]], look);
+        assert_eq!(text, "\u{1b}[1mA\u{1b}[0m  \u{1b}[1mB\u{1b}[0m\n\u{1b}[31mx\u{1b}[0m  y\n");
+    }
+}
