@@ -159,7 +159,7 @@ struct Loop {
 impl Loop {
     async fn run(mut self) -> Result<Outcome, AgentError> {
         let mut poll = Instant::now() + jitter(self.config.interval);
-        let mut last_event = Instant::now();
+        let mut last_event = Instant::now(); // of those that meant something
         loop {
             let wake = self.agent.wake_at().map(|at| Instant::now() + until(at));
             let silence = last_event + ONCE_SILENCE;
@@ -186,9 +186,10 @@ impl Loop {
             if !self.agent.is_stale() {
                 continue;
             }
-            last_event = Instant::now();
             self.drain().await;
-            self.agent.passes().await;
+            if self.agent.passes().await {
+                last_event = Instant::now();
+            }
         }
     }
 

@@ -146,14 +146,19 @@ impl Agent {
         self.stale |= !std::mem::take(&mut self.unserved).is_empty();
     }
 
-    /// Passes until nothing is left to do in the cluster for now.
-    pub(super) async fn passes(&mut self) {
+    /// Passes until nothing is left to do in the cluster for now; whether any of them found something new.
+    pub(super) async fn passes(&mut self) -> bool {
+        let mut new = false;
         for _ in 0..MAX_PASSES {
-            if self.pass().await {
-                return;
+            let before = self.last.take();
+            let settled = self.pass().await;
+            new |= !settled || !self.last.as_ref().zip(before).is_some_and(|(last, before)| last.tells_as(&before));
+            if settled {
+                return new;
             }
         }
         self.journal.trouble("fight", "something undoes what is applied; going on at the next event");
+        true
     }
 
     /// One pass; whether nothing is left to do in the cluster.
@@ -210,6 +215,7 @@ impl Agent {
             return true;
         }
         self.memory.inventory.clone_from(&decision.inventory);
+        self.memory.failures.retain(|key, _| decision.inventory.contains_key(key));
         self.apply(others).await;
         for object in &decision.delete {
             let result = self.cluster.delete(object).await;

@@ -100,6 +100,11 @@ impl Decision {
         self.apply.is_empty() && self.delete.is_empty() && self.release.is_empty()
     }
 
+    /// Whether it says of the mesh what another one says.
+    pub fn tells_as(&self, other: &Self) -> bool {
+        self.status == other.status && self.holds == other.holds && self.pending == other.pending
+    }
+
     fn hold(&mut self, hold: Hold) {
         self.holds.push(hold);
     }

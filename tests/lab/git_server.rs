@@ -88,6 +88,11 @@ impl GitServer {
         self.shared.turn(Mood::Serve);
     }
 
+    /// How many connections wait for an answer because of [`Self::stall`].
+    pub fn stalled(&self) -> usize {
+        self.shared.state().stalled.len()
+    }
+
     /// Method and target of every request so far, also of those not let in.
     pub fn requests(&self) -> Vec<String> {
         self.shared.state().requests.clone()

@@ -89,7 +89,8 @@ impl Solo {
         Cluster::shared().requests().into_iter().filter(|request| request.user == self.mesh).collect()
     }
 
-    /// Runs kubectl, which must succeed.
+    /// Runs kubectl on the shared cluster, which must succeed.
+    #[allow(clippy::unused_self, reason = "the cluster is the mesh's, though others have it too")]
     pub fn kubectl(&self, arguments: &[&str]) -> String {
         kubectl(Cluster::shared(), arguments)
     }

@@ -99,7 +99,7 @@ impl Stage {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
         let dns = Dns::default();
         let site = |name: &str, cloud| {
-            let cluster = Cluster::builder(name).controllers().start();
+            let cluster = Cluster::builder(name).controllers().audit().start();
             let mut options = Options::quick(name, cloud, &dns);
             change(&mut options);
             let standin = runtime.block_on(async { Standin::start(cluster.client().await, options).await });
@@ -155,7 +155,10 @@ impl Agent {
     pub fn start(mesh: &str, repo: &str, kubeconfig: &Path, scratch: &Scratch, arguments: &[&str]) -> Self {
         let mut command = Command::new(binary());
         command.env_clear().env("HOME", scratch.path()).env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        command.args(["agent", "--mesh", mesh, "--repo", repo, "--interval", "1s"]);
+        command.args(["agent", "--mesh", mesh, "--repo", repo]);
+        if !arguments.contains(&"--interval") {
+            command.args(["--interval", "1s"]);
+        }
         command.arg("--kubeconfig").arg(kubeconfig).arg("--state-dir").arg(scratch.join(&format!("state-{mesh}")));
         command.args(arguments);
         let process = Process::spawn(&format!("agent-{mesh}"), &command, scratch);
