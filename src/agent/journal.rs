@@ -12,6 +12,9 @@ use crate::model::{Diagnostic, Severity};
 /// Most changed fields named in one line.
 const FIELDS_SHOWN: usize = 3;
 
+/// Most objects named in one line that wait for the same thing.
+const SUBJECTS_SHOWN: usize = 5;
+
 /// What was said last, so that nothing is said twice.
 #[derive(Default)]
 pub struct Journal {
@@ -46,11 +49,16 @@ impl Journal {
     /// A decision: what waits now that did not wait before, and peerings that came or went.
     pub fn decision(&mut self, decision: &Decision) {
         let holds: BTreeSet<Hold> = decision.holds.iter().cloned().collect();
+        let mut news: BTreeMap<(bool, &str), Vec<&str>> = BTreeMap::new();
         for hold in holds.difference(&self.holds) {
-            if hold.stuck {
-                warn!(event = "held", subject = hold.subject, "{}: {}", hold.subject, hold.reason);
+            news.entry((hold.stuck, &hold.reason)).or_default().push(&hold.subject);
+        }
+        for ((stuck, reason), subjects) in news {
+            let subject = some(&subjects, SUBJECTS_SHOWN);
+            if stuck {
+                warn!(event = "held", subject, count = subjects.len(), "{subject}: {reason}");
             } else {
-                info!(event = "held", subject = hold.subject, "{}: {}", hold.subject, hold.reason);
+                info!(event = "held", subject, count = subjects.len(), "{subject}: {reason}");
             }
         }
         self.holds = holds;
@@ -66,11 +74,11 @@ impl Journal {
         if known.unwrap_or(false) == *status || matches!(kind, ConditionKind::Applied | ConditionKind::Valid) {
             return;
         }
-        let words = kind.words(*status);
+        let (kind, words) = (kind.name(), kind.words(*status));
         if *status {
-            info!(event = words, peer = subject, "peering with {subject}: {words}");
+            info!(event = "condition", condition = kind, status, peer = subject, "peering with {subject}: {words}");
         } else {
-            warn!(event = words, peer = subject, "peering with {subject}: {words}: {message}");
+            warn!(event = "condition", condition = kind, status, peer = subject, "peering with {subject}: {words}: {message}");
         }
     }
 
@@ -82,13 +90,9 @@ impl Journal {
                 None => "created".to_owned(),
                 Some(live) => {
                     let comparison = comparisons.get(object, live);
-                    let paths: Vec<&str> = comparison.changes.iter().map(|change| &*change.path).collect();
                     let own = |path: &&str| !path.starts_with("metadata.annotations[meshfed.dev/");
-                    let mut shown: Vec<&str> = paths.iter().copied().filter(own).take(FIELDS_SHOWN).collect();
-                    if shown.len() < paths.iter().copied().filter(own).count() {
-                        shown.push("…");
-                    }
-                    if shown.is_empty() { "changed".to_owned() } else { format!("changed {}", shown.join(", ")) }
+                    let paths: Vec<&str> = comparison.changes.iter().map(|change| &*change.path).filter(own).collect();
+                    format!("changed {}", some(&paths, FIELDS_SHOWN)).trim_end().to_owned()
                 }
             };
             info!(event = "apply", object = %object.key, forced = apply.force, "applying {}: {what}", object.key);
@@ -108,5 +112,25 @@ impl Journal {
         if !std::mem::take(&mut self.said).is_empty() {
             info!(event = "recovered", "{message}");
         }
+    }
+}
+
+/// The first few of many, and how many there are besides.
+fn some(all: &[&str], shown: usize) -> String {
+    match all.len().checked_sub(shown) {
+        Some(more @ 1..) => format!("{} and {more} more", all[..shown].join(", ")),
+        _ => all.join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_are_counted_and_few_are_named() {
+        assert_eq!(some(&["a", "b"], 2), "a, b");
+        assert_eq!(some(&["a", "b", "c", "d"], 2), "a, b and 2 more");
+        assert_eq!(some(&[], 2), "");
     }
 }

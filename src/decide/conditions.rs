@@ -29,6 +29,16 @@ pub enum ConditionKind {
 }
 
 impl ConditionKind {
+    /// Its name, as in a Kubernetes condition's `type`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Applied => "Applied",
+            Self::Valid => "Valid",
+            Self::Connected => "Connected",
+            Self::Ready => "Ready",
+        }
+    }
+
     /// How people read it, so or not.
     pub fn words(self, status: bool) -> &'static str {
         match (self, status) {

@@ -111,22 +111,23 @@ fn narrate(timeline: &Timeline, agent: &Agent) {
                 let (object, what) = message.trim_start_matches("applying ").split_once(": ").unwrap_or((message, ""));
                 applied.entry(what.to_owned()).or_default().push(without_namespace(object));
             }
-            kind @ ("published" | "connected" | "disconnected" | "refused" | "removed" | "problem") => {
+            "published" | "removed" => {
                 flush(timeline, short, &mut applied);
-                timeline.print(style(kind), &format!("    {short:<5} {message}"));
+                timeline.print("", &format!("    {short:<5} {message}"));
+            }
+            "problem" => {
+                flush(timeline, short, &mut applied);
+                timeline.print("33", &format!("    {short:<5} {message}"));
+            }
+            "condition" if event["condition"] == "Connected" => {
+                flush(timeline, short, &mut applied);
+                let style = if event["status"] == true { "32" } else { "33" };
+                timeline.print(style, &format!("    {short:<5} {message}"));
             }
             _ => {}
         }
     }
     flush(timeline, short, &mut applied);
-}
-
-fn style(event: &str) -> &'static str {
-    match event {
-        "connected" => "32",
-        "disconnected" | "refused" | "problem" => "33",
-        _ => "",
-    }
 }
 
 fn flush(timeline: &Timeline, short: &str, applied: &mut BTreeMap<String, Vec<String>>) {
