@@ -68,7 +68,7 @@ fn own_roots(mesh: &Mesh, live: &LiveObjects, before: &Facts, now: Timestamp, ho
         if current.iter().any(|root| root.fingerprint == old.fingerprint) || old.not_after < now {
             continue;
         }
-        let since = before.retiring.get(&old.fingerprint).copied().unwrap_or(now);
+        let since = before.retiring.get(&old.fingerprint).copied().unwrap_or_else(|| next_hour(now));
         if now.duration_since(since) < ROOT_OVERLAP && current.len() + retiring.len() < roots::MAX_ROOTS {
             retiring.insert(old.fingerprint.clone(), since);
         }
@@ -77,6 +77,13 @@ fn own_roots(mesh: &Mesh, live: &LiveObjects, before: &Facts, now: Timestamp, ho
     current.extend(kept);
     roots::sort(&mut current);
     (current, retiring)
+}
+
+/// A whole hour, so that the facts stay the same from pass to pass until they are published; never earlier than now, so that a root
+/// never leaves too early.
+fn next_hour(now: Timestamp) -> Timestamp {
+    const HOUR: i64 = 60 * 60;
+    Timestamp::from_second((now.as_second() / HOUR + 1) * HOUR).unwrap_or(now)
 }
 
 /// Every entry of a Service's load balancer: the ip if there is one, else the hostname as it is, sorted. A name is never resolved:
