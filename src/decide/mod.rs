@@ -281,6 +281,7 @@ fn finish(world: &World, memory: &Memory, folder: &MeshFolder, observed: &Observ
     if !other_cluster && !unknown {
         publish::decide(world, memory, &facts, decision);
         decision.wake(heartbeat::next(world.me, world.now));
+        facts.retiring.values().for_each(|since| decision.wake(own_facts::retires_at(*since)));
     }
 }
 

@@ -69,7 +69,7 @@ fn own_roots(mesh: &Mesh, live: &LiveObjects, before: &Facts, now: Timestamp, ho
             continue;
         }
         let since = before.retiring.get(&old.fingerprint).copied().unwrap_or_else(|| next_hour(now));
-        if now.duration_since(since) < ROOT_OVERLAP && current.len() + retiring.len() < roots::MAX_ROOTS {
+        if now < retires_at(since) && current.len() + retiring.len() < roots::MAX_ROOTS {
             retiring.insert(old.fingerprint.clone(), since);
         }
     }
@@ -77,6 +77,11 @@ fn own_roots(mesh: &Mesh, live: &LiveObjects, before: &Facts, now: Timestamp, ho
     current.extend(kept);
     roots::sort(&mut current);
     (current, retiring)
+}
+
+/// When a root that the control plane replaced at `since` is published no longer.
+pub(super) fn retires_at(since: Timestamp) -> Timestamp {
+    since.saturating_add(ROOT_OVERLAP).unwrap_or(Timestamp::MAX)
 }
 
 /// A whole hour, so that the facts stay the same from pass to pass until they are published; never earlier than now, so that a root

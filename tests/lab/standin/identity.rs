@@ -78,6 +78,10 @@ impl Authority {
         params.distinguished_name.push(DnType::OrganizationName, organisation);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        // istiod's own root lives ten years.
+        let year: i32 = jiff::Timestamp::now().strftime("%Y").to_string().parse().expect("a year is a number");
+        params.not_before = rcgen::date_time_ymd(year - 1, 1, 1);
+        params.not_after = rcgen::date_time_ymd(year + 10, 1, 1);
         Self { issuer: CertifiedIssuer::self_signed(params, key()).expect("a root certificate can be made") }
     }
 
