@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use super::Outcome;
 use super::declarations::Declarations;
-use super::inventory;
+use super::inventory::{self, Inventory};
 use super::journal::Journal;
 use super::repository::{Command, News};
 use super::scopes::{missing, scopes};
@@ -48,6 +48,8 @@ pub(super) struct Agent {
     unserved: BTreeMap<Kind, String>,
     /// Namespace and data of the ConfigMap as it lies in the cluster; `None` before it was read.
     state: Option<(String, BTreeMap<String, String>)>,
+    /// The inventory that these data say, once it was written.
+    written: Option<Arc<Inventory>>,
     publishing: Publishing,
     stale: bool,
     last: Option<Decision>,
@@ -77,6 +79,7 @@ impl Agent {
             comparisons: Comparisons::default(),
             unserved: BTreeMap::new(),
             state: None,
+            written: None,
             publishing: Publishing::default(),
             stale: false,
             last: None,
@@ -176,7 +179,7 @@ impl Agent {
             self.cluster.synced().await;
         }
         let snapshot = self.cluster.view().snapshot();
-        let live: LiveObjects = snapshot.objects().map(|live| (live.key.clone(), live.clone())).collect();
+        let live = snapshot.objects();
         let mut missing = missing(&snapshot);
         missing.extend(self.unserved.clone());
         let world = World {
@@ -184,7 +187,7 @@ impl Agent {
             problems: &declarations.problems,
             me: &self.me,
             facts: &declarations.facts,
-            live: &live,
+            live,
             missing: &missing,
             cluster_uid: &self.cluster_uid,
             commit: &declarations.commit.id.to_string(),
@@ -194,10 +197,9 @@ impl Agent {
             now: Timestamp::now(),
         };
         let decision = decide(&world, &self.memory, &mut self.comparisons);
-        drop(snapshot); // so that the view need not copy itself while we write
         self.journal.decision(&decision);
-        Journal::applying(&decision, &live, &mut self.comparisons);
-        self.perform(decision, &live).await
+        Journal::applying(&decision, live, &mut self.comparisons);
+        self.perform(decision, live).await
     }
 
     async fn perform(&mut self, decision: Decision, live: &LiveObjects) -> bool {
@@ -295,22 +297,26 @@ impl Agent {
         for line in unknown {
             warn!(event = "state", "ConfigMap/{namespace}/{STATE_NAME} has a line that this version does not understand: {line}");
         }
-        self.memory.inventory.extend(inventory);
+        Arc::make_mut(&mut self.memory.inventory).extend(inventory);
         self.state = Some((namespace.to_owned(), data));
+        self.written = None;
         Ok(())
     }
 
     /// Writes the inventory ahead of what it is about, so that a crash never leaves an object that nobody remembers.
     async fn write_state(&mut self, decision: &Decision) -> Result<(), ApplyError> {
-        let Some((namespace, written)) = &mut self.state else { return Ok(()) };
-        let wanted = inventory::write(&decision.inventory);
-        let patch = inventory::patch(written, &wanted);
-        if patch.is_empty() {
+        let Some((namespace, data)) = &mut self.state else { return Ok(()) };
+        if self.written.as_ref().is_some_and(|written| Arc::ptr_eq(written, &decision.inventory)) {
             return Ok(());
         }
-        let labels = BTreeMap::from([(SET_ID_LABEL.to_owned(), set_id(namespace))]);
-        self.cluster.write_state(namespace, STATE_NAME, &patch, &labels).await?;
-        *written = wanted;
+        let wanted = inventory::write(&decision.inventory);
+        let patch = inventory::patch(data, &wanted);
+        if !patch.is_empty() {
+            let labels = BTreeMap::from([(SET_ID_LABEL.to_owned(), set_id(namespace))]);
+            self.cluster.write_state(namespace, STATE_NAME, &patch, &labels).await?;
+            *data = wanted;
+        }
+        self.written = Some(decision.inventory.clone());
         Ok(())
     }
 
