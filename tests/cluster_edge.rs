@@ -150,10 +150,13 @@ async fn each_refusal_is_one_clear_message_and_stops_no_other() {
             ],
             2,
         )
+        .collect::<Vec<_>>()
         .await;
     let mut lines: Vec<String> = results
         .into_iter()
-        .map(|(key, result)| format!("{key}: {}", result.map_or_else(|error| error.to_string(), |_| "applied".to_owned())))
+        .map(|(object, result)| {
+            format!("{}: {}", object.key, result.map_or_else(|error| error.to_string(), |_| "applied".to_owned()))
+        })
         .collect();
     lines.sort();
     insta::assert_snapshot!(lines.join("\n"));

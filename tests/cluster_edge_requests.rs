@@ -74,7 +74,7 @@ async fn a_thousand_objects_are_applied_as_a_bare_client_would() {
     let first = bare("bare-a").await;
     let before = resident();
     let start = Instant::now();
-    let results = cluster.apply_all(objects("ours"), APPLIES_IN_FLIGHT).await;
+    let results = cluster.apply_all(objects("ours"), APPLIES_IN_FLIGHT).collect::<Vec<_>>().await;
     let ours = start.elapsed();
     let second = bare("bare-b").await;
     assert!(results.iter().all(|(_, result)| result.is_ok()));

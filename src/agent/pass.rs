@@ -1,9 +1,11 @@
 //! One pass: gather what is known, decide, perform.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
+use futures::StreamExt;
 use jiff::{SignedDuration, Timestamp};
 use tracing::{info, warn};
 
@@ -246,23 +248,24 @@ impl Agent {
     }
 
     async fn apply(&mut self, applies: Vec<crate::decide::Apply>) {
-        let objects: BTreeMap<Key, Arc<Object>> =
-            applies.iter().map(|apply| (apply.object.key.clone(), apply.object.clone())).collect();
         let items = applies.into_iter().map(|apply| (apply.object, apply.force)).collect();
-        for (key, result) in self.cluster.apply_all(items, APPLIES_IN_FLIGHT).await {
+        let mut results = pin!(self.cluster.apply_all(items, APPLIES_IN_FLIGHT));
+        // One by one, so that what there is to do here is done while the API server works on the next.
+        while let Some((object, result)) = results.next().await {
+            let Object { kind, key, digest, source, .. } = &*object;
             match result {
                 Ok(live) => {
-                    self.memory.failures.remove(&key);
-                    self.comparisons.accept(&objects[&key], &live);
+                    self.memory.failures.remove(key);
+                    self.comparisons.accept(&object, &live);
                     info!(event = "applied", object = %key, "applied {key}");
                 }
                 Err(error @ ApplyError::KindMissing { .. }) => {
-                    self.unserved.insert(objects[&key].kind.clone(), error.to_string());
+                    self.unserved.insert(kind.clone(), error.to_string());
                 }
                 // The next decision holds the object, and says why.
                 Err(error) => {
-                    let Object { digest, source, .. } = &*objects[&key];
-                    self.failed(key, digest.clone(), format!("{error} (declared in {source})"), &error);
+                    let message = format!("{error} (declared in {source})");
+                    failed(&mut self.memory, key, digest.clone(), message, &error);
                 }
             }
         }
@@ -276,15 +279,9 @@ impl Agent {
             }
             Err(error) => {
                 self.journal.trouble("remove", &format!("{key} cannot be {how}: {error}"));
-                self.failed(key.clone(), REMOVAL.into(), error.to_string(), &error);
+                failed(&mut self.memory, key, REMOVAL.into(), error.to_string(), &error);
             }
         }
-    }
-
-    fn failed(&mut self, key: Key, digest: Arc<str>, message: String, error: &ApplyError) {
-        let before = self.memory.failures.get(&key).filter(|failure| failure.digest == digest);
-        let failure = failure(digest, message, error, before);
-        self.memory.failures.insert(key, failure);
     }
 
     /// Reads the agent's ConfigMap, once for each namespace that the control plane has ever had in this process.
@@ -342,6 +339,12 @@ impl Agent {
         }
         if reasons.is_empty() { Outcome::Quiet } else { Outcome::Failed(reasons) }
     }
+}
+
+fn failed(memory: &mut Memory, key: &Key, digest: Arc<str>, message: String, error: &ApplyError) {
+    let before = memory.failures.get(key).filter(|failure| failure.digest == digest);
+    let failure = failure(digest, message, error, before);
+    memory.failures.insert(key.clone(), failure);
 }
 
 fn failure(digest: Arc<str>, message: String, error: &ApplyError, before: Option<&Failure>) -> Failure {
