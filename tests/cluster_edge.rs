@@ -95,7 +95,7 @@ async fn a_watch_shows_objects_as_they_come_change_and_go() {
     assert!(before.get(&key("edge-watch", "a")).is_some(), "a snapshot does not change");
 
     cluster.watch(&BTreeSet::new());
-    assert_eq!(view.snapshot().objects().count(), 0);
+    assert_eq!(view.snapshot().objects().len(), 0);
 }
 
 #[tokio::test]
@@ -150,10 +150,13 @@ async fn each_refusal_is_one_clear_message_and_stops_no_other() {
             ],
             2,
         )
+        .collect::<Vec<_>>()
         .await;
     let mut lines: Vec<String> = results
         .into_iter()
-        .map(|(key, result)| format!("{key}: {}", result.map_or_else(|error| error.to_string(), |_| "applied".to_owned())))
+        .map(|(object, result)| {
+            format!("{}: {}", object.key, result.map_or_else(|error| error.to_string(), |_| "applied".to_owned()))
+        })
         .collect();
     lines.sort();
     insta::assert_snapshot!(lines.join("\n"));

@@ -138,6 +138,7 @@ async fn connect(agent: &mut Agent, once: bool) -> Result<(), AgentError> {
             Ok(uid) => {
                 agent.journal.trouble_over("the API server answers");
                 agent.cluster_uid = uid;
+                agent.cluster.prepare(scopes::usual()).await; // the repository is being read meanwhile
                 return Ok(());
             }
             Err(error) if once => return Err(error.into()),

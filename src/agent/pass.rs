@@ -1,15 +1,17 @@
 //! One pass: gather what is known, decide, perform.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
+use futures::StreamExt;
 use jiff::{SignedDuration, Timestamp};
 use tracing::{info, warn};
 
 use super::Outcome;
 use super::declarations::Declarations;
-use super::inventory;
+use super::inventory::{self, Inventory};
 use super::journal::Journal;
 use super::repository::{Command, News};
 use super::scopes::{missing, scopes};
@@ -48,6 +50,8 @@ pub(super) struct Agent {
     unserved: BTreeMap<Kind, String>,
     /// Namespace and data of the ConfigMap as it lies in the cluster; `None` before it was read.
     state: Option<(String, BTreeMap<String, String>)>,
+    /// The inventory that these data say, once it was written.
+    written: Option<Arc<Inventory>>,
     publishing: Publishing,
     stale: bool,
     last: Option<Decision>,
@@ -77,6 +81,7 @@ impl Agent {
             comparisons: Comparisons::default(),
             unserved: BTreeMap::new(),
             state: None,
+            written: None,
             publishing: Publishing::default(),
             stale: false,
             last: None,
@@ -176,7 +181,7 @@ impl Agent {
             self.cluster.synced().await;
         }
         let snapshot = self.cluster.view().snapshot();
-        let live: LiveObjects = snapshot.objects().map(|live| (live.key.clone(), live.clone())).collect();
+        let live = snapshot.objects();
         let mut missing = missing(&snapshot);
         missing.extend(self.unserved.clone());
         let world = World {
@@ -184,7 +189,7 @@ impl Agent {
             problems: &declarations.problems,
             me: &self.me,
             facts: &declarations.facts,
-            live: &live,
+            live,
             missing: &missing,
             cluster_uid: &self.cluster_uid,
             commit: &declarations.commit.id.to_string(),
@@ -194,10 +199,9 @@ impl Agent {
             now: Timestamp::now(),
         };
         let decision = decide(&world, &self.memory, &mut self.comparisons);
-        drop(snapshot); // so that the view need not copy itself while we write
         self.journal.decision(&decision);
-        Journal::applying(&decision, &live, &mut self.comparisons);
-        self.perform(decision, &live).await
+        Journal::applying(&decision, live, &mut self.comparisons);
+        self.perform(decision, live).await
     }
 
     async fn perform(&mut self, decision: Decision, live: &LiveObjects) -> bool {
@@ -244,23 +248,24 @@ impl Agent {
     }
 
     async fn apply(&mut self, applies: Vec<crate::decide::Apply>) {
-        let objects: BTreeMap<Key, Arc<Object>> =
-            applies.iter().map(|apply| (apply.object.key.clone(), apply.object.clone())).collect();
         let items = applies.into_iter().map(|apply| (apply.object, apply.force)).collect();
-        for (key, result) in self.cluster.apply_all(items, APPLIES_IN_FLIGHT).await {
+        let mut results = pin!(self.cluster.apply_all(items, APPLIES_IN_FLIGHT));
+        // One by one, so that what there is to do here is done while the API server works on the next.
+        while let Some((object, result)) = results.next().await {
+            let Object { kind, key, digest, source, .. } = &*object;
             match result {
                 Ok(live) => {
-                    self.memory.failures.remove(&key);
-                    self.comparisons.accept(&objects[&key], &live);
+                    self.memory.failures.remove(key);
+                    self.comparisons.accept(&object, &live);
                     info!(event = "applied", object = %key, "applied {key}");
                 }
                 Err(error @ ApplyError::KindMissing { .. }) => {
-                    self.unserved.insert(objects[&key].kind.clone(), error.to_string());
+                    self.unserved.insert(kind.clone(), error.to_string());
                 }
                 // The next decision holds the object, and says why.
                 Err(error) => {
-                    let Object { digest, source, .. } = &*objects[&key];
-                    self.failed(key, digest.clone(), format!("{error} (declared in {source})"), &error);
+                    let message = format!("{error} (declared in {source})");
+                    failed(&mut self.memory, key, digest.clone(), message, &error);
                 }
             }
         }
@@ -274,15 +279,9 @@ impl Agent {
             }
             Err(error) => {
                 self.journal.trouble("remove", &format!("{key} cannot be {how}: {error}"));
-                self.failed(key.clone(), REMOVAL.into(), error.to_string(), &error);
+                failed(&mut self.memory, key, REMOVAL.into(), error.to_string(), &error);
             }
         }
-    }
-
-    fn failed(&mut self, key: Key, digest: Arc<str>, message: String, error: &ApplyError) {
-        let before = self.memory.failures.get(&key).filter(|failure| failure.digest == digest);
-        let failure = failure(digest, message, error, before);
-        self.memory.failures.insert(key, failure);
     }
 
     /// Reads the agent's ConfigMap, once for each namespace that the control plane has ever had in this process.
@@ -295,22 +294,26 @@ impl Agent {
         for line in unknown {
             warn!(event = "state", "ConfigMap/{namespace}/{STATE_NAME} has a line that this version does not understand: {line}");
         }
-        self.memory.inventory.extend(inventory);
+        Arc::make_mut(&mut self.memory.inventory).extend(inventory);
         self.state = Some((namespace.to_owned(), data));
+        self.written = None;
         Ok(())
     }
 
     /// Writes the inventory ahead of what it is about, so that a crash never leaves an object that nobody remembers.
     async fn write_state(&mut self, decision: &Decision) -> Result<(), ApplyError> {
-        let Some((namespace, written)) = &mut self.state else { return Ok(()) };
-        let wanted = inventory::write(&decision.inventory);
-        let patch = inventory::patch(written, &wanted);
-        if patch.is_empty() {
+        let Some((namespace, data)) = &mut self.state else { return Ok(()) };
+        if self.written.as_ref().is_some_and(|written| Arc::ptr_eq(written, &decision.inventory)) {
             return Ok(());
         }
-        let labels = BTreeMap::from([(SET_ID_LABEL.to_owned(), set_id(namespace))]);
-        self.cluster.write_state(namespace, STATE_NAME, &patch, &labels).await?;
-        *written = wanted;
+        let wanted = inventory::write(&decision.inventory);
+        let patch = inventory::patch(data, &wanted);
+        if !patch.is_empty() {
+            let labels = BTreeMap::from([(SET_ID_LABEL.to_owned(), set_id(namespace))]);
+            self.cluster.write_state(namespace, STATE_NAME, &patch, &labels).await?;
+            *data = wanted;
+        }
+        self.written = Some(decision.inventory.clone());
         Ok(())
     }
 
@@ -336,6 +339,12 @@ impl Agent {
         }
         if reasons.is_empty() { Outcome::Quiet } else { Outcome::Failed(reasons) }
     }
+}
+
+fn failed(memory: &mut Memory, key: &Key, digest: Arc<str>, message: String, error: &ApplyError) {
+    let before = memory.failures.get(key).filter(|failure| failure.digest == digest);
+    let failure = failure(digest, message, error, before);
+    memory.failures.insert(key.clone(), failure);
 }
 
 fn failure(digest: Arc<str>, message: String, error: &ApplyError, before: Option<&Failure>) -> Failure {

@@ -35,6 +35,11 @@ pub fn scopes(federation: &Federation, mesh: &Mesh, inventory: &Inventory) -> BT
     scopes
 }
 
+/// One kind of each group and version that nearly every agent watches.
+pub fn usual() -> [Kind; 5] {
+    [kinds::CONFIG_MAP, kinds::CONTROL_PLANE, kinds::MEMBER, kinds::PEER, kinds::VIRTUAL_SERVICE].map(kinds::kind)
+}
+
 /// Kinds of which the view knows nothing, with the reason.
 pub fn missing(snapshot: &Snapshot) -> BTreeMap<Kind, String> {
     let unknown = snapshot.problems().into_iter().filter(|problem| match &problem.scope.name {

@@ -13,7 +13,7 @@ use crate::agent::declarations::{self, Declarations};
 use crate::agent::inventory;
 use crate::agent::scopes::{missing, scopes};
 use crate::cluster::{Cluster, ClusterOptions};
-use crate::decide::{Comparisons, LiveObjects, Memory, World, decide};
+use crate::decide::{Comparisons, Memory, World, decide};
 use crate::error::{Error, Exit};
 use crate::facts::Facts;
 use crate::model::{Diagnostic, Federation, Place, Severity};
@@ -129,19 +129,19 @@ impl Plan {
         let mut memory = Memory::default();
         if let Some(mesh) = federation.mesh(&self.mesh) {
             let state = cluster.read_state(&mesh.namespace, STATE_NAME).await?;
-            memory.inventory = inventory::read(&state.map(|(data, _)| data).unwrap_or_default()).0;
+            memory.inventory = inventory::read(&state.map(|(data, _)| data).unwrap_or_default()).0.into();
             cluster.watch(&scopes(federation, mesh, &memory.inventory));
             cluster.synced().await;
         }
         let snapshot = cluster.view().snapshot();
-        let live: LiveObjects = snapshot.objects().map(|live| (live.key.clone(), live.clone())).collect();
+        let live = snapshot.objects();
         let mut comparisons = Comparisons::default();
         let world = World {
             federation,
             problems,
             me: &self.mesh,
             facts,
-            live: &live,
+            live,
             missing: &missing(&snapshot),
             cluster_uid: &cluster_uid,
             commit: from,
@@ -151,6 +151,6 @@ impl Plan {
             now: Timestamp::now(),
         };
         let decision = decide(&world, &memory, &mut comparisons);
-        Ok(PlanView::new(&self.mesh, from, &decision, &live, &mut comparisons))
+        Ok(PlanView::new(&self.mesh, from, &decision, live, &mut comparisons))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
 use http::{Method, Request, header};
 use serde_json::{Value, json};
 
@@ -28,10 +28,14 @@ impl Cluster {
         Ok(live)
     }
 
-    /// Applies many, at most `limit` at once. The result of each is its own; they come in the order of completion.
-    pub async fn apply_all(&self, items: Vec<(Arc<Object>, bool)>, limit: usize) -> Vec<(Key, Result<Arc<Live>, ApplyError>)> {
-        let one = |(object, force): (Arc<Object>, bool)| async move { (object.key.clone(), self.apply(&object, force).await) };
-        futures::stream::iter(items).map(one).buffer_unordered(limit.max(1)).collect().await
+    /// Applies many, at most `limit` at once. Each comes with its own result as soon as it is done.
+    pub fn apply_all(
+        &self,
+        items: Vec<(Arc<Object>, bool)>,
+        limit: usize,
+    ) -> impl Stream<Item = (Arc<Object>, Result<Arc<Live>, ApplyError>)> {
+        let one = async move |(object, force): (Arc<Object>, bool)| (object.clone(), self.apply(&object, force).await);
+        futures::stream::iter(items).map(one).buffer_unordered(limit.max(1))
     }
 
     /// Gives the object back: exactly the fields that only we own go, everything else stays. Creates nothing.

@@ -40,6 +40,7 @@ pub use scope::{Changes, Problem, Scope, Trouble};
 pub use snapshot::Snapshot;
 pub use view::View;
 
+use crate::object::Kind;
 use connect::Transport;
 use discovery::{Again, Discovery};
 
@@ -89,6 +90,12 @@ impl Cluster {
         let namespace: Value = serde_json::from_slice(&bytes).map_err(|_| unexpected("something else than JSON".to_owned()))?;
         let uid = namespace.pointer("/metadata/uid").and_then(Value::as_str);
         uid.map(str::to_owned).ok_or_else(|| unexpected("namespace kube-system without a UID".to_owned()))
+    }
+
+    /// Finds out where these kinds are, so that nothing that needs it later waits. What fails is asked again when it is needed.
+    pub async fn prepare(&self, kinds: impl IntoIterator<Item = Kind>) {
+        let one = async |kind: Kind| drop(self.edge.discovery.resolve(&kind).await);
+        futures::future::join_all(kinds.into_iter().map(one)).await;
     }
 
     /// The live objects of all watches.

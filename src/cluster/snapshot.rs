@@ -25,13 +25,13 @@ impl Watched {
 
 type Objects = BTreeMap<Key, Arc<Live>>;
 
-/// Live objects at one moment. Copied on write, one kind at a time.
+/// Live objects at one moment. Copied on write.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     pub(super) generation: u64,
     pub(super) scopes: BTreeMap<Scope, Watched>,
-    /// By group and kind, so that a change copies only objects of one kind.
-    objects: BTreeMap<(Arc<str>, Arc<str>), Arc<Objects>>,
+    /// Behind a pointer of its own, so that news of a watch copy no objects.
+    objects: Arc<Objects>,
 }
 
 impl Snapshot {
@@ -42,21 +42,25 @@ impl Snapshot {
 
     /// One object, if it is watched and there.
     pub fn get(&self, key: &Key) -> Option<&Arc<Live>> {
-        self.objects.get(&(key.group.clone(), key.kind.clone()))?.get(key)
+        self.objects.get(key)
     }
 
     /// All objects of a kind, in one namespace or (`None`) everywhere, by namespace and name.
     pub fn list<'a>(&'a self, kind: &Kind, namespace: Option<&'a str>) -> impl Iterator<Item = &'a Arc<Live>> + use<'a> {
-        let shard = self.objects.get(&(kind.group.clone(), kind.kind.clone()));
-        // Keys of one kind are ordered by namespace, then name: start at the namespace, stop after it.
-        let start = Key::new(kind, namespace, "");
-        let range = shard.into_iter().flat_map(move |objects| objects.range(start.clone()..));
-        range.map(|(_, live)| live).take_while(move |live| namespace.is_none() || live.key.namespace.as_deref() == namespace)
+        self.of_kind(kind, namespace).take_while(move |live| namespace.is_none() || live.key.namespace.as_deref() == namespace)
     }
 
     /// Every object that any watch shows.
-    pub fn objects(&self) -> impl Iterator<Item = &Arc<Live>> {
-        self.objects.values().flat_map(|objects| objects.values())
+    pub fn objects(&self) -> &BTreeMap<Key, Arc<Live>> {
+        &self.objects
+    }
+
+    /// Those of a kind, in the order of their keys: by namespace, then name. Begins at the namespace.
+    fn of_kind(&self, kind: &Kind, namespace: Option<&str>) -> impl Iterator<Item = &Arc<Live>> + use<'_> {
+        let start = Key::new(kind, namespace, "");
+        let (group, kind) = (start.group.clone(), start.kind.clone());
+        let same = move |live: &&Arc<Live>| live.key.kind == kind && live.key.group == group;
+        self.objects.range(start..).map(|(_, live)| live).take_while(same)
     }
 
     /// Whether an object that is not here does not exist: some watch that shows it has listed.
@@ -86,23 +90,20 @@ impl Snapshot {
         if self.get(&live.key).is_some_and(|held| !newer(&live, held)) {
             return false;
         }
-        let shard = self.objects.entry((live.key.group.clone(), live.key.kind.clone())).or_default();
-        Arc::make_mut(shard).insert(live.key.clone(), live);
+        Arc::make_mut(&mut self.objects).insert(live.key.clone(), live);
         true
     }
 
     pub(super) fn remove(&mut self, key: &Key) -> bool {
-        let shard = self.objects.get_mut(&(key.group.clone(), key.kind.clone()));
-        shard.is_some_and(|shard| Arc::make_mut(shard).remove(key).is_some())
+        self.objects.contains_key(key) && Arc::make_mut(&mut self.objects).remove(key).is_some()
     }
 
     /// Of what the scope covers, keeps what `keep` says; gives the rest.
     pub(super) fn retain(&mut self, scope: &Scope, keep: impl Fn(&Live) -> bool) -> Vec<Key> {
-        let Some(shard) = self.objects.get_mut(&(scope.kind.group.clone(), scope.kind.kind.clone())) else { return Vec::new() };
-        let drop = |live: &Live| scope.covers(&live.key) && !keep(live);
-        let gone: Vec<Key> = shard.values().filter(|live| drop(live)).map(|live| live.key.clone()).collect();
-        if !gone.is_empty() {
-            Arc::make_mut(shard).retain(|_, live| !drop(live));
+        let goes = |live: &&Arc<Live>| scope.covers(&live.key) && !keep(live);
+        let gone: Vec<Key> = self.of_kind(&scope.kind, None).filter(goes).map(|live| live.key.clone()).collect();
+        for key in &gone {
+            self.remove(key);
         }
         gone
     }

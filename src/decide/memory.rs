@@ -12,7 +12,7 @@ use crate::object::{Key, Kind, Live, Object};
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     /// Every object that we ever applied and have not yet removed or given back.
-    pub inventory: BTreeMap<Key, Origin>,
+    pub inventory: Arc<BTreeMap<Key, Origin>>,
     /// Objects that the API server did not take.
     pub failures: BTreeMap<Key, Failure>,
     /// What is about to be published, once it has stayed the same for a moment.

@@ -78,8 +78,8 @@ pub struct Decision {
     pub delete: Vec<Arc<Live>>,
     /// To give back: our fields go, the object stays.
     pub release: Vec<(Key, Kind)>,
-    /// The inventory as it must be written before anything above is done.
-    pub inventory: BTreeMap<Key, Origin>,
+    /// The inventory as it must be written before anything above is done; the very one in memory where nothing changes.
+    pub inventory: Arc<BTreeMap<Key, Origin>>,
     /// To publish now.
     pub publish: Option<Publication>,
     /// What waits to be published.
@@ -103,6 +103,11 @@ impl Decision {
     /// Whether it says of the mesh what another one says.
     pub fn tells_as(&self, other: &Self) -> bool {
         self.status == other.status && self.holds == other.holds && self.pending == other.pending
+    }
+
+    /// The inventory, to be changed: only this copies it.
+    fn inventory_mut(&mut self) -> &mut BTreeMap<Key, Origin> {
+        Arc::make_mut(&mut self.inventory)
     }
 
     fn hold(&mut self, hold: Hold) {
@@ -158,7 +163,7 @@ fn change(world: &World, memory: &Memory, derived: &Derived, comparisons: &mut C
             && !live.deleting
         {
             if !decision.inventory.contains_key(key) {
-                decision.inventory.insert(key.clone(), Origin::Adopted(object.kind.clone()));
+                decision.inventory_mut().insert(key.clone(), Origin::Adopted(object.kind.clone()));
             }
             continue;
         }
@@ -225,7 +230,7 @@ fn refused(world: &World, memory: &Memory, key: &Key, digest: &str, decision: &m
 /// Applies, unless somebody else claims a field.
 fn admit(world: &World, object: &Arc<Object>, comparisons: &mut Comparisons, decision: &mut Decision) {
     let Some(live) = world.live.get(&object.key) else {
-        decision.inventory.insert(object.key.clone(), Origin::Created(object.kind.clone()));
+        decision.inventory_mut().insert(object.key.clone(), Origin::Created(object.kind.clone()));
         return decision.apply.push(Apply { object: object.clone(), force: false });
     };
     let comparison = comparisons.get(object, live);
@@ -238,7 +243,7 @@ fn admit(world: &World, object: &Arc<Object>, comparisons: &mut Comparisons, dec
     let forced = annotation(&object.value(), FORCE_ANNOTATION).is_some_and(|value| value == "true");
     let edited = comparison.writers().next();
     if !is_ours(live)
-        && let Some(origin) = decision.inventory.get_mut(&object.key)
+        && let Some(origin) = decision.inventory_mut().get_mut(&object.key)
     {
         // Somebody made it, or made it anew, since we last looked: it is theirs, whatever the inventory says.
         *origin = Origin::Adopted(object.kind.clone());
@@ -249,7 +254,7 @@ fn admit(world: &World, object: &Arc<Object>, comparisons: &mut Comparisons, dec
     if !forced && let Some(owner) = comparison.appliers().next().or(edited.filter(|_| !had)) {
         return decision.hold(foreign(owner));
     }
-    decision.inventory.entry(object.key.clone()).or_insert_with(|| Origin::Adopted(object.kind.clone()));
+    decision.inventory_mut().entry(object.key.clone()).or_insert_with(|| Origin::Adopted(object.kind.clone()));
     decision.apply.push(Apply { object: object.clone(), force: forced || edited.is_some() });
 }
 

@@ -38,11 +38,11 @@ pub(super) fn orphan(
         return decision.hold(Hold::stuck(key, format!("would be removed, but the cluster does not show it: {reason}")));
     }
     let Some(live) = world.live.get(key) else {
-        decision.inventory.remove(key);
+        decision.inventory_mut().remove(key);
         return;
     };
     if !is_ours(live) {
-        decision.inventory.remove(key); // made anew by somebody else: not ours to touch
+        decision.inventory_mut().remove(key); // made anew by somebody else: not ours to touch
         return;
     }
     if live.deleting {

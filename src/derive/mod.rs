@@ -25,7 +25,7 @@ mod peer_roots;
 mod peering;
 mod virtual_service;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -156,7 +156,7 @@ pub fn derive(inputs: Inputs) -> Derived {
 }
 
 fn manifests(context: &mut Context) {
-    let existing: BTreeSet<String> = context.mesh.namespaces().map(str::to_owned).collect();
+    let namespaces: BTreeMap<&str, Key> = context.mesh.namespaces().map(|name| (name, kinds::namespace(name))).collect();
     for manifest in &context.folder.manifests {
         let key = &manifest.object.key;
         if let Some(derived) = context.out.wanted.get(key) {
@@ -165,8 +165,8 @@ fn manifests(context: &mut Context) {
             context.hold(Hold { stuck: true, ..Hold::part(path, reason) });
             continue;
         }
-        let namespace = key.namespace.as_deref().filter(|namespace| existing.contains(*namespace));
-        let needs = namespace.map(|namespace| Need::Exists(kinds::namespace(namespace))).into_iter().collect();
+        let namespace = key.namespace.as_deref().and_then(|name| namespaces.get(name));
+        let needs = namespace.map(|namespace| Need::Exists(namespace.clone())).into_iter().collect();
         context.out.wanted.insert(key.clone(), Wanted { object: manifest.object.clone(), needs });
     }
 }

@@ -28,7 +28,7 @@ fn mk_view(scope: &Scope, objects: &[(&str, u64)], version: &str) -> View {
 }
 
 fn shown(view: &View) -> Vec<String> {
-    view.snapshot().objects().map(|live| format!("{}@{}", live.key.name, live.resource_version)).collect()
+    view.snapshot().objects().values().map(|live| format!("{}@{}", live.key.name, live.resource_version)).collect()
 }
 
 fn changed(view: &View) -> Vec<String> {
