@@ -88,7 +88,11 @@ impl Journal {
                     if shown.len() < paths.iter().copied().filter(own).count() {
                         shown.push("…");
                     }
-                    if shown.is_empty() { "changed".to_owned() } else { format!("changed {}", shown.join(", ")) }
+                    if shown.is_empty() {
+                        "gives up fields that nothing declares any more".to_owned()
+                    } else {
+                        format!("changed {}", shown.join(", "))
+                    }
                 }
             };
             info!(event = "apply", object = %object.key, forced = apply.force, "applying {}: {what}", object.key);
