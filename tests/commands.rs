@@ -294,6 +294,18 @@ fn mk_federation(store: &GitStore) -> String {
     tip
 }
 
+#[test]
+fn a_clone_tells_what_its_origin_had_published() {
+    let place = Place::new();
+    let store = GitStore::create(place.path());
+    mk_federation(&store);
+    let cloned =
+        std::process::Command::new("git").args(["clone", "--quiet", "repo.git", "clone"]).current_dir(place.path()).status();
+    assert!(cloned.expect("git can be run").success());
+    let ran = place.run(&["status", "--repo", "clone"]);
+    assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
+}
+
 fn publish(store: &GitStore, mesh: &str, applied: &str, peer: &str, rest: &str) {
     let (facts, status) = (facts(mesh, peer, "127.0.2.1"), status(mesh, applied, rest));
     let files = [("published.yaml", Some(facts.as_str())), ("status.yaml", Some(status.as_str()))];

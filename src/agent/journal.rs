@@ -8,6 +8,7 @@ use super::declarations::Declarations;
 use crate::decide::{Comparisons, Condition, ConditionKind, Decision, LiveObjects};
 use crate::derive::Hold;
 use crate::model::{Diagnostic, Severity};
+use crate::object::APPLIED_ANNOTATION;
 
 /// Most changed fields named in one line.
 const FIELDS_SHOWN: usize = 3;
@@ -90,9 +91,13 @@ impl Journal {
                 None => "created".to_owned(),
                 Some(live) => {
                     let comparison = comparisons.get(object, live);
-                    let own = |path: &&str| !path.starts_with("metadata.annotations[meshfed.dev/");
+                    let own = |path: &&str| *path != format!("metadata.annotations[{APPLIED_ANNOTATION}]");
                     let paths: Vec<&str> = comparison.changes.iter().map(|change| &*change.path).filter(own).collect();
-                    format!("changed {}", some(&paths, FIELDS_SHOWN)).trim_end().to_owned()
+                    if paths.is_empty() {
+                        "gives up fields that nothing declares any more".to_owned()
+                    } else {
+                        format!("changed {}", some(&paths, FIELDS_SHOWN))
+                    }
                 }
             };
             info!(event = "apply", object = %object.key, forced = apply.force, "applying {}: {what}", object.key);

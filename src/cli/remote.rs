@@ -48,6 +48,7 @@ impl RepoArgs {
         let options = Options {
             branch: self.branch.clone(),
             credentials: credentials.map(|(username, password_file)| Credentials { username, password_file }),
+            clone: true,
             ..Options::new(self.repo.clone(), state_dir)
         };
         let mut mirror = Mirror::open(&options)?;

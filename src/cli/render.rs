@@ -83,8 +83,11 @@ impl Render {
 pub(super) fn find<'a>(federation: &'a Federation, mesh: &str) -> Result<&'a MeshFolder, Error> {
     federation.meshes.get(mesh).ok_or_else(|| {
         let names: Vec<&str> = federation.meshes.keys().map(String::as_str).collect();
-        let hint =
-            if names.is_empty() { "there is no folder under meshes/".into() } else { format!("there is: {}", names.join(", ")) };
+        let hint = if names.is_empty() {
+            "its folder under meshes/ is not there".into()
+        } else {
+            format!("there is: {}", names.join(", "))
+        };
         Error::unavailable(format!("there is no mesh `{}`", mesh.escape_debug()), hint)
     })
 }

@@ -1,6 +1,6 @@
 //! Conditions: what people and alerts watch, in the manner of Kubernetes API conventions. A transition of one is worth a log line.
 
-use super::report::{PeeringStatus, Status};
+use super::report::{self, PeeringStatus, Status};
 
 /// A fact about the mesh that is either so or not.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,8 +54,8 @@ impl ConditionKind {
     }
 }
 
-/// The conditions of a mesh and its peers.
-pub(super) fn conditions(me: &str, settled: bool, status: &Status) -> Vec<Condition> {
+/// The conditions of a mesh and, where its document says what to look at, of its peers.
+pub(super) fn conditions(me: &str, known: bool, settled: bool, status: &Status) -> Vec<Condition> {
     let condition = |subject: &str, kind, status: bool, message: &str| Condition {
         subject: subject.to_owned(),
         kind,
@@ -63,7 +63,8 @@ pub(super) fn conditions(me: &str, settled: bool, status: &Status) -> Vec<Condit
         message: if status { String::new() } else { message.to_owned() },
     };
     let peering = |(name, peering): (&String, &PeeringStatus)| {
-        let connected = condition(name, ConditionKind::Connected, peering.connected, &peering.last_disconnect);
+        let why = report::disconnected(name, &peering.last_disconnect);
+        let connected = condition(name, ConditionKind::Connected, peering.connected, &why);
         [connected, condition(name, ConditionKind::Ready, peering.ready, &peering.why)]
     };
     let problem = status.problems.first().map(String::as_str).unwrap_or_default();
@@ -71,6 +72,6 @@ pub(super) fn conditions(me: &str, settled: bool, status: &Status) -> Vec<Condit
         condition(me, ConditionKind::Applied, settled, "objects differ from what is declared"),
         condition(me, ConditionKind::Valid, status.problems.is_empty(), problem),
     ];
-    all.extend(status.peerings.iter().flat_map(peering));
+    all.extend(status.peerings.iter().filter(|_| known).flat_map(peering));
     all
 }

@@ -19,8 +19,8 @@ use jiff::Timestamp;
 
 use crate::derive::{Derived, Hold, Inputs, Need, Observed, derive};
 use crate::facts::Facts;
-use crate::model::{Diagnostic, Federation, MeshFolder};
-use crate::object::{APPLIED_ANNOTATION, Key, Kind, Live, Object};
+use crate::model::{Diagnostic, Federation, MeshFolder, Place};
+use crate::object::{APPLIED_ANNOTATION, Key, Kind, Live, Object, SOURCE_ANNOTATION};
 
 use compare::is_ours;
 pub use conditions::{Condition, ConditionKind};
@@ -211,6 +211,9 @@ fn obstacle(
         };
         if !met {
             let reason = match need {
+                Need::Exists(needed) if needed == key => {
+                    "does not exist yet; without `controlPlane.base` somebody else makes it".to_owned()
+                }
                 Need::Exists(_) => format!("waits for {needed}, which does not exist yet"),
                 Need::Applied(_) => format!("waits for {needed}"),
             };
@@ -235,9 +238,14 @@ fn admit(world: &World, object: &Arc<Object>, comparisons: &mut Comparisons, dec
     };
     let comparison = comparisons.get(object, live);
     let foreign = |(manager, path): (&str, &str)| {
-        let reason = format!(
-            "`{manager}` owns {path} and wants it otherwise; settle it there, or let meshfed win with the annotation {FORCE_ANNOTATION}: \"true\""
-        );
+        let source = annotation(&object.value(), SOURCE_ANNOTATION).unwrap_or_default();
+        // The other documents have no place for an annotation.
+        let win = if matches!(Place::of(&source), Place::Manifests { .. }) {
+            format!(", or let meshfed win with the annotation {FORCE_ANNOTATION}: \"true\"")
+        } else {
+            format!(", or in {source}")
+        };
+        let reason = format!("`{manager}` owns {path} and wants it otherwise; settle it there{win}");
         Hold::stuck(&object.key, reason)
     };
     let forced = annotation(&object.value(), FORCE_ANNOTATION).is_some_and(|value| value == "true");
@@ -280,7 +288,7 @@ fn finish(world: &World, memory: &Memory, folder: &MeshFolder, observed: &Observ
     decision.holds.dedup();
     let applied = if acts && decision.leaves_cluster() { Some(world.commit.to_owned()) } else { memory.applied.clone() };
     decision.status = report::status(world, folder, observed, decision, applied, &facts);
-    decision.conditions = conditions::conditions(world.me, decision.leaves_cluster(), &decision.status);
+    decision.conditions = conditions::conditions(world.me, mesh.is_some(), decision.leaves_cluster(), &decision.status);
     let unknown = mesh.is_none() && world.published.is_empty(); // perhaps a slip in the agent's own configuration
     let other_cluster = mesh.and_then(|mesh| mesh.cluster_uid.as_deref()).is_some_and(|pinned| pinned != world.cluster_uid);
     if !other_cluster && !unknown {

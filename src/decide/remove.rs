@@ -162,5 +162,11 @@ fn empty_first(
         }
         decision.apply.push(Apply { object: Arc::new(object), force: true });
     }
-    Some(Hold::waiting(&live.key, format!("waits until the control plane has withdrawn {count} exported services")))
+    Some(Hold::waiting(
+        &live.key,
+        format!(
+            "waits until the control plane has withdrawn {count} exported {}",
+            if count == 1 { "service" } else { "services" }
+        ),
+    ))
 }

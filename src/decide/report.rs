@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Decision, World, heartbeat};
 use crate::derive::{Hold, ImportState, Inputs, Observed, PeerState, shares};
 use crate::facts::Facts;
-use crate::model::{Destination, MeshFolder, Peer, Traffic};
+use crate::model::{Destination, Export, MeshFolder, Peer, Traffic};
 
 /// Everything that people want to know of one mesh.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -195,11 +195,7 @@ fn peering(world: &World, peer: &Peer, observed: &Observed, decision: &Decision)
         .collect();
     let declared_by_both = world.federation.peer(name, world.me).is_some();
     let imported = peer.imports.is_empty() || (state.connected && imports.iter().all(|import| import.live));
-    let exported = peer
-        .exports
-        .iter()
-        .filter_map(|export| export.exported_name())
-        .all(|exported| state.exports.contains(&format!("{}.{}", exported.name, exported.namespace)));
+    let exported = peer.exports.iter().all(|export| is_exported(export, state));
     let ready = declared_by_both && imported && exported;
     PeeringStatus {
         ready,
@@ -208,13 +204,17 @@ fn peering(world: &World, peer: &Peer, observed: &Observed, decision: &Decision)
         peer_connected: state.remote_connected,
         last_disconnect: if state.connected { String::new() } else { state.last_disconnect.clone() },
         exports: state.exports.iter().map(|name| ExportStatus { name: name.clone() }).collect(),
-        why: if ready { String::new() } else { why(name, declared_by_both, peer, state, decision) },
+        why: if ready { String::new() } else { why(world, peer, state, &imports, decision) },
         imports,
     }
 }
 
-fn why(name: &str, declared_by_both: bool, peer: &Peer, state: &PeerState, decision: &Decision) -> String {
-    if !declared_by_both {
+fn why(world: &World, peer: &Peer, state: &PeerState, imports: &[ImportStatus], decision: &Decision) -> String {
+    let name = &*peer.name.value;
+    if world.federation.mesh(world.me).is_none() {
+        return format!("unknown, because meshes/{}/mesh.yaml is missing or has an error", world.me);
+    }
+    if world.federation.peer(name, world.me).is_none() {
         return format!("{name} does not declare it");
     }
     let about =
@@ -223,12 +223,32 @@ fn why(name: &str, declared_by_both: bool, peer: &Peer, state: &PeerState, decis
         return format!("{}: {}", hold.subject, hold.reason);
     }
     if !peer.imports.is_empty() && !state.connected {
-        return match state.last_disconnect.as_str() {
-            "" => "not connected yet".into(),
-            answer => format!("{name} answers {answer}"),
+        return disconnected(name, &state.last_disconnect);
+    }
+    if let Some(import) = imports.iter().find(|import| !import.live) {
+        return match import.service.as_str() {
+            "*" => format!("{name} exports nothing yet"),
+            service => format!("{service} is not imported yet: {name} does not offer it"),
         };
     }
-    "not all services are there yet".into()
+    let missing = peer.exports.iter().find(|export| !is_exported(export, state));
+    match missing {
+        Some(Export::Service { service, .. }) => format!("{} is not exported yet: is there such a Service?", **service),
+        _ => "not all services are there yet".into(),
+    }
+}
+
+/// Why our control plane does not watch the peer's, by the answer that ended the last watch.
+pub(super) fn disconnected(name: &str, answer: &str) -> String {
+    match answer {
+        "" => "not connected yet".into(),
+        answer if answer.starts_with("200") => format!("{name} ended the connection"),
+        answer => format!("{name} answers {answer}"),
+    }
+}
+
+fn is_exported(export: &Export, state: &PeerState) -> bool {
+    export.exported_name().is_none_or(|exported| state.exports.contains(&format!("{}.{}", exported.name, exported.namespace)))
 }
 
 fn traffic(traffic: &Traffic, inputs: Inputs) -> TrafficStatus {

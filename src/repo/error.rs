@@ -145,7 +145,7 @@ pub enum RepoError {
         reason: String,
     },
     /// A local repository cannot be watched; polling goes on.
-    #[error("{path} cannot be watched: {reason}; changes are seen at the next poll")]
+    #[error("{path} cannot be watched: {reason}; it is looked at in intervals instead")]
     Watch {
         /// The repository's directory.
         path: PathBuf,

@@ -27,7 +27,7 @@ pub(super) fn sync(repo: &Repository, transport: &Transport, branch: &str, known
     let next = match transport.local() {
         Some(path) => {
             let there = local::open(transport, path)?;
-            let next = choose(&local::heads(&there).map_err(|error| transport.error(&error))?, branch);
+            let next = choose(&local::heads(&there, transport.clone).map_err(|error| transport.error(&error))?, branch);
             let moved = moved(repo, &next, known, branch);
             if !moved.is_empty() {
                 let want: Vec<_> = moved.values().copied().collect();

@@ -8,11 +8,15 @@ use std::io::Write as _;
 
 use git2::{ErrorCode, ObjectType, Oid, Repository, Sort, TreeWalkMode, TreeWalkResult};
 
+use super::PUBLISHED;
 use super::error::{RepoError, one_line};
 use super::fetch::Heads;
 use super::options::MAX_FETCH;
 use super::publish::Push;
 use super::transport::Transport;
+
+/// Where a clone keeps the branches of the repository that it was cloned from.
+const ORIGIN: &str = "refs/remotes/origin/";
 
 /// Opens the repository that a local address names.
 pub(super) fn open(transport: &Transport, path: &std::path::Path) -> Result<Repository, RepoError> {
@@ -26,9 +30,17 @@ pub(super) fn open(transport: &Transport, path: &std::path::Path) -> Result<Repo
     })
 }
 
-/// Its branches.
-pub(super) fn heads(there: &Repository) -> Result<Heads, git2::Error> {
+/// Its branches; of a clone also the published ones that it knows from its origin.
+pub(super) fn heads(there: &Repository, clone: bool) -> Result<Heads, git2::Error> {
     let mut heads = Heads::new();
+    if clone {
+        for reference in there.references_glob(&format!("{ORIGIN}{PUBLISHED}*"))? {
+            let reference = reference?;
+            if let (Some(name), Some(id)) = (reference.name()?.strip_prefix(ORIGIN), reference.target()) {
+                heads.insert(format!("refs/heads/{name}"), id);
+            }
+        }
+    }
     for reference in there.references_glob("refs/heads/*")? {
         let reference = reference?;
         if let (Ok(name), Some(id)) = (reference.name(), reference.target()) {

@@ -42,6 +42,9 @@ pub struct Options {
     pub server_timeout: Duration,
     /// Name and password for HTTP, if the URL does not hold them.
     pub credentials: Option<Credentials>,
+    /// The repository may be somebody's clone on this machine, which has the published branches of its `origin` only as it
+    /// fetched them. For looking; an agent needs the repository itself.
+    pub clone: bool,
 }
 
 /// HTTP basic authentication from a file, read at each connection so that a rotated token is used at once.
@@ -63,13 +66,14 @@ impl Options {
             connect_timeout: CONNECT_TIMEOUT,
             server_timeout: SERVER_TIMEOUT,
             credentials: None,
+            clone: false,
         }
     }
 }
 
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { url, branch, state_dir, connect_timeout, server_timeout, credentials } = self;
+        let Self { url, branch, state_dir, connect_timeout, server_timeout, credentials, clone } = self;
         f.debug_struct("Options")
             .field("url", &Address::parse(url).to_string())
             .field("branch", branch)
@@ -77,6 +81,7 @@ impl fmt::Debug for Options {
             .field("connect_timeout", connect_timeout)
             .field("server_timeout", server_timeout)
             .field("credentials", credentials)
+            .field("clone", clone)
             .finish()
     }
 }

@@ -94,13 +94,16 @@ fn decode(text: &str) -> String {
 pub(super) struct Transport {
     address: Address,
     credentials: Option<Credentials>,
+    /// The repository may be a clone of the one that is meant.
+    pub(super) clone: bool,
     started: Cell<Option<Instant>>,
 }
 
 impl Transport {
     pub(super) fn new(options: &Options) -> Self {
         limit_waiting(options.connect_timeout, options.server_timeout);
-        Self { address: Address::parse(&options.url), credentials: options.credentials.clone(), started: Cell::new(None) }
+        let Options { url, credentials, clone, .. } = options;
+        Self { address: Address::parse(url), credentials: credentials.clone(), clone: *clone, started: Cell::new(None) }
     }
 
     /// The repository for people, without secrets.

@@ -326,7 +326,11 @@ fn attention(gathered: &Gathered, meshes: &[MeshView], peerings: &[PeeringView])
             let until = root.not_after;
             lines.push(format!("the CA root {} of {name} expires at {until}", root.fingerprint.get(..11).unwrap_or_default()));
         }
-        lines.extend(mesh.problems.iter().chain(&mesh.holds).map(|problem| format!("{name}: {problem}")));
+        let own = format!("{name}: ");
+        // What is about the mesh itself begins with its name already.
+        lines.extend(
+            mesh.problems.iter().chain(&mesh.holds).map(|line| format!("{own}{}", line.strip_prefix(&own).unwrap_or(line))),
+        );
     }
     for peering in peerings {
         for service in peering.services.iter().filter(|service| !service.why.is_empty()) {

@@ -71,6 +71,7 @@ fn count_meshes(number: usize) -> String {
 fn mesh_row(mesh: &MeshView, now: Timestamp, wide: bool) -> Vec<Cell> {
     let MeshView { name, platform, agent, applied, behind, published_at, silent, objects, ca_roots, ingress, .. } = mesh;
     let agent = match agent {
+        Some(version) if version.is_empty() => Cell::from("-"), // it has published no status
         Some(version) => Cell::from(format!("v{version}")),
         None => Cell::new("never seen !", Tone::Bad),
     };
@@ -162,13 +163,14 @@ fn age(now: Timestamp, then: Timestamp) -> String {
     span(now.duration_since(then).as_secs())
 }
 
-/// `40s`, `11m`, `31h`, `312d`: one number, large enough to matter.
+/// `40s`, `11m`, `31h`, `312d`, `10y`: one number, large enough to matter.
 fn span(seconds: i64) -> String {
     match seconds.max(0) {
         seconds @ 0..120 => format!("{seconds}s"),
         seconds @ 120..7200 => format!("{}m", seconds / 60),
         seconds @ 7200..172_800 => format!("{}h", seconds / 3600),
-        seconds => format!("{}d", seconds / 86_400),
+        seconds @ 172_800..63_072_000 => format!("{}d", seconds / 86_400),
+        seconds => format!("{}y", seconds / 31_557_600),
     }
 }
 
@@ -279,7 +281,7 @@ mod tests {
 
     #[test]
     fn a_duration_is_one_number() {
-        let spans = [-5, 40, 150, 111_600, 26_956_800].map(span);
-        assert_eq!(spans, ["0s", "40s", "2m", "31h", "312d"]);
+        let spans = [-5, 40, 150, 111_600, 26_956_800, 315_360_000].map(span);
+        assert_eq!(spans, ["0s", "40s", "2m", "31h", "312d", "9y"]);
     }
 }

@@ -73,7 +73,7 @@ fn an_exporter_that_leaves_empties_its_exports_and_waits_before_the_peer_goes() 
     sim.commit(|repo| repo.without("meshes/aro-stg-mesh/peers/rosa-prod-mesh.yaml"));
     let decision = sim.pass(ARO);
     let hold = decision.holds.iter().find(|hold| hold.subject.starts_with("ExportedServiceSet")).unwrap();
-    assert_eq!(hold.reason, "waits until the control plane has withdrawn 1 exported services");
+    assert_eq!(hold.reason, "waits until the control plane has withdrawn 1 exported service");
     let before = sim.sites[ARO].server.writes();
     sim.pass(ARO);
     assert_eq!(sim.sites[ARO].server.writes(), before, "an emptied set is not sent again while it waits");

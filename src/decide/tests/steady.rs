@@ -78,7 +78,7 @@ fn nothing_is_applied_to_a_control_plane_that_does_not_exist() {
     sim.settle();
     let decision = sim.decide(ROSA);
     let hold = decision.holds.iter().find(|hold| hold.subject.starts_with("ServiceMeshControlPlane")).unwrap();
-    assert_eq!(hold.reason, "waits for ServiceMeshControlPlane/rosa-prod-mesh/rosa-prod-mesh, which does not exist yet");
+    assert_eq!(hold.reason, "does not exist yet; without `controlPlane.base` somebody else makes it");
     assert!(!sim.sites[ROSA].log.iter().any(|line| line.contains("ServiceMeshControlPlane")));
 }
 
