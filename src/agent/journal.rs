@@ -23,7 +23,7 @@ pub struct Journal {
     problems: BTreeSet<Diagnostic>,
     holds: BTreeSet<Hold>,
     conditions: BTreeMap<(String, ConditionKind), bool>,
-    said: String,
+    troubles: BTreeMap<&'static str, String>,
 }
 
 impl Journal {
@@ -104,18 +104,18 @@ impl Journal {
         }
     }
 
-    /// Says something once, until something else is said.
-    pub fn trouble(&mut self, what: &str, message: &str) {
-        if self.said != message {
-            warn!(event = what, "{message}");
-            message.clone_into(&mut self.said);
+    /// Says something once, until something else is to be said of the same subject.
+    pub fn trouble(&mut self, subject: &'static str, message: &str) {
+        if self.troubles.get(subject).map(String::as_str) != Some(message) {
+            warn!(event = subject, "{message}");
+            self.troubles.insert(subject, message.to_owned());
         }
     }
 
-    /// The trouble is over.
-    pub fn trouble_over(&mut self, message: &str) {
-        if !std::mem::take(&mut self.said).is_empty() {
-            info!(event = "recovered", "{message}");
+    /// The trouble with a subject is over.
+    pub fn trouble_over(&mut self, subject: &'static str, message: &str) {
+        if self.troubles.remove(subject).is_some() {
+            info!(event = "recovered", subject, "{message}");
         }
     }
 }

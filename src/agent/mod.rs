@@ -136,7 +136,7 @@ async fn connect(agent: &mut Agent, once: bool) -> Result<(), AgentError> {
     loop {
         match agent.cluster.uid().await {
             Ok(uid) => {
-                agent.journal.trouble_over("the API server answers");
+                agent.journal.trouble_over("cluster", "the API server answers");
                 agent.cluster_uid = uid;
                 agent.cluster.prepare(scopes::usual()).await; // the repository is being read meanwhile
                 return Ok(());

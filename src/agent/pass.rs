@@ -21,6 +21,7 @@ use crate::facts::Facts;
 use crate::facts::published::{self, FACTS_PATH};
 use crate::model::{Cidr, Severity};
 use crate::object::{Key, Kind, Object, STATE_NAME, set_id};
+use crate::repo::RepoError;
 
 /// First and longest wait before an object that could not be applied for the moment is tried again.
 const RETRY: (SignedDuration, SignedDuration) = (SignedDuration::from_millis(500), SignedDuration::from_mins(2));
@@ -57,13 +58,43 @@ pub(super) struct Agent {
     last: Option<Decision>,
 }
 
+/// What has become of the last publication.
 #[derive(Default)]
-enum Publishing {
-    #[default]
-    Idle,
-    Underway,
-    /// The repository did not take it; the error, and when to try again.
-    Failed(String, Timestamp, u32),
+struct Publishing {
+    /// Sent, and not yet answered.
+    sent: Option<Files>,
+    /// What the repository did not take.
+    failure: Option<Unpublished>,
+}
+
+type Files = BTreeMap<String, String>;
+
+struct Unpublished {
+    files: Files,
+    message: String,
+    retry_at: Timestamp,
+    attempts: u32,
+}
+
+impl Publishing {
+    /// When these files may be sent again. `None`: at once, or when what was sent last is answered.
+    fn retry_at(&self, files: &Files) -> Option<Timestamp> {
+        let failure = self.failure.as_ref().filter(|failure| self.sent.is_none() && failure.files == *files);
+        failure.map(|failure| failure.retry_at)
+    }
+
+    fn may_send(&self, files: &Files) -> bool {
+        self.sent.is_none() && self.retry_at(files).is_none_or(|at| at <= Timestamp::now())
+    }
+
+    fn failed(&mut self, error: &RepoError) {
+        let files = self.sent.take().unwrap_or_default();
+        let before = self.failure.take().filter(|failure| failure.files == files);
+        let attempts = before.map_or(1, |failure| failure.attempts + 1);
+        let wait = if error.is_transient() { backoff(attempts) } else { REFUSED_RETRY };
+        let retry_at = later(Timestamp::now(), wait);
+        self.failure = Some(Unpublished { files, message: error.to_string(), retry_at, attempts });
+    }
 }
 
 impl Agent {
@@ -104,20 +135,17 @@ impl Agent {
     /// When a pass is due although nothing happens.
     pub(super) fn wake_at(&self) -> Option<Timestamp> {
         let decision = self.last.as_ref()?;
-        let retry = match self.publishing {
-            Publishing::Failed(_, at, _) if decision.publish.is_some() => Some(at),
-            _ => None, // idle, or its answer wakes us
-        };
+        let retry = decision.publish.as_ref().and_then(|publication| self.publishing.retry_at(&publication.files));
         [retry, decision.wake_at].into_iter().flatten().min()
     }
 
     /// What the repository's thread says.
     pub(super) fn take(&mut self, news: News) {
         match news {
-            News::Nothing => self.journal.trouble_over("the repository answers"),
+            News::Nothing => self.journal.trouble_over("repository", "the repository answers"),
             News::Unreadable(error) => self.journal.trouble("repository", &error.to_string()),
             News::Declarations(declarations) => {
-                self.journal.trouble_over("the repository answers");
+                self.journal.trouble_over("repository", "the repository answers");
                 self.journal.declarations(&declarations);
                 self.own_files.clone_from(&declarations.own_files);
                 self.own_facts.clone_from(&declarations.own_facts);
@@ -131,14 +159,13 @@ impl Agent {
                     self.own_facts = published::read(&self.me, FACTS_PATH, text, &everything, Timestamp::now()).0;
                 }
                 self.own_files = files;
-                self.publishing = Publishing::Idle;
+                self.publishing = Publishing::default();
+                self.journal.trouble_over("publish", "the repository takes what is published");
                 self.stale = true;
             }
             News::Unpublished(error) => {
-                let attempts = if let Publishing::Failed(_, _, attempts) = self.publishing { attempts + 1 } else { 1 };
-                let wait = if error.is_transient() { backoff(attempts) } else { REFUSED_RETRY };
                 self.journal.trouble("publish", &error.to_string());
-                self.publishing = Publishing::Failed(error.to_string(), later(Timestamp::now(), wait), attempts);
+                self.publishing.failed(&error);
             }
         }
     }
@@ -218,6 +245,7 @@ impl Agent {
             self.last = Some(Decision { wake_at: Some(at), ..decision });
             return true;
         }
+        self.journal.trouble_over("state", "the inventory can be written");
         self.memory.inventory.clone_from(&decision.inventory);
         self.memory.failures.retain(|key, _| decision.inventory.contains_key(key));
         self.apply(others).await;
@@ -231,20 +259,12 @@ impl Agent {
             let result = self.cluster.release(&object).await;
             self.removed(key, "given back", result);
         }
-        if let (Some(publication), true) = (&decision.publish, self.may_publish()) {
-            self.publishing = Publishing::Underway;
+        if let Some(publication) = decision.publish.as_ref().filter(|publication| self.publishing.may_send(&publication.files)) {
+            self.publishing.sent = Some(publication.files.clone());
             let _ = self.commands.send(Command::Publish(publication.clone())); // fails only when the process ends
         }
         self.last = Some(decision);
         settled
-    }
-
-    fn may_publish(&self) -> bool {
-        match self.publishing {
-            Publishing::Idle => true,
-            Publishing::Underway => false,
-            Publishing::Failed(_, at, _) => at <= Timestamp::now(),
-        }
     }
 
     async fn apply(&mut self, applies: Vec<crate::decide::Apply>) {
@@ -320,11 +340,8 @@ impl Agent {
     /// Nothing is left to do that waiting here could bring about.
     pub(super) fn is_quiet(&self) -> bool {
         let Some(decision) = &self.last else { return false };
-        let idle = match self.publishing {
-            Publishing::Idle => decision.pending.is_none(),
-            Publishing::Underway => false,
-            Publishing::Failed(..) => true,
-        };
+        let Publishing { sent, failure } = &self.publishing;
+        let idle = sent.is_none() && (failure.is_some() || decision.pending.is_none());
         idle && !self.stale && decision.leaves_cluster() && !self.memory.failures.values().any(|failure| !failure.stuck)
     }
 
@@ -334,9 +351,7 @@ impl Agent {
         let errors = problems.filter(|problem| problem.severity == Severity::Error).map(ToString::to_string);
         let stuck = self.last.iter().flat_map(|decision| &decision.holds).filter(|hold| hold.stuck);
         let mut reasons: Vec<String> = errors.chain(stuck.map(|hold| format!("{}: {}", hold.subject, hold.reason))).collect();
-        if let Publishing::Failed(message, _, _) = &self.publishing {
-            reasons.push(message.clone());
-        }
+        reasons.extend(self.publishing.failure.iter().map(|failure| failure.message.clone()));
         if reasons.is_empty() { Outcome::Quiet } else { Outcome::Failed(reasons) }
     }
 }
