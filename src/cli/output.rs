@@ -36,7 +36,9 @@ pub(super) fn look() -> Look {
     if !io::stdout().is_terminal() {
         return Look::default();
     }
-    let columns = given("COLUMNS").and_then(|columns| columns.parse().ok()).unwrap_or(DEFAULT_COLUMNS);
+    let terminal =
+        || terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0)).filter(|width| *width > 0);
+    let columns = given("COLUMNS").and_then(|columns| columns.parse().ok()).or_else(terminal).unwrap_or(DEFAULT_COLUMNS);
     let colour = given("NO_COLOR").is_none() && given("TERM").is_none_or(|term| term != "dumb");
     Look { width: Some(columns), colour }
 }

@@ -38,6 +38,16 @@ fn an_error_in_any_document_of_the_mesh_changes_nothing_live() {
 }
 
 #[test]
+fn without_a_readable_mesh_nothing_is_claimed_of_its_peers() {
+    let mut sim = settled();
+    sim.commit(|repo| repo.with(&format!("//- meshes/rosa-prod-mesh/mesh.yaml\n{BROKEN}")));
+    let decision = sim.decide(ROSA);
+    assert_eq!(decision.conditions.iter().filter(|condition| condition.subject != ROSA).count(), 0);
+    let why = &decision.status.peerings["aro-stg-mesh"].why;
+    assert_eq!(why, "unknown, because meshes/rosa-prod-mesh/mesh.yaml is missing or has an error");
+}
+
+#[test]
 fn an_error_in_a_peers_documents_changes_nothing_live() {
     for path in ["meshes/aro-stg-mesh/mesh.yaml", "meshes/aro-stg-mesh/peers/rosa-prod-mesh.yaml"] {
         let mut sim = settled();
