@@ -17,7 +17,7 @@ pub struct Memory {
     pub failures: BTreeMap<Key, Failure>,
     /// What is about to be published, once it has stayed the same for a moment.
     pub pending: Option<Pending>,
-    /// The commit of `main` that was last applied whole.
+    /// The last commit of `main` of which everything was applied that could be.
     pub applied: Option<String>,
 }
 

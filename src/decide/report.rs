@@ -48,7 +48,7 @@ pub struct AgentStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct MainStatus {
-    /// The last commit that was applied whole; empty before the first.
+    /// The last commit of which everything is applied that can be; what cannot is among the holds. Empty before the first.
     pub applied: String,
     /// How the commit was verified.
     pub verified: String,
