@@ -114,14 +114,14 @@ async fn work(config: AgentConfig, mut stopped: Stopped) -> Result<Outcome, Agen
         env!("CARGO_PKG_VERSION"),
         config.mesh
     );
-    let cluster = Cluster::connect(&config.cluster_options()).await?;
     let options = config.repo_options();
     let (news_sender, news) = unbounded_channel();
     let commands = repository::start(options, config.mesh.clone(), key, news_sender);
     let on_change = commands.clone();
     // A receiver that is gone means that the agent is ending.
     let _watch = repo::watch(&config.repo, move || drop(on_change.send(Command::Fetch)))?;
-    let _ = commands.send(Command::Fetch);
+    let _ = commands.send(Command::Fetch); // first of all: the cluster is made ready while it runs
+    let cluster = Cluster::connect(&config.cluster_options()).await?;
     let mut agent = Agent::new(config.mesh.clone(), cluster, commands.clone());
     tokio::select! {
         connected = connect(&mut agent, config.once) => connected?,

@@ -1,7 +1,6 @@
 //! Kind → path. Asked once for each group and version; what is not served is remembered too.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use http::Request;
 use serde::Deserialize;
@@ -73,9 +72,6 @@ struct ApiResource {
 /// What one group and version serves, by kind.
 type Served = BTreeMap<String, Resource>;
 
-/// Empty until the answer is there. Locked while asking, so that a burst of watches on one group asks once.
-type Slot = Arc<Mutex<Option<Served>>>;
-
 /// Why to look for kinds again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Again {
@@ -88,7 +84,7 @@ pub(super) enum Again {
 /// The cache. A quiet agent never asks.
 pub(super) struct Discovery {
     transport: Transport,
-    cache: Mutex<BTreeMap<String, Slot>>,
+    cache: Mutex<BTreeMap<String, Served>>,
     again: watch::Sender<Again>,
 }
 
@@ -99,15 +95,17 @@ impl Discovery {
 
     /// Where this kind is; `None` if the cluster does not serve it.
     pub(super) async fn resolve(&self, kind: &Kind) -> Result<Option<Resource>, Failure> {
+        // Held while asking, so that a burst of watches on one group asks once.
+        let mut cache = self.cache.lock().await;
         let api_version = kind.api_version();
+        if let Some(served) = cache.get(&api_version) {
+            return Ok(served.get(&*kind.kind).cloned());
+        }
         let prefix = if kind.group.is_empty() { format!("/api/{api_version}") } else { format!("/apis/{api_version}") };
-        let slot = self.cache.lock().await.entry(api_version).or_default().clone();
-        let mut slot = slot.lock().await;
-        let served = match &mut *slot {
-            Some(served) => served,
-            empty => empty.insert(self.ask(&prefix).await?),
-        };
-        Ok(served.get(&*kind.kind).cloned())
+        let served = self.ask(&prefix).await?;
+        let found = served.get(&*kind.kind).cloned();
+        cache.insert(api_version, served);
+        Ok(found)
     }
 
     async fn ask(&self, prefix: &str) -> Result<Served, Failure> {

@@ -26,6 +26,7 @@ mod peering;
 mod virtual_service;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -159,15 +160,18 @@ fn manifests(context: &mut Context) {
     let namespaces: BTreeMap<&str, Key> = context.mesh.namespaces().map(|name| (name, kinds::namespace(name))).collect();
     for manifest in &context.folder.manifests {
         let key = &manifest.object.key;
-        if let Some(derived) = context.out.wanted.get(key) {
-            let reason = format!("{} declares it too; remove one of them", derived.object.source);
-            let path = format!("{}:{}", manifest.object.source, manifest.span.line);
-            context.hold(Hold { stuck: true, ..Hold::part(path, reason) });
-            continue;
+        match context.out.wanted.entry(key.clone()) {
+            Entry::Occupied(derived) => {
+                let reason = format!("{} declares it too; remove one of them", derived.get().object.source);
+                let path = format!("{}:{}", manifest.object.source, manifest.span.line);
+                context.hold(Hold { stuck: true, ..Hold::part(path, reason) });
+            }
+            Entry::Vacant(place) => {
+                let namespace = key.namespace.as_deref().and_then(|name| namespaces.get(name));
+                let needs = namespace.map(|namespace| Need::Exists(namespace.clone())).into_iter().collect();
+                place.insert(Wanted { object: manifest.object.clone(), needs });
+            }
         }
-        let namespace = key.namespace.as_deref().and_then(|name| namespaces.get(name));
-        let needs = namespace.map(|namespace| Need::Exists(namespace.clone())).into_iter().collect();
-        context.out.wanted.insert(key.clone(), Wanted { object: manifest.object.clone(), needs });
     }
 }
 
