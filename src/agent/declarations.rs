@@ -24,8 +24,6 @@ pub struct Declarations {
     pub problems: Vec<Diagnostic>,
     /// Facts of the peers.
     pub facts: BTreeMap<String, Facts>,
-    /// Tip of our own branch.
-    pub own_tip: Option<CommitId>,
     /// Files of our own branch.
     pub own_files: BTreeMap<String, String>,
     /// Facts among them.
@@ -71,16 +69,13 @@ impl Reader {
             }
         }
         let own_files = files(mirror, me)?;
-        // Whatever we published we publish again: our own addresses need no permission.
-        let everything: Vec<Cidr> = ["0.0.0.0/0", "::/0"].iter().filter_map(|range| Cidr::parse(range)).collect();
-        let own = own_files.get(FACTS_PATH).map(|text| published::read(me, FACTS_PATH, text, &everything, now).0);
+        let own = own_files.get(FACTS_PATH).map(|text| published::read_own(me, text, now));
         Ok(Declarations {
             verified: snapshot.verified.to_string(),
             commit: snapshot.commit,
             federation: Arc::new(federation),
             problems,
             facts,
-            own_tip: mirror.refs().published.get(me).copied(),
             own_files,
             own_facts: own.unwrap_or_default(),
         })

@@ -19,7 +19,7 @@ use crate::cluster::{APPLIES_IN_FLIGHT, ApplyError, Cluster};
 use crate::decide::{Comparisons, Decision, Failure, LiveObjects, Memory, REMOVAL, World, decide};
 use crate::facts::Facts;
 use crate::facts::published::{self, FACTS_PATH};
-use crate::model::{Cidr, Severity};
+use crate::model::Severity;
 use crate::object::{Key, Kind, Object, STATE_NAME, set_id};
 use crate::repo::RepoError;
 
@@ -154,9 +154,8 @@ impl Agent {
             }
             News::Published(files, commit, message) => {
                 info!(event = "published", commit = %commit, "published {} {message}", commit.short());
-                let everything: Vec<Cidr> = ["0.0.0.0/0", "::/0"].iter().filter_map(|range| Cidr::parse(range)).collect();
                 if let Some(text) = files.get(FACTS_PATH) {
-                    self.own_facts = published::read(&self.me, FACTS_PATH, text, &everything, Timestamp::now()).0;
+                    self.own_facts = published::read_own(&self.me, text, Timestamp::now());
                 }
                 self.own_files = files;
                 self.publishing = Publishing::default();

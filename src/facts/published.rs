@@ -128,6 +128,12 @@ pub fn read(mesh: &str, path: &str, text: &str, allow: &[Cidr], now: Timestamp) 
     (Facts { cluster_uid: spec.cluster_uid, roots, retiring: spec.retiring, ingress, broken: !found.is_empty() }, found)
 }
 
+/// Reads what `mesh` itself published: its own addresses need no permission, and it would not publish what it cannot read.
+pub fn read_own(mesh: &str, text: &str, now: Timestamp) -> Facts {
+    let everywhere: Vec<Cidr> = ["0.0.0.0/0", "::/0"].iter().filter_map(|range| Cidr::parse(range)).collect();
+    read(mesh, FACTS_PATH, text, &everywhere, now).0
+}
+
 const KEEP_HELP: &str = "what was known before stays in use; the mesh's agent must publish again";
 
 fn read_roots(blocks: &[At<String>], now: Timestamp, error: &mut impl FnMut(Span, String, &str)) -> Option<Vec<Root>> {

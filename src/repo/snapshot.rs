@@ -46,21 +46,6 @@ pub struct Snapshot {
     pub refused: Vec<(String, String)>,
 }
 
-impl Snapshot {
-    /// Paths that this snapshot adds, changes or (with `None`) removes compared to an earlier one, in order.
-    pub fn changes_since(&self, earlier: &Self) -> Vec<(String, Option<BlobId>)> {
-        let mut changes: Vec<_> = self
-            .entries
-            .iter()
-            .filter(|(path, id)| earlier.entries.get(*path) != Some(id))
-            .map(|(path, id)| (path.clone(), Some(*id)))
-            .collect();
-        changes.extend(earlier.entries.keys().filter(|path| !self.entries.contains_key(*path)).map(|path| (path.clone(), None)));
-        changes.sort();
-        changes
-    }
-}
-
 impl Mirror {
     /// The files of a commit for which `keep` says yes. It is asked for each folder with a `/` at the end
     /// (`meshes/rosa-prod-mesh/`; a no spares reading it) and for each file. Symbolic links, submodules and names that
