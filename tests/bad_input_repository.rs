@@ -56,6 +56,19 @@ fn an_empty_repository_is_waited_for_until_it_is_filled() {
 }
 
 #[test]
+fn a_local_repository_that_is_made_after_the_start_is_found_at_a_poll() {
+    let solo = Solo::new("bad-absent");
+    solo.commit("manifests/all.yaml", Some(&solo.config_map("a", "one")));
+    let path = solo.git.file_url().replace("file://", "");
+    let away = format!("{path}.away");
+    std::fs::rename(&path, &away).unwrap();
+    let agent = solo.agent();
+    said_once(&agent, "repository", &["there is no repository at", &path]);
+    std::fs::rename(&away, &path).unwrap();
+    solo.wait_for_value("a", Some("one"));
+}
+
+#[test]
 fn a_branch_that_does_not_exist_is_named_with_those_that_do() {
     let solo = Solo::new("bad-branch");
     let agent = solo.agent_with(&solo.git.file_url(), &["--branch", "release"]);

@@ -20,7 +20,7 @@ use rand_core::{OsRng, RngCore};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::cluster::{Cluster, ClusterError};
 use crate::config::AgentConfig;
@@ -63,6 +63,9 @@ pub enum AgentError {
     /// The cluster's configuration is unusable.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
+    /// A bug: whoever runs the agent has to see that it does nothing any more, and start it again.
+    #[error("the thread that reads the repository has ended; this is a bug in meshfed")]
+    Thread,
     /// The operating system refused something basic.
     #[error("cannot start: {0}")]
     System(#[from] std::io::Error),
@@ -119,7 +122,12 @@ async fn work(config: AgentConfig, mut stopped: Stopped) -> Result<Outcome, Agen
     let commands = repository::start(options, config.mesh.clone(), key, news_sender);
     let on_change = commands.clone();
     // A receiver that is gone means that the agent is ending.
-    let _watch = repo::watch(&config.repo, move || drop(on_change.send(Command::Fetch)))?;
+    let watch = repo::watch(&config.repo, move || drop(on_change.send(Command::Fetch)));
+    // Without it, commits are seen at the next poll; also those to a repository that is made only later.
+    let _watch = watch.unwrap_or_else(|error| {
+        warn!(event = "repository", "{error}");
+        None
+    });
     let _ = commands.send(Command::Fetch); // first of all: the cluster is made ready while it runs
     let cluster = Cluster::connect(&config.cluster_options()).await?;
     let mut agent = Agent::new(config.mesh.clone(), cluster, commands.clone());
@@ -173,7 +181,7 @@ impl Loop {
                 news = self.news.recv() => match news {
                     Some(News::Unreadable(error)) if self.config.once => return Ok(Outcome::Failed(vec![error.to_string()])),
                     Some(news) => self.agent.take(news),
-                    None => return Ok(Outcome::Stopped), // the repository's thread is gone: the process is ending
+                    None => return Err(AgentError::Thread), // it ends only after this loop, or by a panic
                 },
                 _ = self.agent.cluster.changed() => self.agent.cluster_changed(),
                 () = sleep_until(wake.unwrap_or(poll)), if wake.is_some() => self.agent.time_has_come(),
