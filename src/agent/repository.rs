@@ -39,17 +39,28 @@ pub fn start(options: repo::Options, me: String, key: SigningKey, news: Unbounde
     let (commands, inbox) = mpsc::channel();
     std::thread::spawn(move || {
         let mut repository = Repository { options, me, key, mirror: None, reader: Reader::default(), seen: None };
-        for command in inbox {
-            let answer = match command {
-                Command::Fetch => repository.fetch().unwrap_or_else(News::Unreadable),
-                Command::Publish(publication) => repository.publish(publication).unwrap_or_else(News::Unpublished),
-            };
-            if news.send(answer).is_err() {
-                return; // the loop has ended
+        while let Some(commands) = waiting(&inbox) {
+            for command in commands {
+                let answer = match command {
+                    Command::Fetch => repository.fetch().unwrap_or_else(News::Unreadable),
+                    Command::Publish(publication) => repository.publish(publication).unwrap_or_else(News::Unpublished),
+                };
+                if news.send(answer).is_err() {
+                    return; // the loop has ended
+                }
             }
         }
     });
     commands
+}
+
+/// Waits for commands and takes all there are, fetches in a row as one: while a server lets us wait, polls go on, and their fetches
+/// would be made one after the other when it answers again. `None` when nobody can command any more.
+fn waiting(inbox: &mpsc::Receiver<Command>) -> Option<Vec<Command>> {
+    let mut commands = vec![inbox.recv().ok()?];
+    commands.extend(inbox.try_iter());
+    commands.dedup_by(|next, before| matches!((next, before), (Command::Fetch, Command::Fetch)));
+    Some(commands)
 }
 
 struct Repository {
@@ -76,7 +87,8 @@ impl Repository {
         }
         let Self { mirror: Some(mirror), reader, me, .. } = self else { return Ok(News::Nothing) };
         let declarations = reader.read(mirror, me, Timestamp::now())?;
-        self.seen = Some(refs);
+        // What could not be read is read again from the mirror that the next fetch makes.
+        self.seen = Some(refs).filter(|_| !mirror.is_damaged());
         Ok(News::Declarations(Arc::new(declarations)))
     }
 
@@ -95,5 +107,23 @@ impl Repository {
             seen.published.insert(self.me.clone(), commit); // our own doing is no news
         }
         Ok(News::Published(files, commit, message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fetches_that_pile_up_are_one_fetch() {
+        let (commands, inbox) = mpsc::channel();
+        let publication = || Command::Publish(decide::Publication { files: BTreeMap::new(), message: String::new() });
+        for command in [Command::Fetch, Command::Fetch, publication(), Command::Fetch, Command::Fetch, Command::Fetch] {
+            commands.send(command).unwrap();
+        }
+        drop(commands);
+        let taken = waiting(&inbox).unwrap();
+        assert!(matches!(taken.as_slice(), [Command::Fetch, Command::Publish(_), Command::Fetch]));
+        assert!(waiting(&inbox).is_none());
     }
 }

@@ -109,6 +109,11 @@ impl Mirror {
         self.transport.shown()
     }
 
+    /// Whether something that must be there could not be read, so that the next fetch makes the mirror anew.
+    pub fn is_damaged(&self) -> bool {
+        self.damaged.get()
+    }
+
     pub(super) fn repository(&self) -> &Repository {
         &self.repo
     }
