@@ -68,6 +68,19 @@ fn two_meshes_federate_by_running_once_in_turns_and_a_run_with_nothing_to_do_is_
 }
 
 #[test]
+fn a_single_run_that_may_not_read_its_inventory_says_so_and_does_not_end_well() {
+    let solo = Solo::new("life-denied");
+    solo.make_namespaces();
+    solo.kubectl(&["create", "clusterrole", "life-denied", "--verb=get,list,watch", "--resource=namespaces"]);
+    solo.kubectl(&["create", "clusterrolebinding", "life-denied", "--clusterrole=life-denied", "--group=life-denied"]);
+    let kubeconfig = Cluster::shared().kubeconfig_for("life-denied", &["life-denied"]);
+    let mut agent = Agent::start("life-denied", &solo.git.file_url(), &kubeconfig, &solo.scratch, &["--once"]);
+    assert_eq!(exit_code(&mut agent), 1, "{}", agent.process.log_tail());
+    let log = agent.process.log();
+    assert!(log.contains("error: ConfigMap/life-denied/meshfed: not permitted"), "{log}");
+}
+
+#[test]
 fn a_single_run_that_fails_ends_with_one_and_the_reasons() {
     let solo = Solo::new("life-failed");
     let bad = format!(

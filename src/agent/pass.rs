@@ -17,6 +17,7 @@ use super::repository::{Command, News};
 use super::scopes::{missing, scopes};
 use crate::cluster::{APPLIES_IN_FLIGHT, ApplyError, Cluster};
 use crate::decide::{Comparisons, Decision, Failure, LiveObjects, Memory, REMOVAL, World, decide};
+use crate::derive::Hold;
 use crate::facts::Facts;
 use crate::facts::published::{self, FACTS_PATH};
 use crate::model::Severity;
@@ -55,6 +56,8 @@ pub(super) struct Agent {
     written: Option<Arc<Inventory>>,
     publishing: Publishing,
     stale: bool,
+    /// The last pass ended because the inventory could not be read or written; whether only people can end that.
+    without_state: Option<bool>,
     last: Option<Decision>,
 }
 
@@ -115,6 +118,7 @@ impl Agent {
             written: None,
             publishing: Publishing::default(),
             stale: false,
+            without_state: None,
             last: None,
         }
     }
@@ -195,12 +199,11 @@ impl Agent {
     /// One pass; whether nothing is left to do in the cluster.
     async fn pass(&mut self) -> bool {
         self.stale = false;
+        self.without_state = None;
         let Some(declarations) = self.declarations.clone() else { return true };
         if let Some(mesh) = declarations.federation.mesh(&self.me) {
             if let Err(error) = self.read_state(&mesh.namespace).await {
-                self.journal.trouble("state", &format!("ConfigMap/{}/{STATE_NAME}: {error}", mesh.namespace));
-                let at = later(Timestamp::now(), backoff(1));
-                self.last = Some(Decision { wake_at: Some(at), ..Decision::default() });
+                self.without_state(&mesh.namespace, &error, Decision::default());
                 return true;
             }
             self.cluster.watch(&scopes(&declarations.federation, mesh, &self.memory.inventory));
@@ -239,9 +242,8 @@ impl Agent {
             decision.apply.iter().cloned().partition(|apply| apply.object.key.namespace.is_none());
         self.apply(namespaces).await;
         if let Err(error) = self.write_state(&decision).await {
-            self.journal.trouble("state", &error.to_string());
-            let at = later(Timestamp::now(), backoff(1));
-            self.last = Some(Decision { wake_at: Some(at), ..decision });
+            let namespace = self.state.as_ref().map(|(namespace, _)| namespace.clone()).unwrap_or_default();
+            self.without_state(&namespace, &error, decision);
             return true;
         }
         self.journal.trouble_over("state", "the inventory can be written");
@@ -319,6 +321,19 @@ impl Agent {
         Ok(())
     }
 
+    /// Nothing is done while the inventory cannot be read or written; tried again in a moment.
+    fn without_state(&mut self, namespace: &str, error: &ApplyError, decision: Decision) {
+        let subject = format!("ConfigMap/{namespace}/{STATE_NAME}");
+        self.journal.trouble("state", &format!("{subject}: {error}"));
+        let stuck = failure(STATE_NAME.into(), String::new(), error, None).stuck;
+        let mut holds = decision.holds;
+        holds.push(Hold { stuck, ..Hold::part(subject, error.to_string()) });
+        let wake_at = Some(later(Timestamp::now(), backoff(1)));
+        self.without_state = Some(stuck);
+        // What was not sent must not wake us for being sent again.
+        self.last = Some(Decision { wake_at, holds, publish: None, ..decision });
+    }
+
     /// Writes the inventory ahead of what it is about, so that a crash never leaves an object that nobody remembers.
     async fn write_state(&mut self, decision: &Decision) -> Result<(), ApplyError> {
         let Some((namespace, data)) = &mut self.state else { return Ok(()) };
@@ -339,6 +354,9 @@ impl Agent {
     /// Nothing is left to do that waiting here could bring about.
     pub(super) fn is_quiet(&self) -> bool {
         let Some(decision) = &self.last else { return false };
+        if let Some(stuck) = self.without_state {
+            return stuck && !self.stale;
+        }
         let Publishing { sent, failure } = &self.publishing;
         let idle = sent.is_none() && (failure.is_some() || decision.pending.is_none());
         idle && !self.stale && decision.leaves_cluster() && !self.memory.failures.values().any(|failure| !failure.stuck)
