@@ -78,7 +78,11 @@ impl Cluster {
                 }
                 Ok(())
             }
-            Err(failure) if matches!(failure.code(), 404 | 409) => Ok(()),
+            Err(failure) if failure.code() == 404 => {
+                self.edge.view.deleted(live); // or the next pass, which may come before the event, deletes it again
+                Ok(())
+            }
+            Err(failure) if failure.code() == 409 => Ok(()),
             Err(failure) => Err(failure.of_object(&live.kind, live.key.namespace.as_deref())),
         }
     }

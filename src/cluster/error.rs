@@ -1,6 +1,7 @@
 //! What can go wrong between us and the API server, told apart by what has to happen next.
 
 use std::error::Error as StdError;
+use std::fmt::Write;
 use std::time::Duration;
 
 use kube::client::AuthError;
@@ -10,6 +11,9 @@ use crate::object::Kind;
 
 /// Longest message of the server that is passed on, in bytes: a refusal of a large object can quote all of it.
 const MESSAGE_LIMIT: usize = 1024;
+
+/// Most fields that a conflict names: somebody who took over an object owns dozens, and the first few tell who it was.
+const OWNERS_SHOWN: usize = 5;
 
 /// Why a cluster cannot be worked with at all.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -102,7 +106,12 @@ impl ApplyError {
 }
 
 fn list_owners(owners: &[(String, String)]) -> String {
-    owners.iter().map(|(manager, field)| format!("`{field}` is owned by {manager}")).collect::<Vec<_>>().join(", ")
+    let named = owners.iter().take(OWNERS_SHOWN).map(|(manager, field)| format!("`{field}` is owned by {manager}"));
+    let mut list = named.collect::<Vec<_>>().join(", ");
+    if let Some(more @ 1..) = owners.len().checked_sub(OWNERS_SHOWN) {
+        let _ = write!(list, " and {more} more"); // writing to a String cannot fail
+    }
+    list
 }
 
 /// A request that gave no result.
@@ -200,9 +209,10 @@ fn manager(message: &str) -> String {
     message.split('"').nth(1).unwrap_or(message).to_owned()
 }
 
-/// Lines joined, cut at the limit.
+/// Lines joined, cut at the limit, and nothing in it that a terminal obeys: a webhook's words are anybody's.
 pub(super) fn one_line(text: &str) -> String {
-    let mut line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let blank = |c: char| c.is_whitespace() || c.is_control();
+    let mut line = text.split(blank).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
     if line.len() > MESSAGE_LIMIT {
         let end = (0..=MESSAGE_LIMIT).rev().find(|at| line.is_char_boundary(*at)).unwrap_or(0);
         line.truncate(end);
@@ -256,6 +266,13 @@ mod tests {
     }
 
     #[test]
+    fn a_conflict_about_everything_stays_readable() {
+        let owners: Vec<_> = (0..200).map(|field| ("kubectl".to_owned(), format!(".data.k{field}"))).collect();
+        let message = ApplyError::Conflict { owners }.to_string();
+        assert!(message.contains("`.data.k4` is owned by kubectl and 195 more: remove") && message.len() < 300, "{message}");
+    }
+
+    #[test]
     fn an_unknown_field_is_the_declarations_fault_although_the_status_is_500() {
         let message = "failed to create typed patch object (shop/a; /v1, Kind=ConfigMap): .dta: field not declared in schema";
         let error = classified(json!({"code": 500, "message": message}));
@@ -285,6 +302,7 @@ mod tests {
     #[test]
     fn messages_are_one_line_of_bounded_length() {
         assert_eq!(one_line("a\n b"), "a b");
+        assert_eq!(one_line("a\u{1b}[31mred\u{7}\n"), "a [31mred");
         assert!(one_line(&"é".repeat(2000)).len() <= MESSAGE_LIMIT + '…'.len_utf8());
     }
 }
