@@ -10,7 +10,7 @@ use tracing_subscriber::fmt::time::FormatTime;
 const FILTER_VARIABLE: &str = "MESHFED_LOG";
 
 /// The client library logs each answer above 499 as an error; we report what matters of them ourselves, once.
-const DEFAULT_FILTER: &str = "info,kube_client=off,kube_runtime=off,hyper_util=warn,tower=warn";
+const DEFAULT_FILTER: &str = "info,kube_client=off,hyper_util=warn,tower=warn";
 
 /// Starts logging. A filter that cannot be read is replaced by the default.
 pub fn init() {
