@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
+use std::time::Duration;
 
 use futures::StreamExt;
 use jiff::{SignedDuration, Timestamp};
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::Outcome;
@@ -15,7 +17,7 @@ use super::inventory::{self, Inventory};
 use super::journal::Journal;
 use super::repository::{Command, News};
 use super::scopes::{missing, scopes};
-use crate::cluster::{APPLIES_IN_FLIGHT, ApplyError, Cluster};
+use crate::cluster::{APPLIES_IN_FLIGHT, ApplyError, Cluster, Trouble};
 use crate::decide::{Comparisons, Decision, Failure, LiveObjects, Memory, REMOVAL, World, decide};
 use crate::derive::Hold;
 use crate::facts::Facts;
@@ -32,6 +34,9 @@ const REFUSED_RETRY: SignedDuration = SignedDuration::from_mins(5);
 
 /// Passes in a row before the loop looks at other events; each has applied something, so this many mean a fight.
 const MAX_PASSES: usize = 20;
+
+/// Longest wait for first listings before other news are looked at: a commit may take away the very kind that cannot be listed.
+const SYNC_LIMIT: Duration = Duration::from_secs(10);
 
 /// Label of the ConfigMap that names a set (KEP-3659).
 const SET_ID_LABEL: &str = "applyset.kubernetes.io/id";
@@ -56,8 +61,8 @@ pub(super) struct Agent {
     written: Option<Arc<Inventory>>,
     publishing: Publishing,
     stale: bool,
-    /// The last pass ended because the inventory could not be read or written; whether only people can end that.
-    without_state: Option<bool>,
+    /// The last pass could not decide, or not perform, for want of the inventory or the watches; whether only people can end that.
+    blocked: Option<bool>,
     last: Option<Decision>,
 }
 
@@ -118,7 +123,7 @@ impl Agent {
             written: None,
             publishing: Publishing::default(),
             stale: false,
-            without_state: None,
+            blocked: None,
             last: None,
         }
     }
@@ -199,7 +204,7 @@ impl Agent {
     /// One pass; whether nothing is left to do in the cluster.
     async fn pass(&mut self) -> bool {
         self.stale = false;
-        self.without_state = None;
+        self.blocked = None;
         let Some(declarations) = self.declarations.clone() else { return true };
         if let Some(mesh) = declarations.federation.mesh(&self.me) {
             if let Err(error) = self.read_state(&mesh.namespace).await {
@@ -207,7 +212,11 @@ impl Agent {
                 return true;
             }
             self.cluster.watch(&scopes(&declarations.federation, mesh, &self.memory.inventory));
-            self.cluster.synced().await;
+            if timeout(SYNC_LIMIT, self.cluster.synced()).await.is_err() {
+                self.without_watches();
+                return true;
+            }
+            self.journal.trouble_over("watches", "all watches have listed");
         }
         let snapshot = self.cluster.view().snapshot();
         let live = snapshot.objects();
@@ -321,6 +330,16 @@ impl Agent {
         Ok(())
     }
 
+    /// Nothing is decided before every watch has listed: an object that is not seen would count as absent.
+    fn without_watches(&mut self) {
+        let problems = self.cluster.view().problems();
+        let why = problems.iter().find(|problem| problem.trouble == Trouble::Interrupted).map(|problem| problem.message.clone());
+        let why = why.unwrap_or_else(|| "the first listings take long".to_owned());
+        self.journal.trouble("watches", &format!("nothing is changed until all watches have listed: {why}"));
+        self.blocked = Some(false);
+        self.last = Some(Decision { wake_at: Some(Timestamp::now()), ..Decision::default() });
+    }
+
     /// Nothing is done while the inventory cannot be read or written; tried again in a moment.
     fn without_state(&mut self, namespace: &str, error: &ApplyError, decision: Decision) {
         let subject = format!("ConfigMap/{namespace}/{STATE_NAME}");
@@ -329,7 +348,7 @@ impl Agent {
         let mut holds = decision.holds;
         holds.push(Hold { stuck, ..Hold::part(subject, error.to_string()) });
         let wake_at = Some(later(Timestamp::now(), backoff(1)));
-        self.without_state = Some(stuck);
+        self.blocked = Some(stuck);
         // What was not sent must not wake us for being sent again.
         self.last = Some(Decision { wake_at, holds, publish: None, ..decision });
     }
@@ -354,7 +373,7 @@ impl Agent {
     /// Nothing is left to do that waiting here could bring about.
     pub(super) fn is_quiet(&self) -> bool {
         let Some(decision) = &self.last else { return false };
-        if let Some(stuck) = self.without_state {
+        if let Some(stuck) = self.blocked {
             return stuck && !self.stale;
         }
         let Publishing { sent, failure } = &self.publishing;

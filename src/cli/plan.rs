@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::ValueEnum;
 use jiff::Timestamp;
+use tokio::time::timeout;
 
 use super::remote::RepoArgs;
 use super::tree::Tree;
@@ -12,13 +14,16 @@ use super::{facts, output, render};
 use crate::agent::declarations::{self, Declarations};
 use crate::agent::inventory;
 use crate::agent::scopes::{missing, scopes};
-use crate::cluster::{Cluster, ClusterOptions};
+use crate::cluster::{Cluster, ClusterOptions, Trouble};
 use crate::decide::{Comparisons, Memory, World, decide};
 use crate::error::{Error, Exit};
 use crate::facts::Facts;
 use crate::model::{Diagnostic, Federation, Place, Severity};
 use crate::object::STATE_NAME;
 use crate::view::plan::{self, Plan as PlanView};
+
+/// Longest wait for the cluster's objects: somebody sits and waits, and a listing takes seconds at most.
+const SYNC_LIMIT: Duration = Duration::from_secs(30);
 
 /// Show what the agent of a mesh would change in its cluster now, without changing anything
 ///
@@ -131,7 +136,13 @@ impl Plan {
             let state = cluster.read_state(&mesh.namespace, STATE_NAME).await?;
             memory.inventory = inventory::read(&state.map(|(data, _)| data).unwrap_or_default()).0.into();
             cluster.watch(&scopes(federation, mesh, &memory.inventory));
-            cluster.synced().await;
+            if timeout(SYNC_LIMIT, cluster.synced()).await.is_err() {
+                let problems = cluster.view().problems();
+                let why =
+                    problems.iter().find(|problem| problem.trouble == Trouble::Interrupted).map(|problem| &*problem.message);
+                let message = format!("the cluster cannot be read: {}", why.unwrap_or("the first listings take too long"));
+                return Err(Error::unavailable(message, ""));
+            }
         }
         let snapshot = cluster.view().snapshot();
         let live = snapshot.objects();
