@@ -197,7 +197,10 @@ impl Agent {
                 return new;
             }
         }
-        self.journal.trouble("fight", "something undoes what is applied; going on at the next event");
+        self.journal.trouble("fight", "something undoes what is applied; going on in a while");
+        if let Some(last) = &mut self.last {
+            last.wake_at = Some(later(Timestamp::now(), RETRY.1));
+        }
         true
     }
 

@@ -60,7 +60,9 @@ fn list<'a>(value: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> 
 }
 
 fn watch_state(peer: &Value, state: &mut PeerState) {
-    let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    // Perhaps a peer's words: nothing in them that a terminal would obey.
+    let text =
+        |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().replace(char::is_control, " ");
     let connected = |value: &Value| value.get("connected").and_then(Value::as_bool).unwrap_or(false);
     let active = || list(peer, "/status/discoveryStatus/active");
     let inactive = || list(peer, "/status/discoveryStatus/inactive");

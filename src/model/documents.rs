@@ -1,4 +1,4 @@
-//! The documents as people write them. Shapes only: [`super::check`] turns them into what the rest of the program uses.
+//! The documents as people write them. Shapes only: `convert` turns them into what the rest of the program uses.
 //!
 //! Doc comments here become descriptions in the JSON Schemas that editors show.
 

@@ -56,7 +56,9 @@ fn finding(path: &str, error: &serde_saphyr::Error) -> Diagnostic {
     let text = error.without_snippet().to_string();
     // The library ends its messages with the place, which we give ourselves.
     let message = text.split(" at line ").next().unwrap_or(&text).lines().next().unwrap_or_default().trim_end_matches([',', ':']);
-    let (message, help) = for_people(message);
+    // A quoted key can hold what a terminal would obey.
+    let message = message.replace(char::is_control, " ");
+    let (message, help) = for_people(&message);
     Diagnostic::error(path, span, Code::Syntax, message, help)
 }
 
