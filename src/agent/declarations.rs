@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use crate::decide::STATUS_PATH;
 use crate::facts::Facts;
 use crate::facts::published::{self, FACTS_PATH};
-use crate::model::{Cache, Cidr, ContentId, Diagnostic, Federation, Place, load};
-use crate::repo::{Commit, CommitId, Mirror, RepoError};
+use crate::model::{Cache, Cidr, Code, ContentId, Diagnostic, Federation, Place, Span, load};
+use crate::repo::{Commit, CommitId, Mirror, RepoError, Snapshot};
 
 /// All that Git says to one agent at one moment.
 #[derive(Debug)]
@@ -44,23 +44,7 @@ impl Reader {
         let tip = mirror.main()?;
         let peers = peers(mirror, tip, me)?;
         let snapshot = mirror.snapshot(tip, &|path| wanted(path, me, &peers))?;
-        let content: BTreeMap<_, _> = snapshot.entries.iter().map(|(path, id)| (path.clone(), ContentId(id.bytes()))).collect();
-        let mut read = |path: &str, _: ContentId| match snapshot.entries.get(path) {
-            Some(id) => mirror.read(*id).map_err(|error| error.to_string()),
-            None => Err("not in this commit".to_owned()),
-        };
-        let (mut federation, mut problems) = load(&content, &mut read, &mut self.cache);
-        for (path, reason) in &snapshot.refused {
-            federation.broken.insert(path.clone()); // what stood there before must stay
-            let span = crate::model::Span::default();
-            problems.push(Diagnostic::error(
-                path,
-                span,
-                crate::model::Code::Misplaced,
-                reason.clone(),
-                "only regular files are read",
-            ));
-        }
+        let (federation, mut problems) = federation_of(mirror, &snapshot, &mut self.cache);
         let mut facts = BTreeMap::new();
         for peer in &peers {
             if let Some((read, found)) = self.facts(mirror, peer, &federation.allow_addresses, now)? {
@@ -114,6 +98,21 @@ pub fn facts_of(
     let path = format!("published/{mesh}:{FACTS_PATH}");
     let facts = files.get(FACTS_PATH).map(|text| published::read(mesh, &path, text, allow, now));
     Ok(Some(facts.unwrap_or_default()))
+}
+
+/// The documents of a snapshot, with what is wrong with them. A path that is refused counts as broken: what stood there before stays.
+pub fn federation_of(mirror: &Mirror, snapshot: &Snapshot, cache: &mut Cache) -> (Federation, Vec<Diagnostic>) {
+    let content: BTreeMap<_, _> = snapshot.entries.iter().map(|(path, id)| (path.clone(), ContentId(id.bytes()))).collect();
+    let mut read = |path: &str, _: ContentId| match snapshot.entries.get(path) {
+        Some(id) => mirror.read(*id).map_err(|error| error.to_string()),
+        None => Err("not in this commit".to_owned()),
+    };
+    let (mut federation, mut problems) = load(&content, &mut read, cache);
+    for (path, reason) in &snapshot.refused {
+        federation.broken.insert(path.clone());
+        problems.push(Diagnostic::error(path, Span::default(), Code::Misplaced, reason.clone(), "only regular files are read"));
+    }
+    (federation, problems)
 }
 
 /// The peers of a mesh: the names of the files in its `peers/`, so that only their folders are read.

@@ -13,7 +13,7 @@ use crate::decide::{STATUS_PATH, Status as MeshStatus};
 use crate::error::{Error, Exit};
 use crate::facts::Facts;
 use crate::facts::published::{self, FACTS_PATH};
-use crate::model::{Cache, Cidr, Code, ContentId, Diagnostic, Severity, Span, load, yaml};
+use crate::model::{Cache, Cidr, Code, Diagnostic, Severity, Span, yaml};
 use crate::repo::{CommitId, Mirror, RepoError, Verification};
 use crate::view::federation::{CommitView, FederationStatus, Gathered, Published};
 use crate::view::status;
@@ -62,16 +62,7 @@ impl Status {
 fn gather(mirror: &Mirror, branch: &str, now: Timestamp) -> Result<FederationStatus, Error> {
     let tip = mirror.main()?;
     let snapshot = mirror.snapshot(tip, &|path| path == "federation.yaml" || path.starts_with("meshes/"))?;
-    let entries: BTreeMap<_, _> = snapshot.entries.iter().map(|(path, id)| (path.clone(), ContentId(id.bytes()))).collect();
-    let mut read = |path: &str, _: ContentId| match snapshot.entries.get(path) {
-        Some(id) => mirror.read(*id).map_err(|error| error.to_string()),
-        None => Err("not in this commit".to_owned()),
-    };
-    let (federation, mut found) = load(&entries, &mut read, &mut Cache::default());
-    let refused = |(path, reason): &(String, String)| {
-        Diagnostic::error(path, Span::default(), Code::Misplaced, reason.clone(), "only regular files are read")
-    };
-    found.extend(snapshot.refused.iter().map(refused));
+    let (federation, found) = declarations::federation_of(mirror, &snapshot, &mut Cache::default());
     let mut published = BTreeMap::new();
     for (mesh, commit) in &mirror.refs().published {
         published.insert(mesh.clone(), read_published(mirror, mesh, *commit, tip, &federation.allow_addresses, now)?);
