@@ -1,0 +1,233 @@
+//! One pass: gather what is known, decide, perform.
+
+mod perform;
+mod publishing;
+mod retry;
+mod state;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::timeout;
+use tracing::info;
+
+use super::Outcome;
+use super::declarations::Declarations;
+use super::inventory::Inventory;
+use super::journal::Journal;
+use super::repository::{Command, News};
+use super::scopes::{missing, scopes};
+use crate::cluster::{Cluster, Trouble};
+use crate::decide::{Comparisons, Decision, Memory, World, decide};
+use crate::facts::Facts;
+use crate::facts::published::{self, FACTS_PATH};
+use crate::model::Severity;
+use crate::object::Kind;
+use publishing::Publishing;
+use retry::{RETRY, later};
+
+/// Passes in a row before the loop looks at other events; each has applied something, so this many mean a fight.
+const MAX_PASSES: usize = 20;
+
+/// Longest wait for first listings before other news are looked at: a commit may take away the very kind that cannot be listed.
+const SYNC_LIMIT: Duration = Duration::from_secs(10);
+
+/// The agent's state.
+pub(super) struct Agent {
+    me: String,
+    pub(super) cluster: Cluster,
+    pub(super) cluster_uid: String,
+    pub(super) journal: Journal,
+    commands: Sender<Command>,
+    declarations: Option<Arc<Declarations>>,
+    own_files: BTreeMap<String, String>,
+    own_facts: Facts,
+    memory: Memory,
+    comparisons: Comparisons,
+    /// Kinds that were not served when an object of theirs was sent, until the next poll.
+    unserved: BTreeMap<Kind, String>,
+    /// Namespace and data of the ConfigMap as it lies in the cluster; `None` before it was read.
+    state: Option<(String, BTreeMap<String, String>)>,
+    /// The inventory that these data say, once it was written.
+    written: Option<Arc<Inventory>>,
+    publishing: Publishing,
+    stale: bool,
+    /// The last pass could not decide, or not perform, for want of the inventory or the watches; whether only people can end that.
+    blocked: Option<bool>,
+    last: Option<Decision>,
+}
+
+impl Agent {
+    pub(super) fn new(me: String, cluster: Cluster, commands: Sender<Command>) -> Self {
+        Self {
+            me,
+            cluster,
+            cluster_uid: String::new(),
+            journal: Journal::default(),
+            commands,
+            declarations: None,
+            own_files: BTreeMap::new(),
+            own_facts: Facts::default(),
+            memory: Memory::default(),
+            comparisons: Comparisons::default(),
+            unserved: BTreeMap::new(),
+            state: None,
+            written: None,
+            publishing: Publishing::default(),
+            stale: false,
+            blocked: None,
+            last: None,
+        }
+    }
+
+    /// Something that decisions are made from has changed.
+    pub(super) fn is_stale(&self) -> bool {
+        self.stale
+    }
+
+    pub(super) fn cluster_changed(&mut self) {
+        self.stale = true;
+    }
+
+    pub(super) fn time_has_come(&mut self) {
+        self.stale = true;
+    }
+
+    /// When a pass is due although nothing happens.
+    pub(super) fn wake_at(&self) -> Option<Timestamp> {
+        let decision = self.last.as_ref()?;
+        let retry = decision.publish.as_ref().and_then(|publication| self.publishing.retry_at(&publication.files));
+        [retry, decision.wake_at].into_iter().flatten().min()
+    }
+
+    /// What the repository's thread says.
+    pub(super) fn take(&mut self, news: News) {
+        match news {
+            News::Nothing => self.journal.trouble_over("repository", "the repository answers"),
+            News::Unreadable(error) => self.journal.trouble("repository", &error.to_string()),
+            News::Declarations(declarations) => {
+                self.journal.trouble_over("repository", "the repository answers");
+                self.journal.declarations(&declarations);
+                self.own_files.clone_from(&declarations.own_files);
+                self.own_facts.clone_from(&declarations.own_facts);
+                self.declarations = Some(declarations);
+                self.stale = true;
+            }
+            News::Published(files, commit, message) => {
+                info!(event = "published", commit = %commit, "published {} {message}", commit.short());
+                if let Some(text) = files.get(FACTS_PATH) {
+                    self.own_facts = published::read_own(&self.me, text, Timestamp::now());
+                }
+                self.own_files = files;
+                self.publishing = Publishing::default();
+                self.journal.trouble_over("publish", "the repository takes what is published");
+                self.stale = true;
+            }
+            News::Unpublished(error) => {
+                self.journal.trouble("publish", &error.to_string());
+                self.publishing.failed(&error);
+            }
+        }
+    }
+
+    /// What is done at each poll besides looking at the repository: look for kinds that were missing.
+    pub(super) async fn poll(&mut self) {
+        if !self.cluster.missing().is_empty() || !self.unserved.is_empty() {
+            self.cluster.rediscover().await;
+        }
+        self.stale |= !std::mem::take(&mut self.unserved).is_empty();
+    }
+
+    /// Passes until nothing is left to do in the cluster for now; whether any of them found something new.
+    pub(super) async fn passes(&mut self) -> bool {
+        let mut new = false;
+        for _ in 0..MAX_PASSES {
+            let before = self.last.take();
+            let settled = self.pass().await;
+            new |= !settled || !self.last.as_ref().zip(before).is_some_and(|(last, before)| last.tells_as(&before));
+            if settled {
+                return new;
+            }
+        }
+        self.journal.trouble("fight", "something undoes what is applied; going on in a while");
+        if let Some(last) = &mut self.last {
+            last.wake_at = Some(later(Timestamp::now(), RETRY.1));
+        }
+        true
+    }
+
+    /// One pass; whether nothing is left to do in the cluster.
+    async fn pass(&mut self) -> bool {
+        self.stale = false;
+        self.blocked = None;
+        let Some(declarations) = self.declarations.clone() else { return true };
+        if let Some(mesh) = declarations.federation.mesh(&self.me) {
+            if let Err(error) = self.read_state(&mesh.namespace).await {
+                self.without_state(&mesh.namespace, &error, Decision::default());
+                return true;
+            }
+            self.cluster.watch(&scopes(&declarations.federation, mesh, &self.memory.inventory));
+            if timeout(SYNC_LIMIT, self.cluster.synced()).await.is_err() {
+                self.without_watches();
+                return true;
+            }
+            self.journal.trouble_over("watches", "all watches have listed");
+        }
+        let snapshot = self.cluster.view().snapshot();
+        let live = snapshot.objects();
+        let mut missing = missing(&snapshot);
+        missing.extend(self.unserved.clone());
+        let world = World {
+            federation: &declarations.federation,
+            problems: &declarations.problems,
+            me: &self.me,
+            facts: &declarations.facts,
+            live,
+            missing: &missing,
+            cluster_uid: &self.cluster_uid,
+            commit: &declarations.commit.id.to_string(),
+            verified: &declarations.verified,
+            own_facts: &self.own_facts,
+            published: &self.own_files,
+            now: Timestamp::now(),
+        };
+        let decision = decide(&world, &self.memory, &mut self.comparisons);
+        self.journal.decision(&decision);
+        Journal::applying(&decision, live, &mut self.comparisons);
+        self.perform(decision, live).await
+    }
+
+    /// Nothing is decided before every watch has listed: an object that is not seen would count as absent.
+    fn without_watches(&mut self) {
+        let problems = self.cluster.view().problems();
+        let why = problems.iter().find(|problem| problem.trouble == Trouble::Interrupted).map(|problem| problem.message.clone());
+        let why = why.unwrap_or_else(|| "the first listings take long".to_owned());
+        self.journal.trouble("watches", &format!("nothing is changed until all watches have listed: {why}"));
+        self.blocked = Some(false);
+        self.last = Some(Decision { wake_at: Some(Timestamp::now()), ..Decision::default() });
+    }
+
+    /// Nothing is left to do that waiting here could bring about.
+    pub(super) fn is_quiet(&self) -> bool {
+        let Some(decision) = &self.last else { return false };
+        if let Some(stuck) = self.blocked {
+            return stuck && !self.stale;
+        }
+        let Publishing { sent, failure } = &self.publishing;
+        let idle = sent.is_none() && (failure.is_some() || decision.pending.is_none());
+        idle && !self.stale && decision.leaves_cluster() && !self.memory.failures.values().any(|failure| !failure.stuck)
+    }
+
+    /// How `--once` ends.
+    pub(super) fn outcome(&self) -> Outcome {
+        let problems = self.declarations.iter().flat_map(|declarations| &declarations.problems);
+        let errors = problems.filter(|problem| problem.severity == Severity::Error).map(ToString::to_string);
+        let stuck = self.last.iter().flat_map(|decision| &decision.holds).filter(|hold| hold.stuck);
+        let mut reasons: Vec<String> = errors.chain(stuck.map(|hold| format!("{}: {}", hold.subject, hold.reason))).collect();
+        reasons.extend(self.publishing.failure.iter().map(|failure| failure.message.clone()));
+        if reasons.is_empty() { Outcome::Quiet } else { Outcome::Failed(reasons) }
+    }
+}

@@ -1,0 +1,111 @@
+//! Performing a decision: each object on its own, so that one refusal stops no other.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use jiff::{SignedDuration, Timestamp};
+use tracing::info;
+
+use super::Agent;
+use super::retry::{REFUSED_RETRY, backoff, later};
+use crate::agent::repository::Command;
+use crate::cluster::{APPLIES_IN_FLIGHT, ApplyError};
+use crate::decide::{Decision, Failure, LiveObjects, Memory, REMOVAL};
+use crate::object::{Key, Object};
+
+impl Agent {
+    pub(super) async fn perform(&mut self, decision: Decision, live: &LiveObjects) -> bool {
+        let settled = decision.leaves_cluster();
+        self.memory.pending.clone_from(&decision.pending);
+        self.memory.applied = Some(decision.status.main.applied.clone()).filter(|commit| !commit.is_empty());
+        // The namespace that the state lies in may be among what is to be created.
+        let (namespaces, others): (Vec<_>, Vec<_>) =
+            decision.apply.iter().cloned().partition(|apply| apply.object.key.namespace.is_none());
+        self.apply(namespaces).await;
+        if let Err(error) = self.write_state(&decision).await {
+            let namespace = self.state.as_ref().map(|(namespace, _)| namespace.clone()).unwrap_or_default();
+            self.without_state(&namespace, &error, decision);
+            return true;
+        }
+        self.journal.trouble_over("state", "the inventory can be written");
+        self.memory.inventory.clone_from(&decision.inventory);
+        self.memory.failures.retain(|key, _| decision.inventory.contains_key(key));
+        self.apply(others).await;
+        for object in &decision.delete {
+            let result = self.cluster.delete(object).await;
+            self.removed(&object.key, "deleted", result);
+        }
+        for (key, kind) in &decision.release {
+            let Some(object) = live.get(key) else { continue };
+            let object = crate::object::Live { kind: kind.clone(), ..(**object).clone() };
+            let result = self.cluster.release(&object).await;
+            self.removed(key, "given back", result);
+        }
+        if let Some(publication) = decision.publish.as_ref().filter(|publication| self.publishing.may_send(&publication.files)) {
+            self.publishing.sent = Some(publication.files.clone());
+            let _ = self.commands.send(Command::Publish(publication.clone())); // fails only when the process ends
+        }
+        self.last = Some(decision);
+        settled
+    }
+
+    async fn apply(&mut self, applies: Vec<crate::decide::Apply>) {
+        let items = applies.into_iter().map(|apply| (apply.object, apply.force)).collect();
+        let mut results = pin!(self.cluster.apply_all(items, APPLIES_IN_FLIGHT));
+        // One by one, so that what there is to do here is done while the API server works on the next.
+        while let Some((object, result)) = results.next().await {
+            let Object { kind, key, digest, source, .. } = &*object;
+            match result {
+                Ok(live) => {
+                    self.memory.failures.remove(key);
+                    self.comparisons.accept(&object, &live);
+                    info!(event = "applied", object = %key, "applied {key}");
+                }
+                Err(error @ ApplyError::KindMissing { .. }) => {
+                    self.unserved.insert(kind.clone(), error.to_string());
+                }
+                // The next decision holds the object, and says why.
+                Err(error) => {
+                    let message = format!("{error} (declared in {source})");
+                    failed(&mut self.memory, key, digest.clone(), message, &error);
+                }
+            }
+        }
+    }
+
+    fn removed(&mut self, key: &Key, how: &str, result: Result<(), ApplyError>) {
+        match result {
+            Ok(()) => {
+                self.memory.failures.remove(key);
+                info!(event = "removed", object = %key, "{how}: {key}");
+            }
+            Err(error) => {
+                self.journal.trouble("remove", &format!("{key} cannot be {how}: {error}"));
+                failed(&mut self.memory, key, REMOVAL.into(), error.to_string(), &error);
+            }
+        }
+    }
+}
+
+fn failed(memory: &mut Memory, key: &Key, digest: Arc<str>, message: String, error: &ApplyError) {
+    let before = memory.failures.get(key).filter(|failure| failure.digest == digest);
+    let failure = failure(digest, message, error, before);
+    memory.failures.insert(key.clone(), failure);
+}
+
+pub(super) fn failure(digest: Arc<str>, message: String, error: &ApplyError, before: Option<&Failure>) -> Failure {
+    let attempts = before.map_or(1, |failure| failure.attempts + 1);
+    let (stuck, wait) = match error {
+        ApplyError::Transient { retry_after, .. } => {
+            let asked = retry_after.and_then(|wait| SignedDuration::try_from(wait).ok()).unwrap_or_default();
+            (false, backoff(attempts).max(asked))
+        }
+        ApplyError::NamespaceMissing { .. } | ApplyError::NamespaceTerminating { .. } => (false, backoff(attempts)),
+        ApplyError::Conflict { .. }
+        | ApplyError::Refused { .. }
+        | ApplyError::Forbidden { .. }
+        | ApplyError::KindMissing { .. } => (true, REFUSED_RETRY),
+    };
+    Failure { digest, message, stuck, retry_at: later(Timestamp::now(), wait), attempts }
+}

@@ -1,0 +1,155 @@
+//! Mesh documents.
+
+use super::{Findings, locality};
+use crate::model::at::{At, Span};
+use crate::model::diagnostic::Code;
+use crate::model::documents::{BaseSpec, IngressSpec, MeshDocument, MeshSpec, OperatorSpec, ServiceType};
+use crate::model::federation::{Base, Ingress, Mesh, Operator};
+use crate::model::{address, defaults, names};
+
+/// `meshes/<folder>/mesh.yaml`.
+pub fn mesh(document: MeshDocument, folder: &str, findings: &mut Findings) -> Mesh {
+    let MeshDocument { api_version: _, kind: _, metadata, spec } = document;
+    let MeshSpec {
+        cluster,
+        cluster_uid,
+        trust_domain,
+        members,
+        create_namespaces,
+        control_plane,
+        platform,
+        locality,
+        ingress,
+        operators,
+        agent,
+        suspend,
+    } = spec;
+    let name = metadata.name;
+    findings.name(&name, names::mesh);
+    findings.same_name(&name, folder, "folder");
+    let trust_domain = trust_domain.unwrap_or_else(|| {
+        let message = "`spec.trustDomain` is missing";
+        findings.error(
+            name.span,
+            Code::BadValue,
+            message,
+            format!("add `trustDomain: {folder}.local`; it must be the control plane's"),
+        );
+        name.clone()
+    });
+    findings.name(&trust_domain, names::trust_domain);
+    let namespace = control_plane.namespace.unwrap_or_else(|| name.clone());
+    findings.name(&namespace, names::label);
+    let control_plane_name = control_plane.name.unwrap_or_else(|| name.clone());
+    findings.name(&control_plane_name, names::label);
+    for (i, member) in members.iter().enumerate() {
+        findings.name(member, names::label);
+        if **member == *namespace {
+            let help = "the control plane's namespace is never a member";
+            findings.error(member.span, Code::BadValue, format!("`{}` holds the control plane", **member), help);
+        }
+        if members[..i].iter().any(|other| **other == **member) {
+            findings.error(member.span, Code::Duplicate, format!("member `{}` is listed twice", **member), "remove one");
+        }
+    }
+    let mut addresses: Vec<String> = ingress.addresses.iter().filter_map(|text| static_address(text, findings)).collect();
+    addresses.sort();
+    addresses.dedup();
+    if ingress.service_type == ServiceType::NodePort {
+        node_ports(&ingress, name.span, findings);
+    }
+    let base = control_plane.base.map(|spec| base(spec, &namespace, &control_plane_name, findings));
+    let port = |port: Option<At<u16>>, default| port.map_or(default, |port| port.value);
+    Mesh {
+        path: findings.path.to_owned(),
+        name: name.value,
+        cluster: cluster.map(|text| text.value),
+        cluster_uid: cluster_uid.map(|text| text.value),
+        trust_domain,
+        members: members.into_iter().map(|text| text.value).collect(),
+        create_namespaces,
+        namespace: namespace.value,
+        control_plane: control_plane_name.value,
+        base,
+        platform,
+        locality: locality.map(|spec| self::locality(spec, findings)),
+        ingress: Ingress {
+            service_type: ingress.service_type,
+            annotations: ingress.annotations,
+            addresses,
+            discovery_port: port(ingress.discovery_port, defaults::DISCOVERY_PORT),
+            service_port: port(ingress.service_port, defaults::SERVICE_PORT),
+        },
+        operators: self::operators(operators, findings),
+        keys: agent.keys.into_iter().map(|text| text.value).collect(),
+        suspend,
+    }
+}
+
+fn base(spec: BaseSpec, namespace: &str, name: &str, findings: &mut Findings) -> Base {
+    let BaseSpec { api_version: _, kind: _, metadata, spec } = spec;
+    for (given, expected) in [(&metadata.namespace, namespace), (&metadata.name, name)] {
+        if let Some(given) = given.as_ref().filter(|given| ***given != *expected) {
+            let help = format!("leave it out: the control plane is `{namespace}/{name}`");
+            findings.error(given.span, Code::NameMismatch, format!("`{}` is not `{expected}`", **given), help);
+        }
+    }
+    Base { labels: metadata.labels, annotations: metadata.annotations, spec: spec.value }
+}
+
+/// Node ports are the same on both sides: what the gateways' Services ask for, and what peers dial.
+fn node_ports(ingress: &IngressSpec, span: Span, findings: &mut Findings) {
+    if ingress.addresses.is_empty() {
+        let help = "list the nodes' addresses and both node ports under `ingress`";
+        findings.error(span, Code::BadValue, "`ingress.type: NodePort` needs `ingress.addresses`", help);
+    }
+    let (low, high) = (defaults::NODE_PORTS.start(), defaults::NODE_PORTS.end());
+    for (field, port) in [("discoveryPort", &ingress.discovery_port), ("servicePort", &ingress.service_port)] {
+        let place = port.as_ref().map_or(span, |port| port.span);
+        if !port.as_ref().is_some_and(|port| defaults::NODE_PORTS.contains(&**port)) {
+            let message = format!("`ingress.type: NodePort` needs an `ingress.{field}` from {low} to {high}");
+            findings.error(place, Code::BadValue, message, "a port that is free on every node");
+        }
+    }
+    if let (Some(one), Some(other)) = (&ingress.discovery_port, &ingress.service_port)
+        && **one == **other
+    {
+        findings.error(other.span, Code::Duplicate, format!("port {} is both discovery and service port", **other), "");
+    }
+}
+
+fn static_address(text: &At<String>, findings: &mut Findings) -> Option<String> {
+    match address::parse(text) {
+        Ok(address) => Some(address),
+        Err(message) => {
+            findings.error(text.span, Code::BadValue, message, "write a bare IP address or DNS name");
+            None
+        }
+    }
+}
+
+fn operators(specs: Vec<OperatorSpec>, findings: &mut Findings) -> Vec<Operator> {
+    let mut operators: Vec<Operator> = Vec::new();
+    for spec in specs {
+        let OperatorSpec { name, namespace, channel, source, source_namespace, starting_csv } = spec;
+        if names::dns_name(&name).is_err() {
+            findings.error(name.span, Code::BadName, format!("`{}` is not an operator's name", name.escape_debug()), "");
+        }
+        if let Some(namespace) = &namespace {
+            findings.name(namespace, names::label);
+        }
+        let namespace = namespace.map_or_else(|| defaults::OPERATOR_NAMESPACE.into(), |text| text.value);
+        if operators.iter().any(|other| other.name == *name && other.namespace == namespace) {
+            findings.error(name.span, Code::Duplicate, format!("operator `{}` is listed twice", *name), "remove one");
+        }
+        operators.push(Operator {
+            name: name.value,
+            namespace,
+            channel: channel.unwrap_or_else(|| defaults::OPERATOR_CHANNEL.into()),
+            source: source.unwrap_or_else(|| defaults::CATALOG.into()),
+            source_namespace: source_namespace.unwrap_or_else(|| defaults::CATALOG_NAMESPACE.into()),
+            starting_csv,
+        });
+    }
+    operators
+}

@@ -1,0 +1,90 @@
+//! From the shapes that people write to values that hold: names are checked, defaults filled in, all findings collected.
+
+mod mesh;
+mod peer;
+mod traffic;
+
+pub use mesh::mesh;
+pub use peer::peer;
+pub use traffic::traffic;
+
+use super::at::{At, Span};
+use super::diagnostic::{Code, Diagnostic};
+use super::documents::{FederationDocument, LocalitySpec};
+use super::federation::{Locality, ServiceName};
+use super::names;
+use super::network::Cidr;
+
+/// Collects the findings of one file. Whoever converts goes on after a finding, so that a person sees all of them at once.
+pub struct Findings<'a> {
+    path: &'a str,
+    list: &'a mut Vec<Diagnostic>,
+}
+
+impl<'a> Findings<'a> {
+    /// Findings of the file at `path`, added to `list`.
+    pub fn new(path: &'a str, list: &'a mut Vec<Diagnostic>) -> Self {
+        Self { path, list }
+    }
+
+    fn error(&mut self, span: Span, code: Code, message: impl Into<String>, help: impl Into<String>) {
+        self.list.push(Diagnostic::error(self.path, span, code, message, help));
+    }
+
+    fn name(&mut self, name: &At<String>, rule: impl Fn(&str) -> Result<(), String>) {
+        if let Err(message) = rule(name) {
+            self.error(name.span, Code::BadName, message, "");
+        }
+    }
+
+    fn same_name(&mut self, name: &At<String>, expected: &str, of: &str) {
+        if **name != *expected {
+            let help = format!("call it `{expected}`, or rename the {of}");
+            self.error(
+                name.span,
+                Code::NameMismatch,
+                format!("this document is called `{}` but its {of} `{expected}`", **name),
+                help,
+            );
+        }
+    }
+
+    fn service(&mut self, text: &At<String>) -> Option<At<ServiceName>> {
+        let parts = text.split_once('/').filter(|(_, name)| !name.contains('/'));
+        let Some((namespace, name)) = parts else {
+            self.error(text.span, Code::BadName, format!("`{}` is not a service", text.escape_debug()), "write `namespace/name`");
+            return None;
+        };
+        for part in [namespace, name] {
+            if let Err(message) = names::label(part) {
+                self.error(text.span, Code::BadName, message, "write `namespace/name`");
+                return None;
+            }
+        }
+        Some(At { value: ServiceName { namespace: namespace.into(), name: name.into() }, span: text.span })
+    }
+}
+
+/// `federation.yaml`: its name and the address ranges that it allows.
+pub fn federation(document: FederationDocument, findings: &mut Findings) -> (String, Vec<Cidr>) {
+    let FederationDocument { api_version: _, kind: _, metadata, spec } = document;
+    let mut ranges = Vec::new();
+    for text in spec.allow_addresses {
+        match Cidr::parse(&text) {
+            Some(range) => ranges.push(range),
+            None => {
+                findings.error(text.span, Code::BadValue, format!("`{}` is not a range", *text), "write it like `127.0.0.0/8`");
+            }
+        }
+    }
+    (metadata.name.value, ranges)
+}
+
+fn locality(spec: LocalitySpec, findings: &mut Findings) -> Locality {
+    let LocalitySpec { region, zone, subzone } = spec;
+    if let (None, Some(subzone)) = (&zone, &subzone) {
+        // maistra/istio drops the whole locality without a word
+        findings.error(subzone.span, Code::BadValue, "a `subzone` needs a `zone`", "add the zone that it lies in");
+    }
+    Locality { region: region.value, zone: zone.map(|text| text.value), subzone: subzone.map(|text| text.value) }
+}

@@ -1,0 +1,134 @@
+//! Findings about one half of a peering: does the peer exist, is each export ours to give, does the peer offer each import?
+
+use std::collections::BTreeSet;
+
+use super::{Found, members, twice};
+use crate::model::at::{At, Span};
+use crate::model::diagnostic::{Code, Diagnostic};
+use crate::model::federation::{Export, Federation, Mesh, Peer, ServiceName};
+use crate::model::names;
+
+pub(super) fn check(federation: &Federation, name: &str, mesh: &Mesh, peer: &Peer, found: &mut Found) {
+    peering(federation, name, mesh, peer, found);
+    exports(mesh, peer, found);
+    imports(federation, name, mesh, peer, found);
+}
+
+fn peering(federation: &Federation, name: &str, mesh: &Mesh, peer: &Peer, found: &mut Found) {
+    if !federation
+        .meshes
+        .get(&*peer.name.value)
+        .is_some_and(|folder| folder.mesh.is_some() || has_mesh_file(federation, &peer.name))
+    {
+        let message = format!("there is no mesh `{}`", *peer.name);
+        let others = federation.meshes.iter().filter(|(other, folder)| *other != name && folder.mesh.is_some());
+        let help = names::closest(&peer.name, &others.map(|(other, _)| other).collect::<Vec<_>>());
+        found.push(Diagnostic::error(&peer.path, peer.name.span, Code::Dangling, message, help));
+    }
+    if mesh.cluster.as_deref() == Some(&**peer.name) {
+        let message = format!("peer `{}` has the name of this mesh's own cluster", *peer.name);
+        found.push(Diagnostic::error(
+            &peer.path,
+            peer.name.span,
+            Code::BadName,
+            message,
+            "the control plane refuses it; rename one",
+        ));
+    }
+}
+
+/// A broken `mesh.yaml` is reported where it is broken, not at everyone who names it.
+fn has_mesh_file(federation: &Federation, mesh: &str) -> bool {
+    federation.unreadable.contains(&format!("meshes/{mesh}/mesh.yaml"))
+}
+
+fn exports(mesh: &Mesh, peer: &Peer, found: &mut Found) {
+    let mut here = Vec::new();
+    let mut exported = Vec::new();
+    for export in &peer.exports {
+        match export {
+            Export::Service { service, alias } => {
+                outside(mesh, peer, &service.namespace, service.span, found);
+                here.push(service);
+                exported.push(alias.as_ref().unwrap_or(service));
+            }
+            Export::Selector { namespace, aliases, .. } => {
+                outside(mesh, peer, namespace, namespace.span, found);
+                for (service, alias) in aliases {
+                    if service.namespace != **namespace {
+                        let message = format!("the selector looks in `{}`, so `{}` is never found", **namespace, **service);
+                        found.push(Diagnostic::error(&peer.path, service.span, Code::Dangling, message, ""));
+                    }
+                    here.push(service);
+                    exported.push(alias);
+                }
+            }
+        }
+    }
+    twice(here.into_iter().map(|service| (&service.value, service.span)), |service, first, second| {
+        let message = format!("`{service}` is already exported in line {}", first.line);
+        let help = "a service has one exported name for each peer";
+        found.push(Diagnostic::error(&peer.path, second, Code::Duplicate, message, help));
+    });
+    twice(exported.into_iter().map(|name| (&name.value, name.span)), |name, first, second| {
+        let message = format!("`{name}` is already the exported name of the service in line {}", first.line);
+        found.push(Diagnostic::error(&peer.path, second, Code::Duplicate, message, "give one of them another name with `as`"));
+    });
+}
+
+/// The control plane exports only what members hold.
+fn outside(mesh: &Mesh, peer: &Peer, namespace: &str, span: Span, found: &mut Found) {
+    if mesh.members.iter().any(|member| member == namespace) {
+        return;
+    }
+    let message = format!("namespace `{namespace}` is no member of `{}`", mesh.name);
+    found.push(Diagnostic::error(&peer.path, span, Code::OutsideMesh, message, members(mesh)));
+}
+
+fn imports(federation: &Federation, me: &str, mesh: &Mesh, peer: &Peer, found: &mut Found) {
+    twice(peer.imports.iter().map(|import| (&import.service.value, import.service.span)), |service, first, second| {
+        let name = service.as_ref().map_or("*".to_owned(), ToString::to_string);
+        let message = format!("`{name}` is already imported in line {}", first.line);
+        found.push(Diagnostic::error(&peer.path, second, Code::Duplicate, message, "a service is imported under one name"));
+    });
+    let local = peer.imports.iter().filter_map(|import| Some((import.imported_as()?, import.service.span)));
+    twice(local, |name, first, second| {
+        let message = format!("`{name}` is already the name of the import in line {}", first.line);
+        found.push(Diagnostic::error(&peer.path, second, Code::Duplicate, message, "give one of them another name with `as`"));
+    });
+    for import in peer.imports.iter().filter(|import| import.as_local) {
+        let outside = import.imported_as().filter(|name| !mesh.members.contains(&name.namespace));
+        if let Some(name) = outside {
+            let message = format!("`{name}` is in a namespace that is no member of `{}`", mesh.name);
+            found.push(Diagnostic::error(
+                &peer.path,
+                import.service.span,
+                Code::OutsideMesh,
+                message,
+                "`asLocal` joins a Service of this mesh",
+            ));
+        }
+    }
+    let Some(theirs) = federation.peer(&peer.name, me) else { return };
+    let Some(offered) = offered(theirs) else { return };
+    for import in &peer.imports {
+        if let At { value: Some(service), span } = &import.service
+            && !offered.contains(service)
+        {
+            let message = format!("`{}` does not export `{service}` to `{me}`", *peer.name);
+            let help = names::closest(&service.to_string(), &offered.iter().map(ToString::to_string).collect::<Vec<_>>());
+            found.push(Diagnostic::warning(
+                &peer.path,
+                *span,
+                Code::NotExported,
+                message,
+                format!("it waits until then; {help}"),
+            ));
+        }
+    }
+}
+
+/// The exported names of a peer's half; `None` where a selector decides in the cluster.
+pub fn offered(half: &Peer) -> Option<BTreeSet<&ServiceName>> {
+    half.exports.iter().map(|export| export.exported_name().map(|name| &name.value)).collect()
+}

@@ -1,0 +1,105 @@
+//! Findings about the Traffic documents of a mesh: do their destinations exist, and does each host have one owner?
+
+use serde_json::Value;
+
+use super::{Found, members, twice};
+use crate::model::at::Span;
+use crate::model::diagnostic::{Code, Diagnostic};
+use crate::model::federation::{Destination, Federation, Mesh, MeshFolder, ServiceName, Traffic};
+use crate::model::names;
+use crate::object::Key;
+
+pub(super) fn check(federation: &Federation, mesh: &Mesh, folder: &MeshFolder, found: &mut Found) {
+    for item in folder.traffic.values() {
+        traffic(federation, mesh, folder, item, found);
+    }
+    owners(folder, found);
+    routed_by_hand(folder, found);
+}
+
+fn traffic(federation: &Federation, mesh: &Mesh, folder: &MeshFolder, traffic: &Traffic, found: &mut Found) {
+    let mut error = |span: Span, code, message: String, help: String| {
+        found.push(Diagnostic::error(&traffic.path, span, code, message, help));
+    };
+    if !mesh.members.contains(&traffic.service.namespace) {
+        let message = format!("`{}` is in a namespace that is no member of `{}`", *traffic.service, mesh.name);
+        error(traffic.service.span, Code::OutsideMesh, message, members(mesh));
+    }
+    for (destination, span) in traffic.destinations() {
+        let Destination::Imported { peer: name, service } = destination else { continue };
+        let Some(peer) = folder.peers.get(name) else {
+            let path = format!("meshes/{}/peers/{name}.yaml", mesh.name);
+            if federation.unreadable.contains(&path) {
+                continue; // it is reported there
+            }
+            error(
+                span,
+                Code::Dangling,
+                format!("`{name}` is no peer of `{}`", mesh.name),
+                format!("peers are declared in files like {path}"),
+            );
+            continue;
+        };
+        let wildcard = peer.imports.iter().any(|import| import.service.is_none());
+        match peer.imports.iter().find(|import| import.imported_as() == Some(service)) {
+            Some(import) if import.as_local => {
+                let message = format!("`{service}` is imported from `{name}` as local: it has no host of its own");
+                error(span, Code::BadValue, message, "split by weight needs a plain import, without `asLocal`".into());
+            }
+            None if !wildcard => {
+                let names: Vec<String> = peer.imports.iter().filter_map(|i| i.imported_as()).map(ToString::to_string).collect();
+                let message = format!("nothing is imported from `{name}` as `{service}`");
+                error(span, Code::Dangling, message, names::closest(&service.to_string(), &names));
+            }
+            _ => {}
+        }
+    }
+    let destinations = traffic.routes.iter().map(|route| (format!("{:?}", route.to), route.span));
+    twice(destinations, |_, first, second| {
+        error(
+            second,
+            Code::Duplicate,
+            format!("this destination is already in line {}", first.line),
+            "add up their weights".into(),
+        );
+    });
+}
+
+/// Two declarations for one host overwrite each other: each host has one owner.
+fn owners(folder: &MeshFolder, found: &mut Found) {
+    twice(folder.traffic.values().map(|traffic| (&traffic.service.value, traffic)), |service, first, second| {
+        for (one, other) in [(*first, second), (second, *first)] {
+            let message = format!("requests for `{service}` are also routed by {}", other.path);
+            found.push(Diagnostic::error(&one.path, one.service.span, Code::Duplicate, message, "keep one of them"));
+        }
+    });
+}
+
+/// A VirtualService in `manifests/` for a host that a Traffic routes: which of them wins is left to chance.
+fn routed_by_hand(folder: &MeshFolder, found: &mut Found) {
+    if folder.traffic.is_empty() {
+        return;
+    }
+    for manifest in &folder.manifests {
+        let Key { group, kind, namespace, .. } = &manifest.object.key;
+        if (&**group, &**kind) != ("networking.istio.io", "VirtualService") {
+            continue;
+        }
+        let value = manifest.object.value();
+        let hosts: Vec<&str> =
+            value.pointer("/spec/hosts").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+        for traffic in folder.traffic.values() {
+            let ServiceName { namespace: at, name } = &traffic.service.value;
+            let names = [traffic.service.local_host(), format!("{name}.{at}"), format!("{name}.{at}.svc")];
+            let short = namespace.as_deref() == Some(at) && hosts.contains(&name.as_str());
+            if !short && !names.iter().any(|name| hosts.contains(&name.as_str())) {
+                continue;
+            }
+            let path = &manifest.object.source;
+            let message = format!("requests for `{}` are also routed by the VirtualService in {path}", *traffic.service);
+            found.push(Diagnostic::error(&traffic.path, traffic.service.span, Code::Duplicate, message, "keep one of them"));
+            let message = format!("requests for `{}` are also routed by {}", *traffic.service, traffic.path);
+            found.push(Diagnostic::error(path, manifest.span, Code::Duplicate, message, "keep one of them"));
+        }
+    }
+}
