@@ -34,6 +34,7 @@ pub struct Site {
     pub messages: Vec<String>,
     pub missing: BTreeMap<Kind, String>,
     pub log: Vec<String>,
+    pub events: Vec<String>,
 }
 
 pub struct Sim {
@@ -160,6 +161,8 @@ impl Sim {
         site.memory.inventory.clone_from(&decision.inventory);
         site.memory.pending.clone_from(&decision.pending);
         site.memory.applied = Some(decision.status.main.applied.clone()).filter(|commit| !commit.is_empty());
+        site.memory.tell(&decision.status);
+        site.events.extend(decision.events.iter().map(|event| format!("{} {}: {}", event.about, event.reason, event.note)));
         for Apply { object, force } in decision.apply.iter().filter(|_| keep()) {
             site.server.apply(object, *force).unwrap_or_else(|error| panic!("{me}: {}: {error}", object.key));
             site.log.push(format!("apply {}", object.key));
