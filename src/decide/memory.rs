@@ -20,7 +20,7 @@ pub struct Memory {
     pub pending: Option<Pending>,
     /// The last commit of `main` of which everything was applied that could be.
     pub applied: Option<String>,
-    /// The mesh as the last pass saw it; `None` before the first.
+    /// The mesh as the last pass told it; `None` before the first pass of this process.
     pub told: Option<Status>,
 }
 

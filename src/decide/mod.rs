@@ -28,7 +28,7 @@ pub use conditions::{Condition, ConditionKind};
 pub use events::Event;
 pub use memory::{Comparisons, Failure, Memory, Origin, Pending, REMOVAL};
 pub use observe::{LiveObjects, observe};
-pub use publish::{Publication, SETTLE, STATUS_PATH};
+pub use publish::{Publication, SETTLE, STATUS_PATH, read_status};
 pub use report::{
     AgentStatus, ExportStatus, ImportStatus, MainStatus, PeeringStatus, RootStatus, ShareStatus, Status, TrafficStatus,
 };
@@ -44,6 +44,8 @@ pub struct World<'a> {
     pub me: &'a str,
     /// Facts of its peers.
     pub facts: &'a BTreeMap<String, Facts>,
+    /// What its peers' agents last said of their meshes; none of a peer that has said nothing, or nothing readable.
+    pub statuses: &'a BTreeMap<String, Status>,
     /// Live objects of every kind that matters.
     pub live: &'a LiveObjects,
     /// Kinds that the cluster does not serve, with what to do about it.
@@ -56,6 +58,8 @@ pub struct World<'a> {
     pub verified: &'a str,
     /// Facts that our own branch has now.
     pub own_facts: &'a Facts,
+    /// Status that our own branch has now; empty before the first.
+    pub own_status: &'a Status,
     /// Files that our own branch has now.
     pub published: &'a BTreeMap<String, String>,
     /// Now.
@@ -293,9 +297,8 @@ fn finish(world: &World, memory: &Memory, folder: &MeshFolder, observed: &Observ
     let applied = if acts && decision.leaves_cluster() { Some(world.commit.to_owned()) } else { memory.applied.clone() };
     decision.status = report::status(world, folder, observed, decision, applied, &facts);
     decision.conditions = conditions::conditions(world.me, mesh.is_some(), decision.leaves_cluster(), &decision.status);
-    if let Some(before) = &memory.told {
-        decision.events.extend(events::between(world, before, &decision.status));
-    }
+    let before = memory.told.as_ref().unwrap_or(world.own_status);
+    decision.events.extend(events::between(world, before, &decision.status));
     let unknown = mesh.is_none() && world.published.is_empty(); // perhaps a slip in the agent's own configuration
     let other_cluster = mesh.and_then(|mesh| mesh.cluster_uid.as_deref()).is_some_and(|pinned| pinned != world.cluster_uid);
     if !other_cluster && !unknown {
