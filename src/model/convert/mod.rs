@@ -8,10 +8,12 @@ pub use mesh::mesh;
 pub use peer::peer;
 pub use traffic::traffic;
 
+use jiff::SignedDuration;
+
 use super::at::{At, Span};
 use super::diagnostic::{Code, Diagnostic};
 use super::documents::{FederationDocument, LocalitySpec};
-use super::federation::{Locality, ServiceName};
+use super::federation::{Gating, Locality, ServiceName, Settings};
 use super::names;
 use super::network::Cidr;
 
@@ -65,8 +67,11 @@ impl<'a> Findings<'a> {
     }
 }
 
-/// `federation.yaml`: its name and the address ranges that it allows.
-pub fn federation(document: FederationDocument, findings: &mut Findings) -> (String, Vec<Cidr>) {
+/// Longest duration that is taken: nothing here is meant to take longer, so more is a slip.
+const LONGEST: SignedDuration = SignedDuration::from_hours(24);
+
+/// `federation.yaml`.
+pub fn federation(document: FederationDocument, findings: &mut Findings) -> Settings {
     let FederationDocument { api_version: _, kind: _, metadata, spec } = document;
     let mut ranges = Vec::new();
     for text in spec.allow_addresses {
@@ -77,7 +82,22 @@ pub fn federation(document: FederationDocument, findings: &mut Findings) -> (Str
             }
         }
     }
-    (metadata.name.value, ranges)
+    let default = Gating::default();
+    let gating = Gating {
+        stale_after: spec.gating.stale_after.map_or(default.stale_after, |text| duration(&text, findings)),
+        settle: spec.gating.settle.map_or(default.settle, |text| duration(&text, findings)),
+    };
+    Settings { name: metadata.name.value, allow_addresses: ranges, gating }
+}
+
+/// A duration like `90s`; of one that is none the value does not matter, for the document is not used.
+fn duration(text: &At<String>, findings: &mut Findings) -> SignedDuration {
+    let parsed = humantime::parse_duration(text).ok().and_then(|duration| SignedDuration::try_from(duration).ok());
+    parsed.filter(|duration| *duration > SignedDuration::ZERO && *duration <= LONGEST).unwrap_or_else(|| {
+        let message = format!("`{}` is not a duration", text.escape_debug());
+        findings.error(text.span, Code::BadValue, message, "write it like `90s` or `3m`; more than nothing, at most a day");
+        SignedDuration::ZERO
+    })
 }
 
 fn locality(spec: LocalitySpec, findings: &mut Findings) -> Locality {
