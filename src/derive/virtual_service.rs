@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Context, Hold, Inputs, Need, kinds};
 use crate::model::documents::WhenUnavailable;
-use crate::model::{Destination, Route, ServiceName, Traffic};
+use crate::model::{Destination, Match, Route, Rule, ServiceName, TextMatch, Traffic};
 
 /// A route with the weight that was declared and the one that is in effect.
 #[derive(Clone, Debug)]
@@ -21,26 +21,32 @@ pub struct Share<'a> {
 pub(super) fn derive(context: &mut Context, traffic: &Traffic) {
     let key = kinds::key(kinds::VIRTUAL_SERVICE, &traffic.service.namespace, &traffic.name);
     let inputs = context.inputs;
-    let Some(shares) = shares(traffic, inputs) else {
-        let reason = "none of its destinations is there yet; the last split stays";
-        return context.hold(Hold::waiting(&key, reason));
-    };
-    for share in &shares {
-        if let Some(why) = &share.why_not {
-            context.out.holds.push(Hold::part(format!("{key} {} %", share.route.weight), why.clone()));
+    let mut http = Vec::new();
+    for rule in &traffic.rules {
+        let shares = shares(traffic, rule, inputs);
+        let subject = rule.when.as_ref().map_or(key.to_string(), |when| format!("{key} where {when}:"));
+        for share in &shares {
+            if let Some(why) = &share.why_not {
+                context.out.holds.push(Hold::part(format!("{subject} {} %", share.route.weight), why.clone()));
+            }
+        }
+        if shares.iter().any(|share| share.weight > 0) {
+            http.push(self::rule(traffic, rule, &shares, inputs));
+        } else if rule.when.is_some() {
+            let reason = "none of its destinations is there yet; its requests go where the others go";
+            context.hold(Hold::part(subject.trim_end_matches(':'), reason));
+        } else {
+            let reason = "none of its destinations is there yet; the last split stays";
+            return context.hold(Hold::waiting(&key, reason));
         }
     }
-    let routes: Vec<Value> = shares
-        .iter()
-        .filter(|share| share.weight > 0)
-        .map(|share| json!({"destination": destination(traffic, inputs, &share.route.to), "weight": share.weight}))
-        .collect();
-    let mut http = json!({"route": routes});
     if let Some(mirror) = &traffic.mirror {
         match missing(&mirror.to, inputs) {
             None => {
-                http["mirror"] = destination(traffic, inputs, &mirror.to);
-                http["mirrorPercentage"] = json!({"value": mirror.percentage});
+                for rule in &mut http {
+                    rule["mirror"] = destination(traffic, inputs, &mirror.to);
+                    rule["mirrorPercentage"] = json!({"value": mirror.percentage});
+                }
             }
             Some(why) => context.out.holds.push(Hold::part(format!("{key} mirror"), why)),
         }
@@ -49,7 +55,7 @@ pub(super) fn derive(context: &mut Context, traffic: &Traffic) {
     let document = json!({
         "apiVersion": api_version, "kind": kind,
         "metadata": {"name": traffic.name, "namespace": traffic.service.namespace},
-        "spec": {"hosts": [traffic.service.local_host()], "http": [http]},
+        "spec": {"hosts": [traffic.service.local_host()], "http": http},
     });
     let mut needs = vec![Need::Exists(kinds::namespace(&traffic.service.namespace))];
     if !traffic.subsets.is_empty() {
@@ -59,28 +65,53 @@ pub(super) fn derive(context: &mut Context, traffic: &Traffic) {
     context.want(document, &traffic.path, needs);
 }
 
-/// The weights in effect, in the order of the routes; `None` where no destination is there.
-pub fn shares<'a>(traffic: &'a Traffic, inputs: Inputs) -> Option<Vec<Share<'a>>> {
-    let mut shares: Vec<Share> = traffic
-        .routes
+/// An entry of `spec.http`.
+fn rule(traffic: &Traffic, rule: &Rule, shares: &[Share], inputs: Inputs) -> Value {
+    let routes = shares
         .iter()
-        .map(|route| match missing(&route.to, inputs) {
-            Some(why) if traffic.when_unavailable == WhenUnavailable::Redistribute => {
-                Share { route, weight: 0, why_not: Some(why) }
-            }
-            why_not => Share { route, weight: route.weight, why_not },
-        })
-        .collect();
-    let total: u32 = shares.iter().map(|share| share.weight).sum();
-    if total == 0 {
-        return None;
+        .filter(|share| share.weight > 0)
+        .map(|share| json!({"destination": destination(traffic, inputs, &share.route.to), "weight": share.weight}));
+    let mut http = json!({"route": routes.collect::<Vec<Value>>()});
+    if let Some(when) = &rule.when {
+        http["match"] = json!([conditions(when)]);
     }
-    scale(&mut shares, total);
-    Some(shares)
+    http
 }
 
-/// Stretches weights that sum to `total` so that they sum to 100, by largest remainder, the earlier route first on a tie.
-fn scale(shares: &mut [Share], total: u32) {
+/// An `HTTPMatchRequest`; all of its conditions hold at once.
+fn conditions(Match { headers, uri }: &Match) -> Value {
+    let text = |text: &TextMatch| match text {
+        TextMatch::Exact(text) => json!({"exact": text}),
+        TextMatch::Prefix(text) => json!({"prefix": text}),
+        TextMatch::Regex(text) => json!({"regex": text}),
+    };
+    let mut all = json!({});
+    if let Some(uri) = uri {
+        all["uri"] = text(uri);
+    }
+    if !headers.is_empty() {
+        all["headers"] = headers.iter().map(|(name, value)| (name.clone(), text(value))).collect();
+    }
+    all
+}
+
+/// The weights in effect of a rule, in the order of its routes; all zero where none of its destinations is there.
+pub fn shares<'a>(traffic: &Traffic, rule: &'a Rule, inputs: Inputs) -> Vec<Share<'a>> {
+    let share = |route: &'a Route| match missing(&route.to, inputs) {
+        Some(why) if traffic.when_unavailable == WhenUnavailable::Redistribute => Share { route, weight: 0, why_not: Some(why) },
+        why_not => Share { route, weight: route.weight, why_not },
+    };
+    let mut shares: Vec<Share> = rule.routes.iter().map(share).collect();
+    scale(&mut shares);
+    shares
+}
+
+/// Stretches weights so that they sum to 100, by largest remainder, the earlier route first on a tie. Nothing stays nothing.
+fn scale(shares: &mut [Share]) {
+    let total: u32 = shares.iter().map(|share| share.weight).sum();
+    if total == 0 {
+        return;
+    }
     let mut order: Vec<(u32, usize)> = Vec::new();
     for (i, share) in shares.iter_mut().enumerate() {
         let scaled = share.weight * 100;

@@ -2,6 +2,7 @@
 
 mod mesh;
 mod peer;
+mod routes;
 mod traffic;
 
 pub use mesh::mesh;

@@ -14,7 +14,9 @@ pub struct TrafficSpec {
     /// `namespace/name` of the local Service that clients call.
     #[schemars(required)]
     pub service: Option<At<String>>,
-    /// Where its requests go; weights sum to 100.
+    /// Requests that go elsewhere than the rest; the first that matches wins.
+    pub matches: Vec<At<MatchSpec>>,
+    /// Where all other requests go; weights sum to 100. Default: the service itself, if anything else is declared.
     pub routes: Vec<At<RouteSpec>>,
     /// Where copies of its requests go; answers are thrown away.
     pub mirror: Option<At<MirrorSpec>>,
@@ -35,6 +37,31 @@ pub enum WhenUnavailable {
     Keep,
 }
 
+/// Requests that meet every condition, and where they go.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub struct MatchSpec {
+    /// Conditions on headers, by the header's name in lower case.
+    pub headers: BTreeMap<String, TextMatchSpec>,
+    /// Condition on the path.
+    pub uri: Option<TextMatchSpec>,
+    /// Where these requests go; weights sum to 100.
+    #[schemars(required)]
+    pub routes: Vec<At<RouteSpec>>,
+}
+
+/// A condition on a text.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TextMatchSpec {
+    /// It is this.
+    Exact(At<String>),
+    /// It begins with this.
+    Prefix(At<String>),
+    /// This regular expression (RE2) describes all of it.
+    Regex(At<String>),
+}
+
 /// One destination with its weight: `local`, or `peer` and `service`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -48,8 +75,9 @@ pub struct RouteSpec {
     /// `namespace/name` that it is imported as.
     #[serde(default)]
     pub service: Option<At<String>>,
-    /// Share of the requests in percent.
-    pub weight: At<u32>,
+    /// Share of the requests in percent; a lone route may leave it out.
+    #[serde(default)]
+    pub weight: Option<At<u32>>,
 }
 
 /// The service here, or one subset of it.

@@ -5,8 +5,9 @@ use serde_json::Value;
 use super::{Found, members, twice};
 use crate::model::at::Span;
 use crate::model::diagnostic::{Code, Diagnostic};
-use crate::model::federation::{Destination, Federation, Mesh, MeshFolder, ServiceName, Traffic};
+use crate::model::federation::{Federation, Mesh, MeshFolder, ServiceName};
 use crate::model::names;
+use crate::model::traffic::{Destination, Traffic};
 use crate::object::Key;
 
 pub(super) fn check(federation: &Federation, mesh: &Mesh, folder: &MeshFolder, found: &mut Found) {
@@ -54,14 +55,15 @@ fn traffic(federation: &Federation, mesh: &Mesh, folder: &MeshFolder, traffic: &
             _ => {}
         }
     }
-    let destinations = traffic.routes.iter().map(|route| (format!("{:?}", route.to), route.span));
-    twice(destinations, |_, first, second| {
-        error(
-            second,
-            Code::Duplicate,
-            format!("this destination is already in line {}", first.line),
-            "add up their weights".into(),
-        );
+    for rule in &traffic.rules {
+        twice(rule.routes.iter().map(|route| (format!("{:?}", route.to), route.span)), |_, first, second| {
+            let message = format!("this destination is already in line {}", first.line);
+            error(second, Code::Duplicate, message, "add up their weights".into());
+        });
+    }
+    twice(traffic.rules.iter().map(|rule| (&rule.when, rule.span)), |_, first, second| {
+        let message = format!("the match in line {} takes all of these requests", first.line);
+        error(second, Code::Duplicate, message, "remove one".into());
     });
 }
 

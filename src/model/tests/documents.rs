@@ -277,3 +277,67 @@ spec:
     );
     assert_snapshot!(found, @"meshes/a/traffic/one.yaml:8:5: error[MF007]: a destination is either local or imported from one peer (give `local`, or both `peer` and `service`)");
 }
+
+#[test]
+fn a_match_says_which_requests_and_where_they_go() {
+    let found = check(
+        "\
+//- meshes/a/traffic/one.yaml
+kind: Traffic
+metadata: {name: one}
+spec:
+  service: apps/one
+  matches:
+  - routes: [{local: {}}]
+  - uri: {prefix: /v2}
+  - headers: {End-User: {exact: jason}, uri: {exact: /x}, '': {exact: x}}
+    routes: [{local: {}}]
+  - headers: {a: {exact: ''}, b: {exact: \"x\\ny\"}, c: {regex: '(?!x)y'}, d: {regex: '[a'}}
+    routes: [{local: {}, weight: 60}, {local: {subset: v1}, weight: 30}]
+  - uri: {prefix: /v3}
+    routes: [{local: {}}, {local: {subset: v1}}]
+  - uri: {prefix: /v4}
+    routes: [{local: {}, weight: 50}, {local: {}, weight: 50}]
+  - uri: {prefix: /v4}
+    routes: [{local: {}, weight: 99}]
+//- meshes/a/traffic/two.yaml
+kind: Traffic
+metadata: {name: two}
+spec:
+  service: apps/two
+  matches: [{uri: {prefix: /v2, exact: /v2}, routes: [{local: {}}]}]
+//- meshes/a/traffic/three.yaml
+kind: Traffic
+metadata: {name: three}
+spec:
+  service: apps/three
+  matches: [{uri: {suffix: .html}, routes: [{local: {}}]}]
+//- meshes/a/traffic/four.yaml
+kind: Traffic
+metadata: {name: four}
+spec:
+  service: apps/four
+  matches: [{uri: /v2, routes: [{local: {}}]}]
+",
+    );
+    assert_snapshot!(found, @r"
+    meshes/a/traffic/four.yaml:6:19: error[MF001]: unknown value `/v2` (there are: exact, prefix, regex)
+    meshes/a/traffic/one.yaml:7:5: error[MF007]: this match takes every request (give `headers` or `uri`; what all other requests do stands under `spec.routes`)
+    meshes/a/traffic/one.yaml:8:5: error[MF008]: this match has no route (add `routes`, for instance `- {local: {}}`)
+    meshes/a/traffic/one.yaml:9:33: error[MF003]: `End-User` is not a header's name: lower-case letters, digits and `-` (write it as `x-request-id`)
+    meshes/a/traffic/one.yaml:9:54: error[MF003]: the control plane ignores a header called `uri` (the path is matched by `uri` beside `headers`)
+    meshes/a/traffic/one.yaml:9:71: error[MF003]: `` is not a header's name: lower-case letters, digits and `-` (write it as `x-request-id`)
+    meshes/a/traffic/one.yaml:11:26: error[MF007]: nothing to compare with (for a header that only has to be there write `regex: .+`)
+    meshes/a/traffic/one.yaml:11:42: error[MF007]: no header or path holds a control character (for a header that only has to be there write `regex: .+`)
+    meshes/a/traffic/one.yaml:11:62: error[MF007]: not a regular expression: look-around, including look-ahead and look-behind, is not supported (the control plane reads RE2 syntax)
+    meshes/a/traffic/one.yaml:11:84: error[MF007]: not a regular expression: unclosed character class (the control plane reads RE2 syntax)
+    meshes/a/traffic/one.yaml:12:14: error[MF008]: the weights sum to 90, not 100 (change the weights)
+    meshes/a/traffic/one.yaml:14:14: error[MF008]: this route has no weight (only a lone route may leave it out)
+    meshes/a/traffic/one.yaml:14:27: error[MF008]: this route has no weight (only a lone route may leave it out)
+    meshes/a/traffic/one.yaml:16:39: error[MF006]: this destination is already in line 16 (add up their weights)
+    meshes/a/traffic/one.yaml:17:5: error[MF006]: the match in line 15 takes all of these requests (remove one)
+    meshes/a/traffic/one.yaml:18:14: error[MF008]: the weights sum to 99, not 100 (change the weights)
+    meshes/a/traffic/three.yaml:6:20: error[MF001]: unknown value `suffix` (there are: exact, prefix, regex)
+    meshes/a/traffic/two.yaml:6:33: error[MF001]: only one of these can be given (remove the others)
+    ");
+}
