@@ -1,11 +1,13 @@
 //! Step 7: the VirtualService of a Traffic. Weight flows to an imported service only while the import is there: until then
 //! the proxies answer 503 for its share.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::{Context, Hold, Inputs, Need, kinds};
 use crate::model::documents::WhenUnavailable;
-use crate::model::{Destination, Match, Route, Rule, ServiceName, TextMatch, Traffic};
+use crate::model::{Destination, Match, Retries, Route, Rule, ServiceName, TextMatch, Traffic};
 
 /// A route with the weight that was declared and the one that is in effect.
 #[derive(Clone, Debug)]
@@ -21,6 +23,9 @@ pub struct Share<'a> {
 pub(super) fn derive(context: &mut Context, traffic: &Traffic) {
     let key = kinds::key(kinds::VIRTUAL_SERVICE, &traffic.service.namespace, &traffic.name);
     let inputs = context.inputs;
+    if traffic.rules.is_empty() {
+        return;
+    }
     let mut http = Vec::new();
     for rule in &traffic.rules {
         let shares = shares(traffic, rule, inputs);
@@ -72,10 +77,27 @@ fn rule(traffic: &Traffic, rule: &Rule, shares: &[Share], inputs: Inputs) -> Val
         .filter(|share| share.weight > 0)
         .map(|share| json!({"destination": destination(traffic, inputs, &share.route.to), "weight": share.weight}));
     let mut http = json!({"route": routes.collect::<Vec<Value>>()});
+    if let Some(timeout) = traffic.timeout {
+        http["timeout"] = json!(duration(timeout));
+    }
+    if let Some(Retries { attempts, per_try_timeout, retry_on }) = &traffic.retries {
+        http["retries"] = json!({"attempts": attempts});
+        if let Some(time) = per_try_timeout {
+            http["retries"]["perTryTimeout"] = json!(duration(*time));
+        }
+        if let Some(conditions) = retry_on {
+            http["retries"]["retryOn"] = json!(conditions);
+        }
+    }
     if let Some(when) = &rule.when {
         http["match"] = json!([conditions(when)]);
     }
     http
+}
+
+/// A length of time as every reader of Istio's API takes it: whole seconds, else milliseconds.
+pub(super) fn duration(time: Duration) -> String {
+    if time.subsec_millis() == 0 { format!("{}s", time.as_secs()) } else { format!("{}ms", time.as_millis()) }
 }
 
 /// An `HTTPMatchRequest`; all of its conditions hold at once.
@@ -126,7 +148,7 @@ fn scale(shares: &mut [Share]) {
 }
 
 /// Why a destination is not there; `None` where it is.
-fn missing(destination: &Destination, inputs: Inputs) -> Option<String> {
+pub(super) fn missing(destination: &Destination, inputs: Inputs) -> Option<String> {
     let Destination::Imported { peer, service } = destination else { return None };
     let Inputs { federation, me, observed, .. } = inputs;
     let path = format!("meshes/{peer}/peers/{me}.yaml");

@@ -187,6 +187,13 @@ pub struct Peer {
     pub locality: Option<Locality>,
 }
 
+impl Peer {
+    /// Where the peer's services count as running: as declared here, else as in its own Mesh.
+    pub fn runs_in<'a>(&'a self, mesh: Option<&'a Mesh>) -> Option<&'a Locality> {
+        self.locality.as_ref().or(mesh?.locality.as_ref())
+    }
+}
+
 /// `namespace/name` of a Service.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServiceName {
@@ -253,6 +260,8 @@ pub struct Import {
     pub as_local: bool,
     /// Domain of the imported host.
     pub domain_suffix: Option<String>,
+    /// Ports on which it speaks plain TCP.
+    pub tcp_ports: Vec<At<u16>>,
 }
 
 impl Import {

@@ -28,7 +28,7 @@ pub use load::{Cache, ContentId, Reader, load};
 pub use network::Cidr;
 pub use place::Place;
 pub use references::offered;
-pub use traffic::{Destination, Match, Mirror, Route, Rule, TextMatch, Traffic};
+pub use traffic::{Destination, Match, Mirror, OutlierDetection, Retries, Route, Rule, TextMatch, Traffic};
 
 #[cfg(test)]
 pub(crate) mod testing;

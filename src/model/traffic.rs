@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use super::at::{At, Span};
 use super::defaults;
@@ -21,6 +22,14 @@ pub struct Traffic {
     pub rules: Vec<Rule>,
     /// Copies.
     pub mirror: Option<Mirror>,
+    /// How long a request may take with all its retries.
+    pub timeout: Option<Duration>,
+    /// How often a request is tried again.
+    pub retries: Option<Retries>,
+    /// Peers that take over when no endpoint here answers: the first, and if it fails too, all others together.
+    pub failover: Vec<At<String>>,
+    /// When an endpoint that answers with errors is left out for a while; always there with `failover`.
+    pub outlier_detection: Option<OutlierDetection>,
     /// Labels of the subsets that are used.
     pub subsets: BTreeMap<String, BTreeMap<String, String>>,
     /// What becomes of the weight of a service that is not there.
@@ -80,6 +89,30 @@ pub struct Mirror {
     pub span: Span,
 }
 
+/// How often a request is tried again.
+#[derive(Clone, Debug)]
+pub struct Retries {
+    /// Number of retries; 0 turns them off.
+    pub attempts: u32,
+    /// How long each try may take.
+    pub per_try_timeout: Option<Duration>,
+    /// What is tried again, separated by commas, in Envoy's words.
+    pub retry_on: Option<String>,
+}
+
+/// When an endpoint that answers with errors is left out for a while.
+#[derive(Clone, Debug)]
+pub struct OutlierDetection {
+    /// Errors (5xx) one after the other until it is left out.
+    pub consecutive_5xx_errors: u32,
+    /// Time between two looks at the endpoints.
+    pub interval: Duration,
+    /// How long it is left out the first time.
+    pub base_ejection_time: Duration,
+    /// How many endpoints may be left out at once, in percent.
+    pub max_ejection_percent: u32,
+}
+
 /// Where requests can go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Destination {
@@ -98,7 +131,12 @@ pub enum Destination {
 }
 
 impl Traffic {
-    /// Every destination of every rule, with its place.
+    /// Whether it makes a DestinationRule, besides the VirtualService of its rules.
+    pub fn has_policy(&self) -> bool {
+        !self.subsets.is_empty() || self.outlier_detection.is_some()
+    }
+
+    /// Every destination of every rule.
     pub fn routes(&self) -> impl Iterator<Item = &Route> {
         self.rules.iter().flat_map(|rule| &rule.routes)
     }

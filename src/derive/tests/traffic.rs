@@ -279,3 +279,182 @@ fn a_match_that_leads_nowhere_is_left_out_so_that_its_requests_find_the_others()
     let keep = repo.edit("meshes/a/traffic/x.yaml", "service: apps/x", "whenUnavailable: keep\n  service: apps/x");
     assert_eq!(spec(&keep).matches("- match:").count(), 2, "{}", spec(&keep));
 }
+
+/// A service that fails over to two peers; the regions come from a Mesh and from a Peer.
+const FAILOVER: &str = "\
+//- meshes/a/mesh.yaml
+kind: Mesh
+metadata: {name: a}
+spec: {trustDomain: a.example, members: [apps], locality: {region: eu-west-1, zone: eu-west-1a}}
+//- meshes/a/peers/b.yaml
+kind: Peer
+metadata: {name: b}
+spec: {imports: [{service: shop/x, as: apps/x, asLocal: true}]}
+//- meshes/a/peers/c.yaml
+kind: Peer
+metadata: {name: c}
+spec: {imports: [{service: apps/x, asLocal: true}], locality: {region: us-east-1}}
+//- meshes/b/mesh.yaml
+kind: Mesh
+metadata: {name: b}
+spec: {trustDomain: b.example, members: [shop], locality: {region: westeurope}}
+//- meshes/b/peers/a.yaml
+kind: Peer
+metadata: {name: a}
+spec: {exports: [{service: shop/x}]}
+//- meshes/c/mesh.yaml
+kind: Mesh
+metadata: {name: c}
+spec: {trustDomain: c.example, members: [apps]}
+//- meshes/c/peers/a.yaml
+kind: Peer
+metadata: {name: a}
+spec: {exports: [{service: apps/x}]}
+//- meshes/a/traffic/x.yaml
+kind: Traffic
+metadata: {name: x}
+spec:
+  service: apps/x
+  failover: {to: [b, c]}
+";
+
+#[test]
+fn failover_alone_needs_no_virtual_service_and_names_the_first_peer() {
+    let repo = pair().with(FAILOVER);
+    let text = routes(&repo, &mk_live("b", &["x.apps.svc.cluster.local"]));
+    assert_snapshot!(text, @r"
+    ---
+    # after Namespace/apps exists
+    apiVersion: networking.istio.io/v1beta1
+    kind: DestinationRule
+    metadata:
+      annotations:
+        meshfed.dev/source: meshes/a/traffic/x.yaml
+      name: x
+      namespace: apps
+    spec:
+      host: x.apps.svc.cluster.local
+      trafficPolicy:
+        loadBalancer:
+          localityLbSetting:
+            enabled: true
+            failover:
+            - from: eu-west-1
+              to: westeurope
+        outlierDetection:
+          baseEjectionTime: 60s
+          consecutive5xxErrors: 2
+          interval: 10s
+          maxEjectionPercent: 100
+    # DestinationRule/apps/x failover to c: waits for x.apps.svc.cluster.local: not imported from c yet
+    ");
+}
+
+#[test]
+fn a_broken_peer_keeps_its_failover() {
+    let key = kinds::key(kinds::DESTINATION_RULE, "apps", "x");
+    for (path, reason) in [
+        ("meshes/a/peers/b.yaml", "meshes/a/peers/b.yaml has an error; what is there stays"),
+        ("meshes/b/mesh.yaml", "meshes/b/mesh.yaml has an error; what is there stays"),
+    ] {
+        let repo = pair().with(FAILOVER).with(&format!("//- {path}\nkind: [\n"));
+        let derived = derive_for(&repo.load().0, "a", &Observed::default());
+        assert!(!derived.wanted.contains_key(&key));
+        assert!(derived.holds.contains(&Hold::stuck(&key, reason)), "{:#?}", derived.holds);
+    }
+}
+
+#[test]
+fn timeouts_retries_and_outliers_are_written_out() {
+    let repo = pair().with(
+        "\
+//- meshes/a/traffic/x.yaml
+kind: Traffic
+metadata: {name: x}
+spec:
+  service: apps/x
+  matches: [{uri: {prefix: /slow}, routes: [{local: {}}]}]
+  timeout: 1m 30s
+  retries: {attempts: 3, perTryTimeout: 250ms, retryOn: 'gateway-error,503'}
+  outlierDetection: {consecutive5xxErrors: 7, interval: 5s, baseEjectionTime: 1h, maxEjectionPercent: 50}
+//- meshes/a/traffic/y.yaml
+kind: Traffic
+metadata: {name: y}
+spec:
+  service: apps/y
+  retries: {attempts: 0}
+",
+    );
+    assert_snapshot!(routes(&repo, &Observed::default()), @r#"
+    ---
+    # after Namespace/apps exists
+    apiVersion: networking.istio.io/v1beta1
+    kind: DestinationRule
+    metadata:
+      annotations:
+        meshfed.dev/source: meshes/a/traffic/x.yaml
+      name: x
+      namespace: apps
+    spec:
+      host: x.apps.svc.cluster.local
+      trafficPolicy:
+        outlierDetection:
+          baseEjectionTime: 3600s
+          consecutive5xxErrors: 7
+          interval: 5s
+          maxEjectionPercent: 50
+    ---
+    # after Namespace/apps exists
+    apiVersion: networking.istio.io/v1beta1
+    kind: VirtualService
+    metadata:
+      annotations:
+        meshfed.dev/source: meshes/a/traffic/x.yaml
+      name: x
+      namespace: apps
+    spec:
+      hosts:
+      - x.apps.svc.cluster.local
+      http:
+      - match:
+        - uri:
+            prefix: /slow
+        retries:
+          attempts: 3
+          perTryTimeout: 250ms
+          retryOn: gateway-error,503
+        route:
+        - destination:
+            host: x.apps.svc.cluster.local
+          weight: 100
+        timeout: 90s
+      - retries:
+          attempts: 3
+          perTryTimeout: 250ms
+          retryOn: gateway-error,503
+        route:
+        - destination:
+            host: x.apps.svc.cluster.local
+          weight: 100
+        timeout: 90s
+    ---
+    # after Namespace/apps exists
+    apiVersion: networking.istio.io/v1beta1
+    kind: VirtualService
+    metadata:
+      annotations:
+        meshfed.dev/source: meshes/a/traffic/y.yaml
+      name: "y"
+      namespace: apps
+    spec:
+      hosts:
+      - y.apps.svc.cluster.local
+      http:
+      - retries:
+          attempts: 0
+        route:
+        - destination:
+            host: y.apps.svc.cluster.local
+          weight: 100
+    "#);
+}

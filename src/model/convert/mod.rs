@@ -2,6 +2,7 @@
 
 mod mesh;
 mod peer;
+mod resilience;
 mod routes;
 mod traffic;
 

@@ -101,7 +101,7 @@ pub(super) fn routes(list: Vec<At<RouteSpec>>, findings: &mut Findings) -> Vec<R
 }
 
 fn route(route: At<RouteSpec>, findings: &mut Findings) -> Option<Route> {
-    let At { value: RouteSpec { local, peer, service, weight }, span } = route;
+    let At { value: RouteSpec { local, peer, service, subset, weight }, span } = route;
     let weight = weight.unwrap_or(At { value: 100, span });
     if *weight > 100 {
         findings.error(
@@ -111,26 +111,38 @@ fn route(route: At<RouteSpec>, findings: &mut Findings) -> Option<Route> {
             "weights are percentages",
         );
     }
-    Some(Route { to: destination(local, peer, service, span, findings)?, weight: weight.value.min(100), span })
+    Some(Route { to: destination(local, peer, service, subset, span, findings)?, weight: weight.value.min(100), span })
 }
 
 /// `mirror`.
 pub(super) fn mirror(mirror: At<MirrorSpec>, findings: &mut Findings) -> Option<Mirror> {
-    let At { value: MirrorSpec { local, peer, service, percentage }, span } = mirror;
+    let At { value: MirrorSpec { local, peer, service, subset, percentage }, span } = mirror;
     let percentage = percentage.unwrap_or(At { value: defaults::MIRROR_PERCENTAGE, span });
     if !(0.0..=100.0).contains(&*percentage) {
         findings.error(percentage.span, Code::BadValue, format!("{} is not a percentage", *percentage), "0 to 100");
     }
-    Some(Mirror { to: destination(local, peer, service, span, findings)?, percentage: *percentage, span })
+    Some(Mirror { to: destination(local, peer, service, subset, span, findings)?, percentage: *percentage, span })
 }
 
 fn destination(
     local: Option<LocalSpec>,
     peer: Option<At<String>>,
     service: Option<At<String>>,
+    subset: Option<At<String>>,
     span: Span,
     findings: &mut Findings,
 ) -> Option<Destination> {
+    if let Some(subset) = subset {
+        let (message, help) = if local.is_some() {
+            (format!("`subset` stands inside of `local`: `local: {{subset: {}}}`", subset.escape_debug()), "")
+        } else {
+            // its endpoints carry no label of the workload (maistra/istio pilot/pkg/serviceregistry/federation)
+            let help = "let the peer export each version as a service of its own";
+            ("an imported service has no subsets: requests to one would find no endpoint".to_owned(), help)
+        };
+        findings.error(subset.span, Code::BadValue, message, help);
+        return None;
+    }
     match (local, peer, service) {
         (Some(LocalSpec { subset }), None, None) => {
             if let Some(subset) = &subset {

@@ -1,9 +1,11 @@
 //! Traffic documents.
 
 use super::Findings;
+use super::resilience::{duration, failover, outlier_detection, retries};
 use super::routes::{mirror, routes, rule};
+use crate::model::at::{At, Span};
 use crate::model::diagnostic::Code;
-use crate::model::documents::TrafficDocument;
+use crate::model::documents::{MatchSpec, RouteSpec, TrafficDocument};
 use crate::model::names;
 use crate::model::traffic::{Destination, Route, Rule, Traffic, default_subset};
 
@@ -26,14 +28,18 @@ pub fn traffic(document: TrafficDocument, file: &str, findings: &mut Findings) -
         }
     };
     let mirror = spec.mirror.and_then(|spec| mirror(spec, findings));
-    let span = spec.routes.first().map_or(name.span, |route| route.span);
-    if spec.routes.is_empty() && spec.matches.is_empty() && mirror.is_none() {
+    let timeout = spec.timeout.and_then(|text| duration(&text, findings));
+    let retries = spec.retries.map(|spec| retries(spec, findings));
+    let rules = rules(spec.matches, spec.routes, mirror.is_some() || timeout.is_some() || retries.is_some(), name.span, findings);
+    let failover = spec.failover.map(|spec| failover(spec, &rules, findings)).unwrap_or_default();
+    let outlier_detection = match spec.outlier_detection {
+        None if failover.is_empty() => None,
+        spec => Some(outlier_detection(spec.unwrap_or_default(), findings)),
+    };
+    if rules.is_empty() && outlier_detection.is_none() {
         let help = "add `routes`, for instance `- {local: {}, weight: 100}`";
         findings.error(name.span, Code::Weights, "there is no route", help);
     }
-    let mut rules: Vec<Rule> = spec.matches.into_iter().filter_map(|spec| rule(spec, findings)).collect();
-    let routes = if spec.routes.is_empty() { vec![Route::to_local(span)] } else { routes(spec.routes, findings) };
-    rules.push(Rule { when: None, routes, span });
     let subsets = rules
         .iter()
         .flat_map(|rule| &rule.routes)
@@ -51,7 +57,29 @@ pub fn traffic(document: TrafficDocument, file: &str, findings: &mut Findings) -
         service: service?,
         rules,
         mirror,
+        timeout,
+        retries,
+        failover,
+        outlier_detection,
         subsets,
         when_unavailable: spec.when_unavailable,
     })
+}
+
+/// The matches, and what all other requests do; nothing where nothing asks for it.
+fn rules(
+    matches: Vec<At<MatchSpec>>,
+    routes: Vec<At<RouteSpec>>,
+    needed: bool,
+    name: Span,
+    findings: &mut Findings,
+) -> Vec<Rule> {
+    if matches.is_empty() && routes.is_empty() && !needed {
+        return Vec::new();
+    }
+    let mut rules: Vec<Rule> = matches.into_iter().filter_map(|spec| rule(spec, findings)).collect();
+    let span = routes.first().map_or(name, |route| route.span);
+    let routes = if routes.is_empty() { vec![Route::to_local(span)] } else { self::routes(routes, findings) };
+    rules.push(Rule { when: None, routes, span });
+    rules
 }

@@ -20,6 +20,14 @@ pub struct TrafficSpec {
     pub routes: Vec<At<RouteSpec>>,
     /// Where copies of its requests go; answers are thrown away.
     pub mirror: Option<At<MirrorSpec>>,
+    /// Peers that take over when no endpoint here answers.
+    pub failover: Option<At<FailoverSpec>>,
+    /// When an endpoint that answers with errors is left out for a while; with `failover` always, else only if declared.
+    pub outlier_detection: Option<OutlierDetectionSpec>,
+    /// How long a request may take with all its retries, as `3s`; default: as long as it needs.
+    pub timeout: Option<At<String>>,
+    /// How often a request is tried again; default: as the control plane does it.
+    pub retries: Option<RetriesSpec>,
     /// Labels of each subset; default: `version` is the subset's name.
     pub subsets: BTreeMap<String, BTreeMap<String, String>>,
     /// What becomes of the weight of a service that is not there.
@@ -75,6 +83,10 @@ pub struct RouteSpec {
     /// `namespace/name` that it is imported as.
     #[serde(default)]
     pub service: Option<At<String>>,
+    /// Read only to say where subsets belong.
+    #[serde(default)]
+    #[schemars(skip)]
+    pub subset: Option<At<String>>,
     /// Share of the requests in percent; a lone route may leave it out.
     #[serde(default)]
     pub weight: Option<At<u32>>,
@@ -102,7 +114,47 @@ pub struct MirrorSpec {
     /// `namespace/name` that it is imported as.
     #[serde(default)]
     pub service: Option<At<String>>,
+    /// Read only to say where subsets belong.
+    #[serde(default)]
+    #[schemars(skip)]
+    pub subset: Option<At<String>>,
     /// Share of the requests to copy, in percent; default 100.
     #[serde(default)]
     pub percentage: Option<At<f64>>,
+}
+
+/// Peers that take over.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct FailoverSpec {
+    /// Peers from which this service is imported `asLocal`: the first takes over, and if it fails too, all others together.
+    pub to: Vec<At<String>>,
+}
+
+/// When an endpoint that answers with errors is left out for a while.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub struct OutlierDetectionSpec {
+    /// Errors (5xx) one after the other until it is left out; default 2.
+    pub consecutive_5xx_errors: Option<At<u32>>,
+    /// Time between two looks at the endpoints; default `10s`.
+    pub interval: Option<At<String>>,
+    /// How long it is left out the first time; default `1m`.
+    pub base_ejection_time: Option<At<String>>,
+    /// How many endpoints may be left out at once, in percent; default 100.
+    pub max_ejection_percent: Option<At<u32>>,
+}
+
+/// How often a request is tried again.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RetriesSpec {
+    /// Number of retries; 0 turns them off.
+    pub attempts: At<u32>,
+    /// How long each try may take, as `2s`; default: `timeout`.
+    #[serde(default)]
+    pub per_try_timeout: Option<At<String>>,
+    /// What is tried again, separated by commas, as Istio's `retryOn`: conditions of Envoy and status codes.
+    #[serde(default)]
+    pub retry_on: Option<At<String>>,
 }

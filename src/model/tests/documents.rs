@@ -341,3 +341,84 @@ spec:
     meshes/a/traffic/two.yaml:6:33: error[MF001]: only one of these can be given (remove the others)
     ");
 }
+
+#[test]
+fn times_retries_and_failover_make_sense() {
+    let found = check(
+        "\
+//- meshes/a/traffic/one.yaml
+kind: Traffic
+metadata: {name: one}
+spec:
+  service: apps/one
+  timeout: 3 parsecs
+  retries: {attempts: 0, perTryTimeout: 1us, retryOn: '5xx,gateway-eror,99'}
+  outlierDetection: {consecutive5xxErrors: 0, interval: 0s, maxEjectionPercent: 101}
+//- meshes/a/traffic/two.yaml
+kind: Traffic
+metadata: {name: two}
+spec:
+  service: apps/two
+  failover: {to: []}
+  matches: [{uri: {prefix: /v2}, routes: [{local: {subset: v2}}]}]
+//- meshes/a/traffic/three.yaml
+kind: Traffic
+metadata: {name: three}
+spec:
+  service: apps/three
+  failover: {to: [b, b]}
+  routes: [{peer: b, service: shop/x}]
+",
+    );
+    assert_snapshot!(found, @r"
+    meshes/a/traffic/one.yaml:6:12: error[MF007]: `3 parsecs` is not a length of time (write it as `500ms`, `3s` or `1m 30s`)
+    meshes/a/traffic/one.yaml:7:23: error[MF007]: `attempts: 0` turns retries off (remove the other fields of `retries`)
+    meshes/a/traffic/one.yaml:7:41: error[MF007]: `1us` is shorter than a millisecond or a fraction of one (leave it out for no limit)
+    meshes/a/traffic/one.yaml:7:55: error[MF007]: `99` is nothing that can be tried again (there are: 5xx, gateway-error, reset, connect-failure, retriable-4xx, refused-stream, retriable-status-codes, retriable-headers, envoy-ratelimited, cancelled and 4 more)
+    meshes/a/traffic/one.yaml:7:55: error[MF007]: `gateway-eror` is nothing that can be tried again (did you mean `gateway-error`?)
+    meshes/a/traffic/one.yaml:8:44: error[MF007]: 0 errors turn it off (at least 1; to turn it off remove `outlierDetection`)
+    meshes/a/traffic/one.yaml:8:57: error[MF007]: `0s` is shorter than a millisecond or a fraction of one (leave it out for no limit)
+    meshes/a/traffic/one.yaml:8:81: error[MF007]: 101 is not a share of the endpoints (1 to 100)
+    meshes/a/traffic/three.yaml:6:13: error[MF007]: no request goes to the service that `failover` is about (failover helps requests to the service itself: add a route to `local: {}`)
+    meshes/a/traffic/three.yaml:6:19: error[MF005]: failover needs the region of `a` (add `locality: {region: …}` to meshes/a/mesh.yaml)
+    meshes/a/traffic/three.yaml:6:19: error[MF005]: failover needs the region of `b` (add `locality: {region: …}` to meshes/b/mesh.yaml or to meshes/a/peers/b.yaml)
+    meshes/a/traffic/three.yaml:6:19: error[MF005]: nothing is imported from `b` as `apps/three` (add an import with `as: apps/three` and `asLocal: true` to meshes/a/peers/b.yaml)
+    meshes/a/traffic/three.yaml:6:22: error[MF005]: failover needs the region of `b` (add `locality: {region: …}` to meshes/b/mesh.yaml or to meshes/a/peers/b.yaml)
+    meshes/a/traffic/three.yaml:6:22: error[MF005]: nothing is imported from `b` as `apps/three` (add an import with `as: apps/three` and `asLocal: true` to meshes/a/peers/b.yaml)
+    meshes/a/traffic/three.yaml:6:22: error[MF006]: `b` is listed twice (remove one)
+    meshes/a/traffic/three.yaml:7:12: error[MF005]: nothing is imported from `b` as `shop/x` (there is none yet)
+    meshes/a/traffic/two.yaml:6:13: error[MF007]: there is no peer to fail over to (name peers: `to: [aro-stg-mesh]`)
+    meshes/a/traffic/two.yaml:7:43: error[MF007]: a subset hides the endpoints that `failover` adds to the service (route to `local: {}`, or remove `failover`)
+    ");
+}
+
+#[test]
+fn a_subset_stands_inside_of_local_and_nowhere_else() {
+    let found = check(
+        "\
+//- meshes/a/traffic/one.yaml
+kind: Traffic
+metadata: {name: one}
+spec:
+  service: apps/one
+  routes: [{local: {}, subset: v1, weight: 50}, {peer: b, service: shop/x, subset: v1, weight: 50}]
+  mirror: {peer: b, service: shop/x, subset: v2}
+",
+    );
+    assert_snapshot!(found, @r"
+    meshes/a/traffic/one.yaml:6:32: error[MF007]: `subset` stands inside of `local`: `local: {subset: v1}`
+    meshes/a/traffic/one.yaml:6:84: error[MF007]: an imported service has no subsets: requests to one would find no endpoint (let the peer export each version as a service of its own)
+    meshes/a/traffic/one.yaml:7:46: error[MF007]: an imported service has no subsets: requests to one would find no endpoint (let the peer export each version as a service of its own)
+    ");
+}
+
+#[test]
+fn tcp_ports_are_ports() {
+    let found = check(
+        "//- meshes/a/peers/b.yaml\nkind: Peer\nmetadata: {name: b}\nspec:\n  imports: [{service: '*', tcpPorts: [0, 80, 80]}]\n",
+    );
+    assert_snapshot!(found, @r"
+    meshes/a/peers/b.yaml:5:39: error[MF007]: 0 is no port (1 to 65535)
+    meshes/a/peers/b.yaml:5:46: error[MF006]: port 80 is listed twice (remove one)
+    ");
+}
