@@ -33,7 +33,8 @@ pub use memory::{Comparisons, Failure, Memory, Origin, Pending, REMOVAL};
 pub use observe::{LiveObjects, observe};
 pub use publish::{Publication, SETTLE, STATUS_PATH, read_status};
 pub use report::{
-    AgentStatus, ExportStatus, ImportStatus, MainStatus, PeeringStatus, RootStatus, ShareStatus, Status, TrafficStatus,
+    AgentStatus, ExportStatus, ImportStatus, MainStatus, MatchStatus, PeeringStatus, RootStatus, ShareStatus, Status,
+    TrafficStatus,
 };
 pub use unseen::{Gap, Unseen};
 

@@ -2,6 +2,8 @@
 
 mod mesh;
 mod peer;
+mod resilience;
+mod routes;
 mod traffic;
 
 pub use mesh::mesh;
@@ -67,9 +69,6 @@ impl<'a> Findings<'a> {
     }
 }
 
-/// Longest duration that is taken: nothing here is meant to take longer, so more is a slip.
-const LONGEST: SignedDuration = SignedDuration::from_hours(24);
-
 /// `federation.yaml`.
 pub fn federation(document: FederationDocument, findings: &mut Findings) -> Settings {
     let FederationDocument { api_version: _, kind: _, metadata, spec } = document;
@@ -83,21 +82,15 @@ pub fn federation(document: FederationDocument, findings: &mut Findings) -> Sett
         }
     }
     let default = Gating::default();
+    let mut time = |text: Option<At<String>>, default| match text.and_then(|text| resilience::duration(&text, findings)) {
+        Some(time) => SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX),
+        None => default,
+    };
     let gating = Gating {
-        stale_after: spec.gating.stale_after.map_or(default.stale_after, |text| duration(&text, findings)),
-        settle: spec.gating.settle.map_or(default.settle, |text| duration(&text, findings)),
+        stale_after: time(spec.gating.stale_after, default.stale_after),
+        settle: time(spec.gating.settle, default.settle),
     };
     Settings { name: metadata.name.value, allow_addresses: ranges, gating }
-}
-
-/// A duration like `90s`; of one that is none the value does not matter, for the document is not used.
-fn duration(text: &At<String>, findings: &mut Findings) -> SignedDuration {
-    let parsed = humantime::parse_duration(text).ok().and_then(|duration| SignedDuration::try_from(duration).ok());
-    parsed.filter(|duration| *duration > SignedDuration::ZERO && *duration <= LONGEST).unwrap_or_else(|| {
-        let message = format!("`{}` is not a duration", text.escape_debug());
-        findings.error(text.span, Code::BadValue, message, "write it like `90s` or `3m`; more than nothing, at most a day");
-        SignedDuration::ZERO
-    })
 }
 
 fn locality(spec: LocalitySpec, findings: &mut Findings) -> Locality {
