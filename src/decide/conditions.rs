@@ -1,11 +1,12 @@
 //! Conditions: what people and alerts watch, in the manner of Kubernetes API conventions. A transition of one is worth a log line.
 
 use super::report::{self, PeeringStatus, Status};
+use super::weights;
 
 /// A fact about the mesh that is either so or not.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Condition {
-    /// What it is about: the mesh or a peer, by name.
+    /// What it is about: the mesh, a peer or a Traffic, by name.
     pub subject: String,
     /// Which fact.
     pub kind: ConditionKind,
@@ -26,6 +27,8 @@ pub enum ConditionKind {
     Connected,
     /// Of a peer: all that is declared works.
     Ready,
+    /// Of a Traffic: the weights that people declared are in effect.
+    AsDeclared,
 }
 
 impl ConditionKind {
@@ -36,6 +39,16 @@ impl ConditionKind {
             Self::Valid => "Valid",
             Self::Connected => "Connected",
             Self::Ready => "Ready",
+            Self::AsDeclared => "AsDeclared",
+        }
+    }
+
+    /// What it is about, as the beginning of a line for people.
+    pub fn about(self, subject: &str) -> String {
+        match self {
+            Self::Applied | Self::Valid => subject.to_owned(),
+            Self::Connected | Self::Ready => format!("peering with {subject}"),
+            Self::AsDeclared => format!("traffic {subject}"),
         }
     }
 
@@ -50,11 +63,13 @@ impl ConditionKind {
             (Self::Connected, false) => "disconnected",
             (Self::Ready, true) => "ready",
             (Self::Ready, false) => "not ready",
+            (Self::AsDeclared, true) => "weights are as declared",
+            (Self::AsDeclared, false) => "weights are not as declared",
         }
     }
 }
 
-/// The conditions of a mesh and, where its document says what to look at, of its peers.
+/// The conditions of a mesh and, where its document says what to look at, of its peers and Traffics.
 pub(super) fn conditions(me: &str, known: bool, settled: bool, status: &Status) -> Vec<Condition> {
     let condition = |subject: &str, kind, status: bool, message: &str| Condition {
         subject: subject.to_owned(),
@@ -73,5 +88,9 @@ pub(super) fn conditions(me: &str, known: bool, settled: bool, status: &Status) 
         condition(me, ConditionKind::Valid, status.problems.is_empty(), problem),
     ];
     all.extend(status.peerings.iter().filter(|_| known).flat_map(peering));
+    all.extend(status.traffic.iter().filter(|_| known).map(|(name, traffic)| {
+        let lacking = weights::lacking(traffic);
+        condition(name, ConditionKind::AsDeclared, lacking.is_empty(), &lacking)
+    }));
     all
 }

@@ -90,7 +90,7 @@ pub(super) fn assess(
         }
         let seen = judge.look(&import, decision);
         let used = LazyCell::new(|| judge.is_used(&import, &users));
-        let (lapse, verdict) = judge.next(before.lapses.get(&import).copied(), &seen, &used, decision);
+        let (lapse, verdict) = judge.next(&import.0, before.lapses.get(&import).copied(), &seen, &used, decision);
         lapses.remove(&import);
         if let Some(lapse) = lapse {
             lapses.insert(import.clone(), lapse);
@@ -186,6 +186,7 @@ impl Judge<'_> {
     /// One step of the machine above.
     fn next(
         &self,
+        peer: &str,
         before: Option<Lapse>,
         seen: &Seen,
         used: &LazyCell<bool, impl FnOnce() -> bool>,
@@ -206,13 +207,13 @@ impl Judge<'_> {
             (Seen::Sound(stale_at), before) => {
                 decision.wake(*stale_at);
                 let Some(lapse) = before else { return (None, Health::Fit) };
-                self.settle(lapse.flaps, lapse.sound_since.unwrap_or(now), decision)
+                self.settle(peer, lapse.flaps, lapse.sound_since.unwrap_or(now), decision)
             }
         }
     }
 
     /// It is sound again: since when it may get its weight, and since when all is forgotten.
-    fn settle(&self, flaps: u32, since: Timestamp, decision: &mut Decision) -> (Option<Lapse>, Health) {
+    fn settle(&self, peer: &str, flaps: u32, since: Timestamp, decision: &mut Decision) -> (Option<Lapse>, Health) {
         let Gating { settle, .. } = self.gating;
         let settled = later(since, doubled(settle, flaps));
         let forgotten = later(since, doubled(settle, GATING_DOUBLINGS + 1));
@@ -227,7 +228,7 @@ impl Judge<'_> {
         decision.wake(settled);
         let again = if flaps == 0 { String::new() } else { format!(", having gone away {} times", flaps + 1) };
         let (since, settled) = (seconds(since), seconds(settled));
-        (lapse, Health::Unfit(format!("is back since {since}{again}, and gets its weight at {settled} if it stays")))
+        (lapse, Health::Unfit(format!("{peer} is back since {since}{again}, and gets its weight at {settled} if it stays")))
     }
 }
 

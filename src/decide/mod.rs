@@ -14,6 +14,7 @@ mod publish;
 mod remove;
 mod report;
 mod unseen;
+mod weights;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -304,7 +305,7 @@ fn finish(world: &World, memory: &Memory, folder: &MeshFolder, observed: &Observ
     decision.holds.sort();
     decision.holds.dedup();
     let applied = if acts && decision.leaves_cluster() { Some(world.commit.to_owned()) } else { memory.applied.clone() };
-    decision.status = report::status(world, folder, observed, decision, applied, &facts);
+    decision.status = report::status(world, folder, observed, decision, applied, &facts, acts);
     decision.conditions = conditions::conditions(world.me, mesh.is_some(), decision.leaves_cluster(), &decision.status);
     let before = memory.told.as_ref().unwrap_or(world.own_status);
     decision.events.extend(events::between(world, before, &decision.status));

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::memory::{Memory, Pending};
 use super::report::Status;
-use super::{Decision, World};
+use super::{Decision, World, weights};
 use crate::derive::Hold;
 use crate::facts::Facts;
 use crate::facts::published::{self, FACTS_PATH};
@@ -121,6 +121,12 @@ fn message(world: &World, facts: &Facts, status: &Status) -> String {
     }
     if facts.roots.len() < before.roots.len() {
         news.push("a CA root retires".into());
+    }
+    for (name, now) in &status.traffic {
+        let moves = world.own_status.traffic.get(name).map(|before| weights::moves(before, now)).unwrap_or_default();
+        if !moves.is_empty() {
+            news.push(format!("{name}: {}", moves.join(", ")));
+        }
     }
     if news.is_empty() {
         let ready: Vec<&str> = status.peerings.iter().filter(|(_, p)| p.ready).map(|(name, _)| name.as_str()).collect();

@@ -36,7 +36,7 @@ use crate::model::{Federation, Mesh, MeshFolder};
 use crate::object::{Key, Object, set_id};
 
 pub use observed::{Health, ImportState, Observed, PeerState};
-pub use virtual_service::{Share, imported_host, not_imported, shares, undeclared};
+pub use virtual_service::{Share, imported_host, live_weight, not_imported, shares, undeclared};
 
 /// Everything that objects are derived from.
 #[derive(Clone, Copy)]

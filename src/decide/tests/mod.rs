@@ -1,5 +1,6 @@
 //! Decisions, performed on an API server in memory, until nothing is left to do.
 
+mod gating;
 mod guards;
 mod ownership;
 mod publishing;
