@@ -8,4 +8,5 @@ mod removal;
 mod server;
 mod sim;
 mod steady;
+mod telling;
 mod traffic;
