@@ -103,6 +103,9 @@ fn missing(destination: &Destination, inputs: Inputs) -> Option<String> {
         // Its service sets go next, and they wait for this.
         return Some(format!("{peer} does not declare this peering ({path})"));
     }
+    if observed.replaced.get(peer).is_some_and(|replaced| replaced.taking_down) {
+        return Some(format!("the ingress gateway for {peer} is being replaced"));
+    }
     let host = imported_host(inputs, peer, service);
     if observed.peers.get(peer).is_some_and(|state| state.is_live(&host)) {
         return None;

@@ -15,14 +15,15 @@ pub mod names;
 mod network;
 mod place;
 mod references;
+pub mod root;
 pub mod schema;
 pub mod yaml;
 
 pub use at::{At, Span};
 pub use diagnostic::{Code, Diagnostic, Severity};
 pub use federation::{
-    Base, Destination, Export, Federation, Import, Ingress, Locality, Manifest, Mesh, MeshFolder, Mirror, Operator, Peer, Route,
-    ServiceName, Traffic,
+    Base, Ca, Destination, Export, Federation, Import, Ingress, Locality, Manifest, Mesh, MeshFolder, Mirror, Operator, Peer,
+    Route, ServiceName, Traffic,
 };
 pub use load::{Cache, ContentId, Reader, load};
 pub use network::Cidr;

@@ -43,6 +43,8 @@ pub struct Sim {
     pub sites: BTreeMap<String, Site>,
     pub now: Timestamp,
     pub commit: String,
+    /// Addresses that the clouds have given out.
+    balancers: usize,
     /// Facts by their text: reading certificates takes most of the time here, and none of them ever expires.
     read: RefCell<HashMap<String, Facts>>,
 }
@@ -71,6 +73,7 @@ impl Sim {
             sites: BTreeMap::new(),
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
             commit: "c1".to_owned(),
+            balancers: 0,
             read: RefCell::default(),
         };
         let names: Vec<String> = sim.federation.meshes.keys().cloned().collect();
@@ -173,6 +176,7 @@ impl Sim {
         let site = self.sites.get_mut(me).unwrap();
         site.memory.inventory.clone_from(&decision.inventory);
         site.memory.pending.clone_from(&decision.pending);
+        site.memory.addresses.clone_from(&decision.addresses);
         site.memory.applied = Some(decision.status.main.applied.clone()).filter(|commit| !commit.is_empty());
         for Apply { object, force } in decision.apply.iter().filter(|_| keep()) {
             site.server.apply(object, *force).unwrap_or_else(|error| panic!("{me}: {}: {error}", object.key));
@@ -237,7 +241,9 @@ impl Sim {
                     "ServiceMeshControlPlane" => self.gateways(name, number, &namespace, &value),
                     "ServiceMeshPeer" => {
                         let connected = value.pointer("/spec/remote/addresses").is_some();
-                        let watch = json!({"pod": "istiod", "watch": {"connected": connected}});
+                        let remote = self.watches(&key.name, name);
+                        let watch =
+                            json!({"pod": "istiod", "watch": {"connected": connected}, "remotes": [{"connected": remote}]});
                         self.site(name).server.status(key, json!({"discoveryStatus": {"active": [watch]}}));
                     }
                     "ExportedServiceSet" => {
@@ -254,15 +260,39 @@ impl Sim {
         }
     }
 
+    /// Whether the control plane of a mesh has what it needs to watch that of its peer.
+    fn watches(&self, me: &str, peer: &str) -> bool {
+        let object = self.sites.get(me).and_then(|site| {
+            let namespace = &self.federation.mesh(me)?.namespace;
+            site.server.get(&kinds::key(kinds::PEER, namespace, peer))
+        });
+        object.is_some_and(|object| object.pointer("/spec/remote/addresses").is_some())
+    }
+
     fn gateways(&mut self, mesh: &str, number: usize, namespace: &str, control_plane: &Value) {
-        let gateways = control_plane.pointer("/spec/gateways/additionalIngress").and_then(Value::as_object);
-        for (i, name) in gateways.into_iter().flat_map(|gateways| gateways.keys()).enumerate() {
+        let names = |side: &str| -> Vec<String> {
+            let gateways = control_plane.pointer(&format!("/spec/gateways/{side}")).and_then(Value::as_object);
+            gateways.into_iter().flat_map(|gateways| gateways.keys().cloned()).collect()
+        };
+        let (ingress, egress) = (names("additionalIngress"), names("additionalEgress"));
+        for (i, name) in ingress.iter().chain(&egress).enumerate() {
             let key = kinds::key(kinds::SERVICE, namespace, name);
-            if self.site(mesh).server.get(&key).is_none() {
-                let metadata = json!({"name": name, "namespace": namespace});
-                self.site(mesh).server.create(json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata}), "operator");
-                let ingress = json!([{"ip": format!("20.{number}.{i}.1")}]);
-                self.site(mesh).server.status(&key, json!({"loadBalancer": {"ingress": ingress}}));
+            if self.site(mesh).server.get(&key).is_some() {
+                continue;
+            }
+            let labels = json!({"maistra.io/owner": namespace});
+            let metadata = json!({"name": name, "namespace": namespace, "labels": labels});
+            self.site(mesh).server.create(json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata}), "operator");
+            if i < ingress.len() {
+                let address = json!([{"ip": format!("20.{number}.{}.1", self.balancers)}]);
+                self.balancers += 1;
+                self.site(mesh).server.status(&key, json!({"loadBalancer": {"ingress": address}}));
+            }
+        }
+        for (key, live) in self.sites[mesh].server.live() {
+            let ours = live.value()["metadata"]["labels"]["maistra.io/owner"] == *namespace && *key.kind == *"Service";
+            if ours && !ingress.iter().chain(&egress).any(|name| **name == *key.name) {
+                self.site(mesh).server.delete(&live);
             }
         }
     }
