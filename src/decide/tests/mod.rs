@@ -11,3 +11,4 @@ mod rotation;
 mod server;
 mod sim;
 mod steady;
+mod telling;
