@@ -1,7 +1,9 @@
 //! Conditions: what people and alerts watch, in the manner of Kubernetes API conventions. A transition of one is worth a log line.
 
 use super::report::{self, PeeringStatus, Status};
+use super::rotation::RotationStatus;
 use super::weights;
+use crate::model::root::short;
 
 /// A fact about the mesh that is either so or not.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,6 +25,8 @@ pub enum ConditionKind {
     Applied,
     /// Of the mesh: no document that concerns it has an error.
     Valid,
+    /// Of the mesh: every peer that trusts it trusts the CA roots that it uses now.
+    RootsTrusted,
     /// Of a peer: our control plane watches its.
     Connected,
     /// Of a peer: all that is declared works.
@@ -37,6 +41,7 @@ impl ConditionKind {
         match self {
             Self::Applied => "Applied",
             Self::Valid => "Valid",
+            Self::RootsTrusted => "RootsTrusted",
             Self::Connected => "Connected",
             Self::Ready => "Ready",
             Self::AsDeclared => "AsDeclared",
@@ -46,7 +51,7 @@ impl ConditionKind {
     /// What it is about, as the beginning of a line for people.
     pub fn about(self, subject: &str) -> String {
         match self {
-            Self::Applied | Self::Valid => subject.to_owned(),
+            Self::Applied | Self::Valid | Self::RootsTrusted => subject.to_owned(),
             Self::Connected | Self::Ready => format!("peering with {subject}"),
             Self::AsDeclared => format!("traffic {subject}"),
         }
@@ -59,6 +64,8 @@ impl ConditionKind {
             (Self::Applied, false) => "being applied",
             (Self::Valid, true) => "valid",
             (Self::Valid, false) => "has errors",
+            (Self::RootsTrusted, true) => "uses a CA that its peers trust",
+            (Self::RootsTrusted, false) => "uses a CA that not all peers trust",
             (Self::Connected, true) => "connected",
             (Self::Connected, false) => "disconnected",
             (Self::Ready, true) => "ready",
@@ -82,10 +89,13 @@ pub(super) fn conditions(me: &str, known: bool, settled: bool, status: &Status) 
         let connected = condition(name, ConditionKind::Connected, peering.connected, &why);
         [connected, condition(name, ConditionKind::Ready, peering.ready, &peering.why)]
     };
+    let RotationStatus { to, exposed, .. } = &status.rotation;
+    let distrust = format!("{} do not trust CA root {} yet", exposed.join(", "), short(to));
     let problem = status.problems.first().map(String::as_str).unwrap_or_default();
     let mut all = vec![
         condition(me, ConditionKind::Applied, settled, "objects differ from what is declared"),
         condition(me, ConditionKind::Valid, status.problems.is_empty(), problem),
+        condition(me, ConditionKind::RootsTrusted, exposed.is_empty(), &distrust),
     ];
     all.extend(status.peerings.iter().filter(|_| known).flat_map(peering));
     all.extend(status.traffic.iter().filter(|_| known).map(|(name, traffic)| {
