@@ -1,3 +1,6 @@
 //! What federated meshes are for, each use case from its first commit to its last.
 
+mod burst;
+mod continuity;
 mod migration;
+mod pair;

@@ -67,7 +67,7 @@ fn a_peer_that_goes_away_loses_its_weight_at_once_and_gets_it_back_when_it_has_s
     after(&mut sim, 3); // it publishes
     let decision = after(&mut sim, 1);
     assert_eq!(decision.wake_at, Some(since + SignedDuration::from_secs(30)), "nothing else would wake it");
-    insta::assert_snapshot!(why(&decision, 1), @"aro-stg-mesh is back since 2026-01-01T00:00:10Z, and gets its weight at 2026-01-01T00:00:40Z if it stays");
+    insta::assert_snapshot!(why(&decision, 1), @"aro-stg-mesh is back since 2026-01-01T00:00:12Z, and gets its weight at 2026-01-01T00:00:42Z if it stays");
     assert_eq!(effective(&after(&mut sim, 25)), [75, 0, 25]);
     assert_eq!(effective(&after(&mut sim, 1)), [60, 20, 20]);
 }

@@ -12,6 +12,7 @@ use super::server::Server;
 use crate::decide::{Apply, Comparisons, Decision, Memory, STATUS_PATH, Status, Unseen, World, decide, read_status};
 use crate::derive::kinds;
 use crate::facts::{Facts, published};
+use crate::model::defaults::GATING_SETTLE;
 use crate::model::testing::{self, Repo};
 use crate::model::{Diagnostic, Federation};
 use crate::object::Live;
@@ -209,6 +210,7 @@ impl Sim {
     }
 
     pub fn pass(&mut self, me: &str) -> Decision {
+        self.synchronise(me);
         let decision = self.decide(me);
         self.perform(me, &decision, || true);
         decision
@@ -220,10 +222,20 @@ impl Sim {
             let before = self.marks();
             self.round();
             if self.marks() == before && self.sites.values().all(|site| site.memory.pending.is_none()) {
-                return;
+                if !self.is_settling() {
+                    return;
+                }
+                self.now += SignedDuration::from_secs(10);
             }
         }
         panic!("does not settle: {:#?}", self.sites.values().map(|site| &site.log).collect::<Vec<_>>());
+    }
+
+    /// Some peer is back and waits for its weight.
+    fn is_settling(&self) -> bool {
+        let settle = |flaps: u32| GATING_SETTLE * (1 << flaps);
+        let mut lapses = self.sites.values().flat_map(|site| site.memory.health.lapses.values());
+        lapses.any(|lapse| lapse.sound_since.is_some_and(|since| self.now < since + settle(lapse.flaps)))
     }
 
     fn marks(&self) -> Vec<(u64, BTreeMap<String, String>)> {
@@ -283,6 +295,18 @@ impl Sim {
             site.server.get(&kinds::key(kinds::PEER, namespace, peer))
         });
         object.is_some_and(|object| object.pointer("/spec/remote/addresses").is_some())
+    }
+
+    /// What goes on by itself while time goes by: watches that are connected make their full synchronisations.
+    fn synchronise(&mut self, mesh: &str) {
+        for (key, object) in self.sites[mesh].server.live().iter().filter(|(key, _)| &*key.kind == "ServiceMeshPeer") {
+            let mut status = object.value()["status"].take();
+            let synced = self.synced(&(mesh.to_owned(), key.name.to_string()));
+            if let Some(watch) = status.pointer_mut("/discoveryStatus/active/0/watch") {
+                watch["lastFullSync"] = json!(synced);
+                self.site(mesh).server.status(key, status);
+            }
+        }
     }
 
     /// The last full synchronisation: a control plane makes one a minute.
