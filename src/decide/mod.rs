@@ -317,7 +317,12 @@ fn finish(world: &World, memory: &Memory, folder: &MeshFolder, observed: &Observ
     decision.holds.sort();
     decision.holds.dedup();
     let applied = if acts && decision.leaves_cluster() { Some(world.commit.to_owned()) } else { memory.applied.clone() };
-    decision.status = report::status(world, folder, observed, decision, applied, (&facts, rotation), acts);
+    let stays = |key: &Key| {
+        let held = decision.holds.iter().find(|hold| hold.key.as_ref() == Some(key)).map(|hold| hold.reason.clone());
+        let failed = || memory.failures.get(key).map(|failure| failure.message.clone()); // until it is taken
+        held.or_else(failed).or((!acts).then(|| "nothing is changed at present".to_owned()))
+    };
+    decision.status = report::status(world, folder, observed, decision, applied, (&facts, rotation), &stays);
     decision.conditions = conditions::conditions(world.me, mesh.is_some(), decision.leaves_cluster(), &decision.status);
     let before = memory.told.as_ref().unwrap_or(world.own_status);
     decision.events.extend(events::between(world, before, &decision.status));

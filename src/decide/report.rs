@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::rotation::{self, RotationStatus};
-use super::{Decision, World, heartbeat, weights};
+use super::weights::{self, Stays};
+use super::{Decision, World, heartbeat};
 use crate::derive::{Hold, ImportState, Inputs, Observed, PeerState};
 use crate::facts::Facts;
 use crate::model::{Export, MeshFolder, Peer, Traffic};
@@ -173,10 +174,10 @@ pub(super) fn status(
     decision: &Decision,
     applied: Option<String>,
     (facts, rotation): (&Facts, RotationStatus),
-    acts: bool,
+    stays: &Stays,
 ) -> Status {
     let inputs = Inputs { federation: world.federation, me: world.me, facts: world.facts, observed };
-    let traffic = |item: &Traffic| (item.name.clone(), weights::status(world, item, inputs, decision, acts));
+    let traffic = |item: &Traffic| (item.name.clone(), weights::status(world, item, inputs, stays));
     let hold = |hold: &Hold| format!("{}: {}", hold.subject, hold.reason);
     let mine = |path: &str| path.starts_with(&format!("meshes/{}/", world.me)) || !path.starts_with("meshes/");
     Status {

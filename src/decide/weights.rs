@@ -1,16 +1,18 @@
 //! Weights in effect: what they are, where they are not as declared, and what has moved between two looks.
 
+use super::World;
 use super::report::{MatchStatus, ShareStatus, TrafficStatus};
-use super::{Decision, World};
 use crate::derive::{Inputs, Share, kinds, live_weight, shares};
 use crate::model::{Destination, Rule, Traffic};
+use crate::object::Key;
+
+/// Why an object stays as it is in this pass, or did so far; `None` where it becomes what is wanted.
+pub(super) type Stays<'a> = dyn Fn(&Key) -> Option<String> + 'a;
 
 /// Declared and effective weights of a Traffic. Where its VirtualService stays as it is, the live one says what is in effect.
-pub(super) fn status(world: &World, traffic: &Traffic, inputs: Inputs, decision: &Decision, acts: bool) -> TrafficStatus {
+pub(super) fn status(world: &World, traffic: &Traffic, inputs: Inputs, stays: &Stays) -> TrafficStatus {
     let key = kinds::key(kinds::VIRTUAL_SERVICE, &traffic.service.namespace, &traffic.name);
-    let held = decision.holds.iter().find(|hold| hold.key.as_ref() == Some(&key)).map(|hold| &*hold.reason);
-    let why = held.or((!acts).then_some("nothing is changed at present"));
-    let stays = why.and_then(|why| Some((world.live.get(&key)?.value(), why)));
+    let stays = stays(&key).and_then(|why| Some((world.live.get(&key)?.value(), why)));
     let mut status = TrafficStatus { service: traffic.service.to_string(), ..TrafficStatus::default() };
     for rule in &traffic.rules {
         let mut routes: Vec<ShareStatus> = shares(traffic, rule, inputs).into_iter().map(share).collect();
@@ -18,7 +20,7 @@ pub(super) fn status(world: &World, traffic: &Traffic, inputs: Inputs, decision:
             for (share, route) in routes.iter_mut().zip(&rule.routes) {
                 share.effective = live_weight(traffic, rule, &route.to, inputs, live);
                 if share.effective != share.declared && share.why.is_empty() {
-                    (*why).clone_into(&mut share.why);
+                    share.why.clone_from(why);
                 }
             }
         }

@@ -13,11 +13,11 @@ pub const HOST: &str = "details-v2.prod-bookinfo.svc.aro-stg-mesh-imports.local"
 /// Aro's gateway for rosa.
 pub const INGRESS: &str = "rosa-prod-mesh-ingress";
 
-/// Both, federated and running.
+/// Both, federated and running; the agents end before their clusters.
 pub struct Pair {
-    pub stage: Stage,
     pub rosa: Agent,
     pub aro: Agent,
+    pub stage: Stage,
 }
 
 impl Pair {
@@ -31,7 +31,7 @@ impl Pair {
         }
         stage.commit_example("Two meshes", &files.iter().map(String::as_str).collect::<Vec<_>>());
         let (rosa, aro) = (stage.agent(ROSA), stage.agent(ARO));
-        let pair = Self { stage, rosa, aro };
+        let pair = Self { rosa, aro, stage };
         pair.gate(gating);
         pair.commit_share(share);
         imported(&pair.stage, ROSA, ARO, HOST).unwrap();
