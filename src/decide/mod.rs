@@ -148,6 +148,7 @@ pub fn decide(world: &World, memory: &Memory, comparisons: &mut Comparisons) -> 
     let empty = MeshFolder::default();
     let folder = world.federation.meshes.get(world.me).unwrap_or(&empty);
     let mut observed = observe(folder, world.live, &memory.inventory);
+    replace::observe(world, folder, &memory.inventory, &mut observed);
     let stopped = stop(world, folder);
     if let Some(reason) = stopped.clone() {
         decision.health = memory.health.clone();

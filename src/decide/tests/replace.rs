@@ -174,6 +174,19 @@ fn a_peer_that_somebody_else_made_is_not_deleted_for_its_gateway() {
 }
 
 #[test]
+fn nothing_is_taken_down_that_could_not_be_made_anew() {
+    let mut sim = settled();
+    sim.commit(|repo| {
+        let repo = repo.with("//- meshes/aro-stg-mesh/peers/rosa-prod-mesh.yaml\nkind: [\n");
+        gateways(repo, ROSA, ARO, "{ingress: front}")
+    });
+    sim.settle();
+    assert!(!sim.sites[ROSA].log.iter().any(|line| line.starts_with("delete")), "{:#?}", sim.sites[ROSA].log);
+    let weights: Vec<u32> = sim.decide(ROSA).status.traffic["details"].routes.iter().map(|route| route.effective).collect();
+    assert_eq!(weights, [60, 20, 20]);
+}
+
+#[test]
 fn on_node_ports_the_new_gateway_comes_when_the_old_one_goes() {
     let ports = "platform: azure\n  ingress: {type: NodePort, addresses: [192.0.2.7], discoveryPort: 30188, servicePort: 30443}";
     let mut sim = Sim::new(example().edit("meshes/aro-stg-mesh/mesh.yaml", "platform: azure", ports));
