@@ -160,6 +160,16 @@ fn a_range_of_addresses_must_be_one() {
 }
 
 #[test]
+fn a_region_is_what_a_label_can_say() {
+    let found =
+        check("//- meshes/a/peers/b.yaml\nkind: Peer\nmetadata: {name: b}\nspec:\n  locality: {region: eu/west, zone: '*'}\n");
+    assert_snapshot!(found, @r"
+    meshes/a/peers/b.yaml:5:22: error[MF003]: `eu/west` cannot be the value of a label: letters, digits, `-`, `_` and `.`, at most 63, a letter or digit at both ends
+    meshes/a/peers/b.yaml:5:37: error[MF003]: `*` cannot be the value of a label: letters, digits, `-`, `_` and `.`, at most 63, a letter or digit at both ends
+    ");
+}
+
+#[test]
 fn a_subzone_needs_a_zone() {
     let found = check("//- meshes/a/peers/b.yaml\nkind: Peer\nmetadata: {name: b}\nspec:\n  locality: {region: r, subzone: s}\n");
     assert_snapshot!(found, @"meshes/a/peers/b.yaml:5:34: error[MF007]: a `subzone` needs a `zone` (add the zone that it lies in)");
@@ -320,6 +330,12 @@ spec:
   matches: [{uri: /v2, routes: [{local: {}}]}]
 ",
     );
+    let long = check(&format!(
+        "//- meshes/a/traffic/long.yaml\nkind: Traffic\nmetadata: {{name: long}}\nspec:\n  service: apps/x\n  \
+         matches: [{{uri: {{regex: '{}'}}, routes: [{{local: {{}}}}]}}]\n",
+        r"\pL".repeat(1_000_000)
+    ));
+    assert_snapshot!(long, @"meshes/a/traffic/long.yaml:6:27: error[MF007]: 3000000 characters; the limit is 1024");
     assert_snapshot!(found, @r"
     meshes/a/traffic/four.yaml:6:19: error[MF001]: unknown value `/v2` (there are: exact, prefix, regex)
     meshes/a/traffic/one.yaml:7:5: error[MF007]: this match takes every request (give `headers` or `uri`; what all other requests do stands under `spec.routes`)
@@ -328,7 +344,7 @@ spec:
     meshes/a/traffic/one.yaml:9:54: error[MF003]: the control plane ignores a header called `uri` (the path is matched by `uri` beside `headers`)
     meshes/a/traffic/one.yaml:9:71: error[MF003]: `` is not a header's name: lower-case letters, digits and `-` (write it as `x-request-id`)
     meshes/a/traffic/one.yaml:11:26: error[MF007]: nothing to compare with (for a header that only has to be there write `regex: .+`)
-    meshes/a/traffic/one.yaml:11:42: error[MF007]: no header or path holds a control character (for a header that only has to be there write `regex: .+`)
+    meshes/a/traffic/one.yaml:11:42: error[MF007]: no header or path holds a control character
     meshes/a/traffic/one.yaml:11:62: error[MF007]: not a regular expression: look-around, including look-ahead and look-behind, is not supported (the control plane reads RE2 syntax)
     meshes/a/traffic/one.yaml:11:84: error[MF007]: not a regular expression: unclosed character class (the control plane reads RE2 syntax)
     meshes/a/traffic/one.yaml:12:14: error[MF008]: the weights sum to 90, not 100 (change the weights)
