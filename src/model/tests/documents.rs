@@ -384,9 +384,19 @@ spec:
   service: apps/three
   failover: {to: [b, b]}
   routes: [{peer: b, service: shop/x}]
+//- meshes/a/traffic/four.yaml
+kind: Traffic
+metadata: {name: four}
+spec: {service: apps/four, timeout: 0s}
+//- meshes/a/traffic/five.yaml
+kind: Traffic
+metadata: {name: five}
+spec: {service: apps/five, failover: {to: []}}
 ",
     );
     assert_snapshot!(found, @r"
+    meshes/a/traffic/five.yaml:4:38: error[MF007]: there is no peer to fail over to (name peers: `to: [aro-stg-mesh]`)
+    meshes/a/traffic/four.yaml:4:37: error[MF007]: `0s` is shorter than a millisecond or a fraction of one (leave it out for no limit)
     meshes/a/traffic/one.yaml:6:12: error[MF007]: `3 parsecs` is not a length of time (write it as `500ms`, `3s` or `1m 30s`)
     meshes/a/traffic/one.yaml:7:23: error[MF007]: `attempts: 0` turns retries off (remove the other fields of `retries`)
     meshes/a/traffic/one.yaml:7:41: error[MF007]: `1us` is shorter than a millisecond or a fraction of one (leave it out for no limit)
