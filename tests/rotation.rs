@@ -79,7 +79,7 @@ async fn knock(prober: Prober, from: &'static str, to: &'static str, seen: Arc<M
 fn declare(stage: &Stage, mesh: &str, root: Option<&str>) {
     let path = format!("meshes/{mesh}/mesh.yaml");
     let roots = root.map(|pem| {
-        let lines: String = pem.lines().map(|line| format!("      {line}\n")).collect();
+        let lines: String = pem.lines().flat_map(|line| ["      ", line, "\n"]).collect();
         format!("    roots:\n    - |\n{lines}")
     });
     let text = format!("{}  ca:\n    overlap: {OVERLAP}\n{}", example(&path), roots.unwrap_or_default());

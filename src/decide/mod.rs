@@ -18,6 +18,7 @@ mod report;
 mod rotation;
 mod unseen;
 mod weights;
+mod workloads;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -149,6 +150,7 @@ pub fn decide(world: &World, memory: &Memory, comparisons: &mut Comparisons) -> 
     let empty = MeshFolder::default();
     let folder = world.federation.meshes.get(world.me).unwrap_or(&empty);
     let mut observed = observe(folder, world.live, &memory.inventory);
+    replace::observe(world, folder, &memory.inventory, &mut observed);
     let stopped = stop(world, folder);
     if let Some(reason) = stopped.clone() {
         decision.health = memory.health.clone();
@@ -201,7 +203,12 @@ fn change(world: &World, memory: &Memory, derived: &Derived, comparisons: &mut C
     let held: BTreeSet<Key> = decision.holds.iter().filter_map(|hold| hold.key.clone()).collect();
     let orphans = memory.inventory.iter().filter(|(key, _)| !derived.wanted.contains_key(*key) && !held.contains(*key));
     let barrier = remove::barrier(world);
+    let unsettled = workloads::unsettled_routes(world, derived, &held, decision);
     for (key, origin) in orphans {
+        if let Some(reason) = workloads::routed(&unsettled, key).filter(|_| world.live.contains_key(key)) {
+            decision.hold(Hold::waiting(key, reason));
+            continue;
+        }
         match &barrier {
             Some(reason) if world.live.contains_key(key) => {
                 decision.hold(Hold::stuck(key, format!("would be removed, but {reason}")));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::{Origin, replace};
+use super::Origin;
 use crate::derive::{ImportState, Observed, PeerState, kinds};
 use crate::model::{MeshFolder, Traffic};
 use crate::object::{Key, Live};
@@ -36,7 +36,6 @@ pub fn observe(folder: &MeshFolder, live: &LiveObjects, inventory: &BTreeMap<Key
     if let Some(control_plane) = live.get(&kinds::key(kinds::CONTROL_PLANE, namespace, &mesh.control_plane)) {
         gateways(&control_plane.value(), &mut observed);
     }
-    replace::observe(folder, live, inventory, &mut observed);
     for traffic in folder.traffic.values() {
         let subsets = lingering_subsets(traffic, live);
         if !subsets.is_empty() {

@@ -13,8 +13,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::observe::LiveObjects;
-use super::{Origin, addresses};
+use super::{Origin, World, addresses};
 use crate::derive::{Observed, PeerState, Replacement, kinds};
 use crate::model::documents::ServiceType;
 use crate::model::{Mesh, MeshFolder, Peer};
@@ -24,15 +23,15 @@ const INGRESS: &str = "additionalIngress";
 
 /// What is known of one mesh's gateways.
 struct Site<'a> {
+    world: &'a World<'a>,
     mesh: &'a Mesh,
-    live: &'a LiveObjects,
     inventory: &'a BTreeMap<Key, Origin>,
 }
 
 /// Finds the peers whose gateways change, and the gateways that must not go yet.
-pub(super) fn observe(folder: &MeshFolder, live: &LiveObjects, inventory: &BTreeMap<Key, Origin>, observed: &mut Observed) {
+pub(super) fn observe(world: &World, folder: &MeshFolder, inventory: &BTreeMap<Key, Origin>, observed: &mut Observed) {
     let Some(mesh) = &folder.mesh else { return };
-    let site = Site { mesh, live, inventory };
+    let site = Site { world, mesh, inventory };
     for peer in folder.peers.values() {
         let name = &*peer.name.value;
         let named = site.named(name);
@@ -58,7 +57,7 @@ impl Site<'_> {
     }
 
     fn named(&self, peer: &str) -> Option<Named> {
-        let value = self.live.get(&self.key(kinds::PEER, peer))?.value();
+        let value = self.world.live.get(&self.key(kinds::PEER, peer))?.value();
         let gateway = |side| value.pointer(&format!("/spec/gateways/{side}/name")).and_then(Value::as_str);
         let text = |side| gateway(side).unwrap_or_default().to_owned();
         Some(Named { ingress: text("ingress"), egress: text("egress") })
@@ -68,7 +67,8 @@ impl Site<'_> {
     fn replacement(&self, peer: &Peer, named: &Named) -> Option<Replacement> {
         let Named { ingress, egress } = named;
         let mut replacement = Replacement::default();
-        if !egress.is_empty() && *egress != peer.egress && !self.live.contains_key(&self.key(kinds::SERVICE, &peer.egress)) {
+        if !egress.is_empty() && *egress != peer.egress && !self.world.live.contains_key(&self.key(kinds::SERVICE, &peer.egress))
+        {
             replacement.egress = Some(egress.clone());
             replacement.why = format!("{egress} stays until Service/{} is there", peer.egress);
         }
@@ -78,6 +78,8 @@ impl Site<'_> {
                 replacement.stuck = true;
                 replacement.why =
                     format!("{foreign} was not made by meshfed; delete it to have it made anew with {}", peer.ingress);
+            } else if !self.can_be_made_anew(&peer.name) {
+                replacement.why = format!("{ingress} stays until all that {} declares and publishes can be read", *peer.name);
             } else if self.can_be_reached(&peer.ingress) {
                 replacement.taking_down = true;
                 replacement.why = format!("is made anew with {}, because {ingress} cannot be changed in place", peer.ingress);
@@ -92,7 +94,14 @@ impl Site<'_> {
     fn foreign(&self, peer: &str) -> Option<Key> {
         let keys = [kinds::PEER, kinds::EXPORTED, kinds::IMPORTED].map(|kind| self.key(kind, peer));
         let made = |key: &Key| matches!(self.inventory.get(key), Some(Origin::Created(_)));
-        keys.into_iter().find(|key| self.live.contains_key(key) && !made(key))
+        keys.into_iter().find(|key| self.world.live.contains_key(key) && !made(key))
+    }
+
+    /// Whether everything is there that a ServiceMeshPeer is derived from.
+    fn can_be_made_anew(&self, peer: &str) -> bool {
+        let World { federation, me, facts, .. } = self.world;
+        let declared = federation.mesh(peer).is_some() && federation.peer(peer, me).is_some();
+        declared && facts.get(peer).is_some_and(|facts| !facts.roots.is_empty() && !facts.broken)
     }
 
     fn can_be_reached(&self, gateway: &str) -> bool {
@@ -100,8 +109,8 @@ impl Site<'_> {
         if ingress.service_type == ServiceType::NodePort {
             return true; // it can only come when the old one has gone, on the same node ports
         }
-        let exists = self.live.contains_key(&self.key(kinds::SERVICE, gateway));
-        exists && (!ingress.addresses.is_empty() || !addresses::of_service(self.live, self.mesh, gateway).is_empty())
+        let exists = self.world.live.contains_key(&self.key(kinds::SERVICE, gateway));
+        exists && (!ingress.addresses.is_empty() || !addresses::of_service(self.world.live, self.mesh, gateway).is_empty())
     }
 
     /// Gateways for a peer that we made and nobody declares any more.
@@ -113,7 +122,7 @@ impl Site<'_> {
         if others.is_empty() {
             return others; // nothing is parsed again
         }
-        let control_plane = self.live.get(&self.key(kinds::CONTROL_PLANE, &self.mesh.control_plane));
+        let control_plane = self.world.live.get(&self.key(kinds::CONTROL_PLANE, &self.mesh.control_plane));
         let value = control_plane.map(|live| live.value()).unwrap_or_default();
         others.into_iter().filter(|(side, gateway)| is_ours(&value, side, gateway)).collect()
     }
@@ -127,7 +136,7 @@ impl Site<'_> {
         if side == INGRESS && self.mesh.ingress.service_type == ServiceType::NodePort {
             return None;
         }
-        self.live.get(&self.key(kinds::CONFIG_MAP, &kinds::roots_name(name)))?; // else the peering itself is gone
+        self.world.live.get(&self.key(kinds::CONFIG_MAP, &kinds::roots_name(name)))?; // else the peering itself is gone
         let back = state.is_some_and(|state| {
             (peer.imports.is_empty() || state.connected) && (peer.exports.is_empty() || state.remote_connected)
         });

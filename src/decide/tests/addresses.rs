@@ -14,9 +14,12 @@ fn start() -> Timestamp {
     "2026-01-01T00:00:00Z".parse().unwrap()
 }
 
+/// What a load balancer says, and for how many milliseconds.
+type Answer = (&'static str, i64);
+
 /// Plays answers (`-` is none) of a load balancer to a mesh that publishes what is settled after half a second without change; gives
 /// all that was ever published.
-fn play(published: &str, script: impl IntoIterator<Item = (&'static str, i64)>) -> Vec<String> {
+fn play(published: &str, script: impl IntoIterator<Item = Answer>) -> Vec<String> {
     let step = SignedDuration::from_millis(100);
     let (mut now, mut memory): (Timestamp, Option<Settling>) = (start(), None);
     let mut said = vec![published.to_owned()];
@@ -41,7 +44,7 @@ fn play(published: &str, script: impl IntoIterator<Item = (&'static str, i64)>) 
 
 #[test]
 fn a_calm_load_balancer_is_believed_at_once_and_a_restless_one_slowly() {
-    let cases: [(&str, Vec<(&'static str, i64)>, &[&str]); 7] = [
+    let cases: [(&str, Vec<Answer>, &[&str]); 7] = [
         ("it moves once", vec![("b", 1000)], &["a", "b"]),
         ("it moves three times", vec![("b", 1000), ("c", 1000), ("d", 1000)], &["a", "b", "c", "d"]),
         ("it is gone for a while", vec![("-", 5000), ("a", 5000)], &["a"]),
@@ -90,7 +93,7 @@ fn settled() -> Sim {
     sim
 }
 
-fn answer(sim: &mut Sim, ingress: Value) {
+fn answer(sim: &mut Sim, ingress: &Value) {
     let key = kinds::key(kinds::SERVICE, ROSA, "aro-stg-mesh-ingress");
     sim.site(ROSA).server.status(&key, json!({"loadBalancer": {"ingress": ingress}}));
 }
@@ -109,7 +112,7 @@ fn every_entry_is_published_as_the_cloud_gives_it() {
         (json!([{"ip": ""}, {"ip": "2001:db8::1"}, {"hostname": "not a name"}]), vec!["2001:db8::1"]),
     ] {
         let mut sim = settled();
-        answer(&mut sim, entries.clone());
+        answer(&mut sim, &entries);
         assert_eq!(published(&mut sim), expected, "{entries}");
         let peer = sim.sites[ARO].server.named("ServiceMeshPeer/aro-stg-mesh/rosa-prod-mesh");
         assert_eq!(peer["spec"]["remote"]["addresses"], json!(expected));
@@ -124,7 +127,7 @@ fn declared_addresses_win_over_what_the_cluster_says_and_go_when_they_are_remove
     let ingress = "ingress: {addresses: [proxy.example.com, 192.0.2.7], discoveryPort: 443}\n  platform";
     sim.commit(|repo| repo.edit("meshes/rosa-prod-mesh/mesh.yaml", "platform", ingress));
     assert_eq!(published(&mut sim), ["192.0.2.7", "proxy.example.com"]);
-    answer(&mut sim, json!([{"ip": "20.9.9.9"}]));
+    answer(&mut sim, &json!([{"ip": "20.9.9.9"}]));
     assert_eq!(published(&mut sim), ["192.0.2.7", "proxy.example.com"]);
     let peer = sim.sites[ARO].server.named("ServiceMeshPeer/aro-stg-mesh/rosa-prod-mesh");
     assert_eq!((&peer["spec"]["remote"]["discoveryPort"], &peer["spec"]["remote"]["servicePort"]), (&json!(443), &json!(15443)));
@@ -137,10 +140,10 @@ fn declared_addresses_win_over_what_the_cluster_says_and_go_when_they_are_remove
 fn a_restless_load_balancer_holds_up_nothing_else_and_its_status_stays_still() {
     let mut sim = settled();
     let before = published(&mut sim);
-    let back = json!([{"ip": before[0]}]);
+    let (away, back) = (json!([{"ip": "20.9.9.9"}]), json!([{"ip": before[0]}]));
     let commits = |sim: &Sim| sim.sites[ROSA].messages.len();
     for i in 0..40 {
-        answer(&mut sim, if i % 2 == 0 { json!([{"ip": "20.9.9.9"}]) } else { back.clone() });
+        answer(&mut sim, if i % 2 == 0 { &away } else { &back });
         sim.pass(ROSA);
         sim.now += SignedDuration::from_millis(400);
     }
@@ -148,7 +151,7 @@ fn a_restless_load_balancer_holds_up_nothing_else_and_its_status_stays_still() {
     let hold = sim.decide(ROSA).holds.into_iter().find(|hold| hold.subject.starts_with("Service/")).unwrap();
     assert_eq!(hold.reason, "changes its address back and forth; the one published last stays until it settles");
     for i in 0..40 {
-        answer(&mut sim, if i % 2 == 0 { json!([{"ip": "20.9.9.9"}]) } else { back.clone() });
+        answer(&mut sim, if i % 2 == 0 { &away } else { &back });
         if i == 20 {
             sim.set_root(ROSA, &super::sim::ca(5));
         }

@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use proptest::prelude::*;
 
 use super::sim::{Sim, example};
-use crate::decide::{Decision, Gap, Memory, Unseen};
+use crate::decide::{Decision, Failure, Gap, Memory, Unseen};
 use crate::derive::kinds;
 
 const ROSA: &str = "rosa-prod-mesh";
@@ -241,6 +241,21 @@ fn without_any_destination_the_last_split_stays_and_says_so() {
     let decision = after(&mut sim, 1);
     assert_eq!((effective(&decision), live(&sim)), (vec![0, 100, 0], vec![100]), "what is in effect is what is live");
     assert!(decision.holds.iter().any(|hold| hold.subject == ROUTE && hold.reason.contains("the last split stays")));
+}
+
+#[test]
+fn what_the_api_server_does_not_take_is_not_in_effect() {
+    let mut sim = settled();
+    sim.cut.insert(link(ARO));
+    sim.operate();
+    let decision = sim.decide(ROSA);
+    sim.perform(ROSA, &decision, || false);
+    let apply = decision.apply.iter().find(|apply| apply.object.key.to_string() == ROUTE).unwrap();
+    let (key, digest) = (apply.object.key.clone(), apply.object.digest.clone());
+    let failure = Failure { digest, message: "a webhook is away".into(), stuck: false, retry_at: sim.now, attempts: 1 };
+    sim.site(ROSA).memory.failures.insert(key, failure);
+    let again = sim.decide(ROSA);
+    assert_eq!((again.apply.len(), effective(&again)), (1, vec![60, 20, 20]), "it is tried again");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use crate::decide::{Phase, RotationStatus, STATUS_PATH};
 use crate::facts::published::FACTS_PATH;
 use crate::facts::{Root, roots};
 use crate::model::defaults::CA_OVERLAP;
+use crate::model::testing::ca_roots;
 use jiff::{SignedDuration, Timestamp};
 
 const ROSA: &str = "rosa-prod-mesh";
@@ -25,9 +26,8 @@ fn root(number: usize) -> Root {
 
 /// People declare these roots of rosa.
 fn declare(sim: &mut Sim, numbers: &[usize]) {
-    let indent = |pem: String| pem.lines().map(|line| format!("      {line}\n")).collect::<String>();
-    let blocks: String = numbers.iter().map(|number| format!("    - |\n{}", indent(ca(*number)))).collect();
-    let text = if numbers.is_empty() { String::new() } else { format!("  ca:\n    roots:\n{blocks}") };
+    let roots = ca_roots(&numbers.iter().map(|number| ca(*number)).collect::<Vec<_>>());
+    let text = if numbers.is_empty() { String::new() } else { format!("  ca:\n{roots}") };
     sim.commit(|repo| {
         let path = "meshes/rosa-prod-mesh/mesh.yaml";
         let old = String::from_utf8(repo.files[path].clone()).unwrap();

@@ -9,75 +9,23 @@
 //! peer's agent reports the roots that its own control plane was given. A root that is used no more leaves when every peer has
 //! reported those in use and the certificates from the old one have run out, never before.
 
+mod reported;
+mod status;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Memory, World};
-use crate::derive::{Hold, ROOTS_ANNOTATION, kinds, roots_digest};
+use crate::derive::{Hold, kinds};
 use crate::facts::{Root, roots};
-use crate::model::{Mesh, root};
+use crate::model::Mesh;
+use reported::{PeerTrust, peers};
+use status::subject;
 
-/// How far a rotation is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Phase {
-    /// One set of roots, and nothing about to change.
-    #[default]
-    Steady,
-    /// A new root is published beside the old one; not every peer trusts it yet.
-    Announced,
-    /// Every peer trusts the new root: people may switch.
-    Ready,
-    /// The control plane uses the new root; the old one stays while certificates from it live.
-    Overlap,
-    /// The control plane uses a root that some peers do not trust yet: connections with them fail.
-    Exposed,
-}
-
-impl Phase {
-    /// As the status writes it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Steady => "steady",
-            Self::Announced => "announced",
-            Self::Ready => "ready",
-            Self::Overlap => "overlap",
-            Self::Exposed => "exposed",
-        }
-    }
-}
-
-/// A rotation as the mesh's status tells it. Roots are SHA-256 fingerprints.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct RotationStatus {
-    /// How far it is.
-    pub phase: Phase,
-    /// The root that is, or was, in use; empty while steady.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub from: String,
-    /// The root that takes its place; empty while steady.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub to: String,
-    /// Peers that trust the new root.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub reported: Vec<String>,
-    /// Peers that have not said so yet.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub missing: Vec<String>,
-    /// Those among them that are known to trust only roots that are not in use: they cannot connect.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub exposed: Vec<String>,
-    /// When the control plane was first seen to use the new root.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub since: Option<Timestamp>,
-    /// Until when the old root stays at least.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub until: Option<Timestamp>,
-}
+pub(super) use reported::trusted;
+pub use status::{Phase, RotationStatus};
 
 /// What a mesh publishes of its CA, and how that came about.
 #[derive(Debug, Default)]
@@ -132,79 +80,17 @@ fn bundle_of(map: &Value) -> &str {
     map.get("data").and_then(|data| data.get(kinds::ROOTS_KEY)).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// A mesh that shares a peering, and the roots of ours that its agent says its control plane trusts.
-struct PeerTrust<'a> {
-    name: &'a str,
-    reported: &'a [String],
-}
-
-impl PeerTrust<'_> {
-    fn knows(&self, root: &Root) -> bool {
-        self.reported.contains(&root.fingerprint)
-    }
-
-    fn knows_all(&self, roots: &[Root]) -> bool {
-        roots.iter().all(|root| self.knows(root))
-    }
-
-    /// Whether it trusts some root of ours but cannot verify what this one signs. A root that was renewed with the same key is
-    /// verified by its predecessor too.
-    fn refuses(&self, root: &Root, known: &[Root]) -> bool {
-        !self.reported.is_empty() && !known.iter().any(|other| other.key == root.key && self.knows(other))
-    }
-}
-
-/// Every mesh that shares a peering with us. A half that cannot be read counts as there: it is not taken down either.
-fn peers<'a>(world: &World<'a>) -> Vec<PeerTrust<'a>> {
-    let folder = format!("meshes/{}/peers/", world.me);
-    let broken = world.federation.broken.iter().filter_map(|path| path.strip_prefix(&folder)?.strip_suffix(".yaml"));
-    let declared = world.federation.meshes.get(world.me).into_iter().flat_map(|folder| folder.peers.keys().map(String::as_str));
-    let names: BTreeSet<&str> = declared.chain(broken).collect();
-    let shares = |name: &&str| {
-        let half = format!("meshes/{name}/peers/{}.yaml", world.me);
-        world.federation.peer(name, world.me).is_some() || world.federation.is_broken(&half)
-    };
-    let trust = |name: &'a str| {
-        let peering = world.statuses.get(name).and_then(|status| status.peerings.get(world.me));
-        PeerTrust { name, reported: peering.map(|peering| peering.trusted_roots.as_slice()).unwrap_or_default() }
-    };
-    names.into_iter().filter(shares).map(trust).collect()
-}
-
-/// The roots of a peer that our control plane was given: those in its ConfigMap, once its ServiceMeshPeer was changed with them, for
-/// that makes the control plane read it again.
-pub(super) fn trusted(world: &World, peer: &str) -> Vec<String> {
-    let Some(mesh) = world.federation.mesh(world.me) else {
-        return world.own_status.peerings.get(peer).map(|peering| peering.trusted_roots.clone()).unwrap_or_default();
-    };
-    let live = |of, name: &str| world.live.get(&kinds::key(of, &mesh.namespace, name)).filter(|live| !live.deleting);
-    let (Some(map), Some(object)) = (live(kinds::CONFIG_MAP, &kinds::roots_name(peer)), live(kinds::PEER, peer)) else {
-        return Vec::new();
-    };
-    let (map, object) = (map.value(), object.value());
-    let bundle = bundle_of(&map);
-    let seen = object.pointer("/metadata/annotations").and_then(|map| map.get(ROOTS_ANNOTATION)).and_then(Value::as_str);
-    if seen != Some(roots_digest(bundle).as_str()) {
-        return Vec::new();
-    }
-    let fingerprints = |roots: &[Root]| roots.iter().map(|root| root.fingerprint.clone()).collect();
-    match world.facts.get(peer).filter(|facts| roots::bundle(&facts.roots) == bundle) {
-        Some(facts) => fingerprints(&facts.roots), // nothing is parsed again
-        None => root::read(bundle).map(|roots| fingerprints(&roots)).unwrap_or_default(),
-    }
-}
-
 impl Rotation {
     /// Adds a root if there is room; says so where there is none.
     fn add(&mut self, root: &Root) -> bool {
-        let room = self.roots.len() < roots::MAX_ROOTS;
-        if room {
+        let fits = self.roots.len() < roots::MAX_ROOTS;
+        if fits {
             self.roots.push(root.clone());
         } else {
             let reason = format!("is not published: {} others are already", roots::MAX_ROOTS);
             self.holds.push(Hold { stuck: true, ..Hold::part(subject(&root.fingerprint), reason) });
         }
-        room
+        fits
     }
 
     fn wake(&mut self, at: Timestamp) {
@@ -293,29 +179,6 @@ impl Rotation {
         self.status = RotationStatus { phase, from, to, reported, missing, exposed, since, until };
         self.holds.extend(self.status.hold());
     }
-}
-
-impl RotationStatus {
-    /// What of it people must know now.
-    fn hold(&self) -> Option<Hold> {
-        let Self { phase, from, to, reported: _, missing, exposed, since, until: _ } = self;
-        let since = since.unwrap_or_default();
-        let (root, reason) = match phase {
-            Phase::Announced => (to, format!("is announced; not yet trusted by {}: do not switch to it", missing.join(", "))),
-            Phase::Exposed => {
-                (to, format!("is in use since {since} but not yet trusted by {}: connections with them fail", exposed.join(", ")))
-            }
-            Phase::Overlap if !missing.is_empty() => {
-                (from, format!("was replaced at {since}; it stays until {} trust {}", missing.join(", "), root::short(to)))
-            }
-            Phase::Steady | Phase::Ready | Phase::Overlap => return None,
-        };
-        Some(Hold::part(subject(root), reason))
-    }
-}
-
-fn subject(fingerprint: &str) -> String {
-    format!("CA root {}", root::short(fingerprint))
 }
 
 fn after(since: Timestamp, mesh: &Mesh) -> Timestamp {
