@@ -26,7 +26,7 @@ use compare::is_ours;
 pub use conditions::{Condition, ConditionKind};
 pub use memory::{Comparisons, Failure, Memory, Origin, Pending, REMOVAL};
 pub use observe::{LiveObjects, observe};
-pub use publish::{Publication, SETTLE, STATUS_PATH};
+pub use publish::{Publication, SETTLE, STATUS_PATH, read_status};
 pub use report::{
     AgentStatus, ExportStatus, ImportStatus, MainStatus, PeeringStatus, RootStatus, ShareStatus, Status, TrafficStatus,
 };
@@ -42,6 +42,8 @@ pub struct World<'a> {
     pub me: &'a str,
     /// Facts of its peers.
     pub facts: &'a BTreeMap<String, Facts>,
+    /// What its peers' agents last said of their meshes; none of a peer that has said nothing, or nothing readable.
+    pub statuses: &'a BTreeMap<String, Status>,
     /// Live objects of every kind that matters.
     pub live: &'a LiveObjects,
     /// Kinds that the cluster does not serve, with what to do about it.
@@ -54,6 +56,8 @@ pub struct World<'a> {
     pub verified: &'a str,
     /// Facts that our own branch has now.
     pub own_facts: &'a Facts,
+    /// Status that our own branch has now; empty before the first.
+    pub own_status: &'a Status,
     /// Files that our own branch has now.
     pub published: &'a BTreeMap<String, String>,
     /// Now.

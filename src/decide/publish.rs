@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::memory::{Memory, Pending};
 use super::report::Status;
@@ -12,6 +12,7 @@ use crate::derive::Hold;
 use crate::facts::Facts;
 use crate::facts::published::{self, FACTS_PATH};
 use crate::model::documents::API_VERSION;
+use crate::model::{Diagnostic, yaml};
 
 /// Path of the status on a published branch.
 pub const STATUS_PATH: &str = "status.yaml";
@@ -42,6 +43,17 @@ struct StatusDocument<'a> {
     kind: &'a str,
     metadata: BTreeMap<&'a str, &'a str>,
     status: &'a Status,
+}
+
+/// The file as agents write it; newer ones may write more.
+#[derive(Deserialize)]
+struct StatusFile {
+    status: Status,
+}
+
+/// Reads a published status; `path` names the file in the finding.
+pub fn read_status(path: &str, text: &str) -> Result<Status, Box<Diagnostic>> {
+    yaml::document::<StatusFile>(path, text).map(|file| file.status)
 }
 
 pub(super) fn decide(world: &World, memory: &Memory, facts: &Facts, decision: &mut Decision) {

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 
 use super::federation::{EXPIRES_SOON, FederationStatus, MeshView, PeeringView, RootView, ServiceView};
 use super::table::{self, Cell};
-use super::{Look, Tone, clean, count};
+use super::{Look, Tone, count};
+use crate::words::printable;
 
 /// Lines about what needs attention that fit one screen; `wide` and the data formats have them all.
 const MAX_ATTENTION: usize = 12;
@@ -29,9 +30,9 @@ pub fn render(status: &FederationStatus, now: Timestamp, wide: bool, look: Look)
     let mut out = format!(
         "{} {}   {}@{short} {verified}, {}, {} ago   {}, {ready} of {} ready\n\n",
         look.paint(Tone::Strong, "FEDERATION"),
-        clean(name),
-        clean(branch),
-        clean(&commit.author),
+        printable(name),
+        printable(branch),
+        printable(&commit.author),
         age(now, commit.committed_at),
         count_meshes(meshes.len()),
         count(peerings.len(), "peering"),
@@ -56,7 +57,7 @@ pub fn render(status: &FederationStatus, now: Timestamp, wide: bool, look: Look)
         out.push('\n');
     }
     for line in &attention[..shown] {
-        let _ = writeln!(out, "{} {}", look.paint(Tone::Bad, "!"), clean(line)); // writing to a String cannot fail
+        let _ = writeln!(out, "{} {}", look.paint(Tone::Bad, "!"), printable(line)); // writing to a String cannot fail
     }
     if attention.len() > shown {
         let _ = writeln!(out, "… and {} more: meshfed status -o wide", attention.len() - shown); // the same

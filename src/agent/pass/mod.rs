@@ -15,15 +15,14 @@ use tokio::time::timeout;
 use tracing::info;
 
 use super::Outcome;
-use super::declarations::Declarations;
+use super::declarations::{self, Declarations};
 use super::inventory::Inventory;
 use super::journal::Journal;
 use super::repository::{Command, News};
 use super::scopes::{missing, scopes};
 use crate::cluster::{Cluster, Trouble};
-use crate::decide::{Comparisons, Decision, Memory, World, decide};
+use crate::decide::{Comparisons, Decision, Memory, Status, World, decide};
 use crate::facts::Facts;
-use crate::facts::published::{self, FACTS_PATH};
 use crate::model::Severity;
 use crate::object::Kind;
 use publishing::Publishing;
@@ -45,6 +44,7 @@ pub(super) struct Agent {
     declarations: Option<Arc<Declarations>>,
     own_files: BTreeMap<String, String>,
     own_facts: Facts,
+    own_status: Status,
     memory: Memory,
     comparisons: Comparisons,
     /// Kinds that were not served when an object of theirs was sent, until the next poll.
@@ -71,6 +71,7 @@ impl Agent {
             declarations: None,
             own_files: BTreeMap::new(),
             own_facts: Facts::default(),
+            own_status: Status::default(),
             memory: Memory::default(),
             comparisons: Comparisons::default(),
             unserved: BTreeMap::new(),
@@ -113,14 +114,14 @@ impl Agent {
                 self.journal.declarations(&declarations);
                 self.own_files.clone_from(&declarations.own_files);
                 self.own_facts.clone_from(&declarations.own_facts);
+                self.own_status.clone_from(&declarations.own_status);
                 self.declarations = Some(declarations);
                 self.stale = true;
             }
             News::Published(files, commit, message) => {
                 info!(event = "published", commit = %commit, "published {} {message}", commit.short());
-                if let Some(text) = files.get(FACTS_PATH) {
-                    self.own_facts = published::read_own(&self.me, text, Timestamp::now());
-                }
+                self.own_facts = declarations::own_facts(&self.me, &files, Timestamp::now());
+                self.own_status = declarations::own_status(&files);
                 self.own_files = files;
                 self.publishing = Publishing::default();
                 self.journal.trouble_over("publish", "the repository takes what is published");
@@ -185,12 +186,14 @@ impl Agent {
             problems: &declarations.problems,
             me: &self.me,
             facts: &declarations.facts,
+            statuses: &declarations.statuses,
             live,
             missing: &missing,
             cluster_uid: &self.cluster_uid,
             commit: &declarations.commit.id.to_string(),
             verified: &declarations.verified,
             own_facts: &self.own_facts,
+            own_status: &self.own_status,
             published: &self.own_files,
             now: Timestamp::now(),
         };

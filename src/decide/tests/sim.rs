@@ -9,7 +9,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use serde_json::{Value, json};
 
 use super::server::Server;
-use crate::decide::{Apply, Comparisons, Decision, Memory, World, decide};
+use crate::decide::{Apply, Comparisons, Decision, Memory, STATUS_PATH, Status, World, decide, read_status};
 use crate::derive::kinds;
 use crate::facts::{Facts, published};
 use crate::model::testing::{self, Repo};
@@ -117,6 +117,17 @@ impl Sim {
         others.map(|(name, _)| (name.clone(), self.own_facts(name))).collect()
     }
 
+    /// What the peers of a mesh said of themselves.
+    pub fn statuses(&self, me: &str) -> BTreeMap<String, Status> {
+        let others = self.sites.keys().filter(|name| *name != me);
+        others.filter_map(|name| Some((name.clone(), self.status(name)?))).collect()
+    }
+
+    fn status(&self, name: &str) -> Option<Status> {
+        let text = self.sites[name].published.get(STATUS_PATH)?;
+        Some(read_status(STATUS_PATH, text).unwrap())
+    }
+
     fn own_facts(&self, name: &str) -> Facts {
         match self.sites[name].published.get(published::FACTS_PATH) {
             Some(text) => {
@@ -135,6 +146,7 @@ impl Sim {
     /// Decides one pass of a mesh without doing it.
     pub fn decide(&mut self, me: &str) -> Decision {
         let (facts, own_facts) = (self.facts(me), self.own_facts(me));
+        let (statuses, own_status) = (self.statuses(me), self.status(me).unwrap_or_default());
         let site = self.sites.get_mut(me).unwrap();
         let live = site.server.live();
         let world = World {
@@ -142,12 +154,14 @@ impl Sim {
             problems: &self.problems,
             me,
             facts: &facts,
+            statuses: &statuses,
             live: &live,
             missing: &site.missing,
             cluster_uid: "uid-of-kube-system",
             commit: &self.commit,
             verified: "off",
             own_facts: &own_facts,
+            own_status: &own_status,
             published: &site.published,
             now: self.now,
         };
