@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::admission::Verdicts;
 use super::compare::{Change, Comparison, compare};
 use crate::object::{Key, Kind, Live, Object};
 
@@ -74,6 +75,8 @@ pub struct Pending {
 #[derive(Debug, Default)]
 pub struct Comparisons {
     seen: HashMap<Key, Seen>,
+    /// What policies said of the objects.
+    pub(super) verdicts: Verdicts,
 }
 
 #[derive(Debug)]
@@ -118,5 +121,6 @@ impl Comparisons {
         if self.seen.len() > wanted.len() {
             self.seen.retain(|key, _| wanted.contains_key(key));
         }
+        self.verdicts.retain(wanted);
     }
 }

@@ -24,7 +24,7 @@ pub use federation::{
     Base, Destination, Export, Federation, Import, Ingress, Locality, Manifest, Mesh, MeshFolder, Mirror, Operator, Peer, Route,
     ServiceName, Traffic,
 };
-pub use load::{Cache, ContentId, Reader, load};
+pub use load::{Cache, ContentId, Reader, load, withdraw};
 pub use network::Cidr;
 pub use place::Place;
 pub use references::offered;

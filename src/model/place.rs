@@ -26,12 +26,14 @@ pub enum Place {
         /// Folder.
         mesh: String,
     },
-    /// Under `meshes/`, but nowhere that is read: probably a slip.
+    /// `policies/**.yaml`.
+    Policy,
+    /// Under `meshes/` or `policies/`, but nowhere that is read: probably a slip.
     Unknown {
         /// What to do about it.
         help: &'static str,
     },
-    /// Not ours: README, CI, trust, policies.
+    /// Not ours: README, CI, trust.
     Foreign,
 }
 
@@ -53,8 +55,10 @@ impl Place {
             {
                 Self::Manifests { mesh: (*mesh).into() }
             }
+            ["policies", .., name] if name.ends_with(".yaml") => Self::Policy,
             [.., name] if name.to_ascii_lowercase().starts_with("readme") || name.starts_with('.') => Self::Foreign,
             ["meshes", _, "manifests", ..] => Self::Unknown { help: "name it *.yaml" },
+            ["policies", ..] => Self::Unknown { help: "name it *.yaml" },
             ["meshes", ..] => Self::Unknown { help: "a mesh's folder has mesh.yaml, peers/, traffic/ and manifests/" },
             _ => Self::Foreign,
         }
@@ -64,14 +68,14 @@ impl Place {
     pub fn mesh(&self) -> Option<&str> {
         match self {
             Self::Mesh(mesh) | Self::Peer { mesh, .. } | Self::Traffic { mesh, .. } | Self::Manifests { mesh } => Some(mesh),
-            Self::Federation | Self::Unknown { .. } | Self::Foreign => None,
+            Self::Federation | Self::Policy | Self::Unknown { .. } | Self::Foreign => None,
         }
     }
 
     /// Whether the agent of `mesh` reads this path: its own folder, and of a peer's folder only what concerns it.
     pub fn concerns(&self, me: &str, peers: &[String]) -> bool {
         match self {
-            Self::Federation => true,
+            Self::Federation | Self::Policy => true,
             Self::Mesh(mesh) => mesh == me || peers.contains(mesh),
             Self::Peer { mesh, file } => mesh == me || (file == me && peers.contains(mesh)),
             Self::Traffic { mesh, .. } | Self::Manifests { mesh } => mesh == me,

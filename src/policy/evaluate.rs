@@ -9,10 +9,11 @@ use kube_cel::cel::{Context, Value as Cel};
 use serde_json::{Value, json};
 
 use super::documents::Action;
-use super::expression::{Expression, one_line};
+use super::expression::Expression;
 use super::matching::{matches, resource, selects_object};
 use super::value::cel;
 use super::{Binding, Policy, Subject, Violation};
+use crate::words::one_line;
 
 /// What a policy has against an object; `None` where it does not mean it or has nothing against it.
 pub(super) fn judge(policy: &Policy, subject: &Subject, meshes: &[(String, Value)]) -> Option<Violation> {

@@ -10,13 +10,16 @@ use kube_cel::cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralVal
 use kube_cel::cel::parser::Parser;
 use kube_cel::cel::{Context, Value};
 
+use crate::words::one_line;
+
 /// Longest expression, in bytes; with [`MAX_NESTED`] it bounds what parsing and evaluating can take. The longest of the library has 400.
 const MAX_LENGTH: usize = 2_000;
 
 /// Comprehensions inside comprehensions: each multiplies the work by the length of a list.
 const MAX_NESTED: usize = 3;
 
-/// Deepest expression: keeps the evaluator's stack, which recurses, below a thread's.
+/// Deepest expression: keeps the evaluator's stack, which recurses, below a thread's, and the parser below its own limit of 96, at which a
+/// debug build of it panics.
 const MAX_DEPTH: usize = 64;
 
 /// Operators as the parser names them. Division and remainder are not among them: nothing here needs them.
@@ -105,6 +108,9 @@ impl Expression {
         if source.len() > MAX_LENGTH {
             return Err(format!("an expression of {} bytes; at most {MAX_LENGTH}: put parts of it into `variables`", source.len()));
         }
+        if nesting(source) > MAX_DEPTH {
+            return Err(too_deep());
+        }
         let mut tree = Parser::default().parse(source).map_err(|errors| {
             let first = errors.errors.first().map(|error| error.msg.as_str()).unwrap_or("not CEL");
             format!("not CEL: {}", one_line(first))
@@ -147,17 +153,22 @@ impl Expression {
     }
 }
 
-/// Longest message, in characters: a line in a log, not a dump of an object.
-const MAX_MESSAGE: usize = 300;
-
-/// Words for people: printable, one line, not too long.
-pub(super) fn one_line(text: &str) -> String {
-    let words: Vec<&str> = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()).collect();
-    let line = words.join(" ");
-    match line.char_indices().nth(MAX_MESSAGE) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
+/// At least as deep as the parser will recurse: brackets inside each other, and conditions in a row.
+fn nesting(source: &str) -> usize {
+    let (mut depth, mut deepest): (usize, usize) = (0, 0);
+    for byte in source.bytes() {
+        match byte {
+            b'(' | b'[' | b'{' | b'?' => depth += 1,
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
     }
+    deepest
+}
+
+fn too_deep() -> String {
+    format!("an expression nested deeper than {MAX_DEPTH}: put parts of it into `variables`")
 }
 
 struct Lint<'a> {
@@ -169,7 +180,7 @@ struct Lint<'a> {
 impl Lint<'_> {
     fn check(&mut self, expression: &IdedExpr, depth: usize) -> Result<(), String> {
         if depth > MAX_DEPTH {
-            return Err(format!("an expression nested deeper than {MAX_DEPTH}: put parts of it into `variables`"));
+            return Err(too_deep());
         }
         let depth = depth + 1;
         match &expression.expr {

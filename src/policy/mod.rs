@@ -12,7 +12,9 @@ mod declarations;
 mod documents;
 mod evaluate;
 mod expression;
+mod load;
 mod matching;
+mod outline;
 mod read;
 mod value;
 
@@ -21,12 +23,13 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::model::Span;
+use crate::model::{ContentId, Span};
 use crate::object::Kind;
-pub use declarations::{Cache, judge};
+use declarations::Judge;
 use documents::{Action, MatchResources, Selector};
 use expression::Expression;
 pub use expression::FUNCTIONS;
+pub use load::{Cache, Loaded, load};
 pub use matching::Operation;
 
 /// An object, or a document, that policies judge.
@@ -116,14 +119,14 @@ impl Policies {
         (!found.is_empty()).then(|| found.join("; "))
     }
 
-    fn seal(&mut self, files: impl Iterator<Item = (String, [u8; 20])>) {
+    fn seal(&mut self, files: &[(&String, ContentId)]) {
         let mut digest = Sha256::new();
         for (path, id) in files {
             digest.update(path.as_bytes());
-            digest.update(id);
+            digest.update(id.0);
         }
-        if self.all.iter().any(|policy| policy.params) {
-            self.meshes.iter().for_each(|(_, mesh)| digest.update(mesh.to_string()));
+        for (_, mesh) in &self.meshes {
+            digest.update(mesh.to_string());
         }
         self.digest = digest.finalize().into();
     }
@@ -156,7 +159,7 @@ struct Validation {
     message_expression: Option<Expression>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Binding {
     actions: Vec<Action>,
     resources: Option<MatchResources>,

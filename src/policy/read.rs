@@ -9,7 +9,7 @@ use super::documents::{
 use super::expression::{Expression, Names};
 use super::{Binding, Policies, Policy, Validation};
 use crate::model::documents::API_VERSION;
-use crate::model::{At, Code, Diagnostic, Span, yaml};
+use crate::model::{At, Code, ContentId, Diagnostic, Span, yaml};
 
 const POLICY: &str = "ValidatingAdmissionPolicy";
 const BINDING: &str = "ValidatingAdmissionPolicyBinding";
@@ -21,7 +21,7 @@ pub(super) struct File {
     bindings: Vec<Bound>,
     /// Why it is not known what it forbids.
     unreadable: Option<String>,
-    pub found: Vec<Diagnostic>,
+    found: Vec<Diagnostic>,
 }
 
 /// A binding, and the policy that it is for.
@@ -32,8 +32,13 @@ struct Bound {
 }
 
 /// Reads the files and puts bindings to their policies.
-pub(super) fn assemble(files: Vec<(String, File)>, found: &mut Vec<Diagnostic>) -> Policies {
-    let mut policies = Policies::default();
+pub(super) fn assemble(
+    files: Vec<(String, File)>,
+    meshes: Vec<(String, Value)>,
+    ids: &[(&String, ContentId)],
+    found: &mut Vec<Diagnostic>,
+) -> Policies {
+    let mut policies = Policies { meshes, ..Policies::default() };
     let mut bindings = Vec::new();
     for (path, file) in files {
         found.extend(file.found);
@@ -51,7 +56,10 @@ pub(super) fn assemble(files: Vec<(String, File)>, found: &mut Vec<Diagnostic>) 
         }
         for policy in meant {
             match &binding {
-                Ok(binding) => policy.bindings.push(binding.clone()),
+                Ok(binding) => {
+                    policy.namespaces |= binding.resources.as_ref().is_some_and(|all| all.namespace_selector.is_some());
+                    policy.bindings.push(binding.clone());
+                }
                 Err(error) => policy.broken = Some(error.clone()),
             }
         }
@@ -62,6 +70,7 @@ pub(super) fn assemble(files: Vec<(String, File)>, found: &mut Vec<Diagnostic>) 
             found.push(Diagnostic::error(&policy.path, policy.span, Code::Duplicate, message, "each has a name of its own"));
         }
     }
+    policies.seal(ids);
     policies
 }
 
@@ -80,8 +89,20 @@ pub(super) fn file(path: &str, text: &str) -> File {
 }
 
 impl File {
+    /// A file that could not be read.
+    pub fn unreadable(finding: Diagnostic) -> Self {
+        let mut file = Self::default();
+        file.refuse(finding);
+        file
+    }
+
+    /// A path that is not taken; why is said where that is decided.
+    pub fn refused() -> Self {
+        Self { unreadable: Some("it is not a regular file".to_owned()), ..Self::default() }
+    }
+
     /// It is not known what the file forbids.
-    pub fn refuse(&mut self, finding: Diagnostic) {
+    fn refuse(&mut self, finding: Diagnostic) {
         self.unreadable.get_or_insert_with(|| match finding.span.line {
             0 => finding.message.clone(),
             line => format!("line {line}: {}", finding.message),
