@@ -16,7 +16,7 @@ use crate::words::one_line;
 const MAX_LENGTH: usize = 2_000;
 
 /// Comprehensions inside comprehensions: each multiplies the work by the length of a list.
-const MAX_NESTED: usize = 3;
+const MAX_NESTED: usize = 4;
 
 /// Deepest expression: keeps the evaluator's stack, which recurses, below a thread's, and the parser below its own limit of 96, at which a
 /// debug build of it panics.
