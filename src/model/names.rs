@@ -73,6 +73,15 @@ pub fn dns_name(name: &str) -> Result<(), ()> {
     }
 }
 
+/// The name of an HTTP header, in the lower case that Envoy compares it in (RFC 9110 "token"; Istio `HTTPMatchRequest.headers`).
+pub fn header(name: &str) -> Result<(), String> {
+    let token = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "!#$%&'*+-.^_`|~".contains(c);
+    if !name.is_empty() && name.chars().all(token) {
+        return Ok(());
+    }
+    Err(format!("`{}` is not a header's name: lower-case letters, digits and `-`", name.escape_debug()))
+}
+
 /// Most names that a finding lists: more are no help.
 const MAX_NAMED: usize = 10;
 

@@ -81,6 +81,7 @@ fn for_people(message: &str) -> (String, String) {
         "expected sequence start" => plain("a list belongs here", "write `- item` lines or `[item, item]`"),
         "expected mapping start" => plain("a mapping belongs here", "write `key: value` lines"),
         "expected string scalar" | "externally tagged enum expected scalar or mapping" => plain("a text belongs here", ""),
+        "expected end of mapping after enum variant value" => plain("only one of these can be given", "remove the others"),
         "unexpected end of input" => plain("the file is empty", ""),
         "invalid boolean (strict mode expects true/false)" => plain("neither `true` nor `false`", ""),
         _ if message.starts_with("invalid u") => plain("not a whole number in range", ""),

@@ -151,12 +151,14 @@ fn crossing(service: &ServiceView, both_ways: bool, wide: bool) -> Cell {
     }
 }
 
+/// `20 → 0`, with the requests that it is about where that is not all.
 fn weight(service: &ServiceView) -> Cell {
+    let when = if service.when.is_empty() { String::new() } else { format!(" where {}", service.when) };
     match (service.declared_weight, service.effective_weight) {
         (None, _) => Cell::from("-"),
-        (Some(declared), None) => Cell::from(format!("{declared} → ?")),
-        (Some(declared), Some(effective)) if declared == effective => Cell::from(format!("{declared} → {effective}")),
-        (Some(declared), Some(effective)) => Cell::new(&format!("{declared} → {effective}"), Tone::Bad),
+        (Some(declared), None) => Cell::from(format!("{declared} → ?{when}")),
+        (Some(declared), Some(effective)) if declared == effective => Cell::from(format!("{declared} → {effective}{when}")),
+        (Some(declared), Some(effective)) => Cell::new(&format!("{declared} → {effective}{when}"), Tone::Bad),
     }
 }
 
@@ -216,6 +218,7 @@ mod tests {
             service: "bookinfo/details".into(),
             imported_as: Some("prod-bookinfo/details-v2".into()),
             live: why.is_empty(),
+            when: String::new(),
             declared_weight: Some(20),
             effective_weight: Some(effective),
             why: String::new(),

@@ -2,9 +2,12 @@
 
 mod guards;
 mod ownership;
+mod policies;
 mod publishing;
 mod random;
 mod removal;
 mod server;
 mod sim;
 mod steady;
+mod telling;
+mod traffic;

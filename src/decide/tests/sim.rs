@@ -1,7 +1,7 @@
 //! A federation in memory: a repository, a cluster and an agent for each mesh, and a control plane that behaves like the real one.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, OnceLock};
 
 use jiff::{SignedDuration, Timestamp};
@@ -40,6 +40,7 @@ pub struct Site {
     pub messages: Vec<String>,
     pub missing: BTreeMap<Kind, String>,
     pub log: Vec<String>,
+    pub events: Vec<String>,
 }
 
 pub struct Sim {
@@ -50,6 +51,10 @@ pub struct Sim {
     pub sites: BTreeMap<String, Site>,
     pub now: Timestamp,
     pub commit: String,
+    /// Watches that are down: (mesh, its peer).
+    pub cut: BTreeSet<(String, String)>,
+    /// Watches that say that they are connected and hear nothing: since when.
+    pub frozen: BTreeMap<(String, String), Timestamp>,
     /// Facts by their text: reading certificates takes most of the time here, and none of them ever expires.
     read: RefCell<HashMap<String, Facts>>,
 }
@@ -79,6 +84,8 @@ impl Sim {
             sites: BTreeMap::new(),
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
             commit: "c1".to_owned(),
+            cut: BTreeSet::new(),
+            frozen: BTreeMap::new(),
             read: RefCell::default(),
         };
         let names: Vec<String> = sim.federation.meshes.keys().cloned().collect();
@@ -184,6 +191,8 @@ impl Sim {
         site.memory.inventory.clone_from(&decision.inventory);
         site.memory.pending.clone_from(&decision.pending);
         site.memory.applied = Some(decision.status.main.applied.clone()).filter(|commit| !commit.is_empty());
+        site.memory.tell(&decision.status);
+        site.events.extend(decision.events.iter().map(|event| format!("{} {}: {}", event.about, event.reason, event.note)));
         for Apply { object, force } in decision.apply.iter().filter(|_| keep()) {
             site.server.apply(object, *force).unwrap_or_else(|error| panic!("{me}: {}: {error}", object.key));
             site.log.push(format!("apply {}", object.key));
@@ -246,9 +255,16 @@ impl Sim {
                 match &*key.kind {
                     "ServiceMeshControlPlane" => self.gateways(name, number, &namespace, &value),
                     "ServiceMeshPeer" => {
-                        let connected = value.pointer("/spec/remote/addresses").is_some();
-                        let watch = json!({"pod": "istiod", "watch": {"connected": connected}});
-                        self.site(name).server.status(key, json!({"discoveryStatus": {"active": [watch]}}));
+                        let link = (name.clone(), key.name.to_string());
+                        let up = value.pointer("/spec/remote/addresses").is_some() && !self.cut.contains(&link);
+                        let watch = if up {
+                            json!({"connected": true, "lastFullSync": self.synced(&link)})
+                        } else {
+                            json!({"connected": false, "lastDisconnectStatus": "503 Service Unavailable"})
+                        };
+                        let pod = json!([{"pod": "istiod", "watch": watch}]);
+                        let status = if up { json!({"active": pod}) } else { json!({"active": [], "inactive": pod}) };
+                        self.site(name).server.status(key, json!({"discoveryStatus": status}));
                     }
                     "ExportedServiceSet" => {
                         let exported: Vec<Value> = exported(&value).iter().map(|name| json!({"exportedName": name})).collect();
@@ -262,6 +278,12 @@ impl Sim {
                 }
             }
         }
+    }
+
+    /// The last full synchronisation: a control plane makes one a minute.
+    fn synced(&self, link: &(String, String)) -> String {
+        let now = self.frozen.get(link).copied().unwrap_or(self.now);
+        Timestamp::from_second(now.as_second() / 60 * 60).unwrap().to_string()
     }
 
     fn gateways(&mut self, mesh: &str, number: usize, namespace: &str, control_plane: &Value) {

@@ -1,0 +1,4 @@
+//! What federated meshes are for, each use case from its first commit to its last.
+
+mod compliance;
+mod migration;
