@@ -67,6 +67,12 @@ fn the_library_is_valid_and_the_readme_lists_all_of_it() {
     assert!(texts.len() >= 8);
 }
 
+/// Path, from, to.
+type Change = (&'static str, String, String);
+
+/// What it is, what is changed in the example, and where which words are found.
+type Declared = (&'static str, Vec<Change>, Option<(&'static str, &'static str)>);
+
 #[test]
 fn policies_on_declarations_refuse_what_they_should_at_the_place_that_is_to_blame() {
     let (rosa, aro, gcp) = ("meshes/rosa-prod-mesh/mesh.yaml", "meshes/aro-stg-mesh/mesh.yaml", "meshes/gcp-dev-mesh/mesh.yaml");
@@ -75,8 +81,7 @@ fn policies_on_declarations_refuse_what_they_should_at_the_place_that_is_to_blam
     let region = |region: &str| (rosa, "region: us-east-1".to_owned(), format!("region: {region}"));
     let production = || label(rosa, "rosa-prod-mesh", "environment: production");
     let in_europe = || label(aro, "aro-stg-mesh", "residency: eu");
-    type Change = (&'static str, String, String);
-    let cases: Vec<(&str, Vec<Change>, Option<(&str, &str)>)> = vec![
+    let cases: Vec<Declared> = vec![
         ("the example as it is", vec![], None),
         ("production and staging", vec![production(), label(aro, "aro-stg-mesh", "environment: staging")], None),
         (
@@ -86,7 +91,10 @@ fn policies_on_declarations_refuse_what_they_should_at_the_place_that_is_to_blam
         ),
         (
             "development imports from production",
-            vec![label(rosa, "rosa-prod-mesh", "environment: development"), label(gcp, "gcp-dev-mesh", "environment: production")],
+            vec![
+                label(rosa, "rosa-prod-mesh", "environment: development"),
+                label(gcp, "gcp-dev-mesh", "environment: production"),
+            ],
             None,
         ),
         (
@@ -121,7 +129,8 @@ fn policies_on_declarations_refuse_what_they_should_at_the_place_that_is_to_blam
         let mut texts = example(&changes);
         texts.extend(library());
         let found = loaded(&texts).problems;
-        let found: Vec<String> = found.iter().filter(|finding| finding.code.number() == "MF020").map(ToString::to_string).collect();
+        let found: Vec<String> =
+            found.iter().filter(|finding| finding.code.number() == "MF020").map(ToString::to_string).collect();
         match expected {
             None => assert_eq!(found, Vec::<String>::new(), "{what}"),
             Some((path, words)) => {
@@ -167,7 +176,8 @@ fn split(name: &str, here: u32, there: u32) -> Value {
 }
 
 fn cases() -> Vec<Case> {
-    let by_name = |namespace: &str, name: &str| json!([{"type": "NameSelector", "nameSelector": {"namespace": namespace, "name": name}}]);
+    let by_name =
+        |namespace: &str, name: &str| json!([{"type": "NameSelector", "nameSelector": {"namespace": namespace, "name": name}}]);
     let by_label = json!([{"type": "LabelSelector", "labelSelector": {"namespace": "prod-bookinfo", "selector": {"matchLabels": {"a": "b"}}}}]);
     let public = json!(["20.71.4.9", "gateway.example.com", "2600:1f00::1"]);
     let good = "aro-stg-mesh.local";
@@ -184,7 +194,12 @@ fn cases() -> Vec<Case> {
         ("no exports", None, export(&json!([])), None),
         ("everything", None, export(&by_name("*", "*")), wildcards),
         ("all of a namespace", None, export(&by_name("prod-bookinfo", "*")), wildcards),
-        ("a rule without a name", None, export(&json!([{"type": "NameSelector", "nameSelector": {"namespace": "prod-bookinfo"}}])), wildcards),
+        (
+            "a rule without a name",
+            None,
+            export(&json!([{"type": "NameSelector", "nameSelector": {"namespace": "prod-bookinfo"}}])),
+            wildcards,
+        ),
         ("a rule without a selector", None, export(&json!([{"type": "NameSelector"}])), wildcards),
         ("by label", None, export(&by_label), wildcards),
         ("from elsewhere", None, export(&by_name("payments", "cards")), namespaces),
@@ -259,7 +274,8 @@ fn the_api_server_and_we_judge_alike() {
         server.apply(old, false).unwrap();
     }
     for path in library().keys() {
-        let output = server.0.kubectl(&["apply", "--server-side", "--validate=strict", "-f", &root().join(path).display().to_string()]);
+        let output =
+            server.0.kubectl(&["apply", "--server-side", "--validate=strict", "-f", &root().join(path).display().to_string()]);
         assert!(output.status.success(), "{path}: {}", String::from_utf8_lossy(&output.stderr));
     }
     for (what, old, object, forbidden) in &cases {
@@ -269,7 +285,11 @@ fn the_api_server_and_we_judge_alike() {
         assert!(ours.as_ref().unwrap().contains(policy), "{what}: {ours:?}");
         // A policy is in force some seconds after it was made; those that let through are asked when all are.
         let denial = poll(POLICY_WITHIN, || server.apply(object, true).err().filter(|denial| denial.contains(policy)));
-        assert!(denial.is_some(), "the API server lets {what} through, or names another policy: {:?}", server.apply(object, true));
+        assert!(
+            denial.is_some(),
+            "the API server lets {what} through, or names another policy: {:?}",
+            server.apply(object, true)
+        );
     }
     for (what, _, object, _) in cases.iter().filter(|(.., forbidden)| forbidden.is_none()) {
         assert_eq!(server.apply(object, true), Ok(()), "{what}");
@@ -278,7 +298,7 @@ fn the_api_server_and_we_judge_alike() {
 }
 
 /// Expressions that are all true, with every function of the subset; one object decides for all of them.
-const TRUE: [&str; 24] = [
+const TRUE: [&str; 25] = [
     "size(object.data) == 3 && object.data.text.size() == 6",
     "object.data.text.startsWith('a') && object.data.text.endsWith('f') && object.data.text.contains('cd')",
     "object.data.text.matches('^[a-f]+$') && !object.data.text.matches('^x')",
@@ -295,13 +315,14 @@ const TRUE: [&str; 24] = [
     "[1, 2, 3].filter(x, x > 1) == [2, 3] && [1, 2].map(x, x + 1) == [2, 3] && [1, 2].map(x, x > 1, x - 1) == [1]",
     "2 in [1, 2] && 'a' in {'a': 1} && !('b' in {'a': 1}) && {'a': [1]}['a'][0] == 1",
     "[[1, 2], [3]].all(x, x.all(y, [1, 2, 3].exists(z, z == y)))",
-    "has(object.metadata.name) && !has(object.metadata.generateName) && !has(object.spec)",
+    "has(object.metadata.name) && !has(object.metadata.generateName) && !has(object.spec) && !has(object.data.text.field)",
     "'meshfed.dev/mesh' in object.metadata.annotations && object.metadata.annotations['meshfed.dev/mesh'] == 'a'",
     "object.metadata.namespace == 'production' && request.namespace == 'production' && request.name == 'judged'",
     "request.operation == 'CREATE' && oldObject == null && request.kind.kind == 'ConfigMap' && request.resource.resource == 'configmaps'",
     "namespaceObject.metadata.labels['environment'] == 'production'",
     "1 < 2 && 2 <= 2 && 3 > 2 && 2 >= 2 && 1 != 2 && 'a' != 'b' && -1 < 0 && 3 - 1 == 2 && 'a' + 'b' == 'ab'",
     "true || object.spec.absent == 1",
+    "object.data.as == 'y' && object.data['as'] == 'y' && has(object.data.as)",
     "(false ? object.spec.absent : 'x') == 'x' && [1] + [2] == [1, 2]",
 ];
 
@@ -310,7 +331,7 @@ const FAILING: [&str; 5] = [
     "object.spec.absent == 1",
     "object.data.text.field == 'a'",
     "!object.data.text.field",
-    "!has(object.data.text.field)",
+    "!has(object.spec.absent)",
     "object.metadata.labels['none'] == 'a'",
 ];
 
@@ -338,7 +359,7 @@ fn the_subset_means_the_same(server: &Server) {
     assert!(unused.is_empty(), "not compared with the API server: {unused:?}");
     let namespace = json!({"metadata": {"name": "production", "labels": {"environment": "production"}}});
     let object = |judge: &str| {
-        json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"text": "abcdef", "number": "5", "x": "y"}, "metadata": {
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"text": "abcdef", "number": "5", "as": "y"}, "metadata": {
             "name": "judged", "namespace": "production", "labels": {"judge": judge}, "annotations": {"meshfed.dev/mesh": "a"}}})
     };
     let mut all = vec![("all-true".to_owned(), policy("all-true", &TRUE), true)];

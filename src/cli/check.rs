@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use clap::ValueEnum;
 
-use super::{offline, output};
 use super::tree::Tree;
+use super::{offline, output};
 use crate::error::{Error, Exit};
 use crate::model::Severity;
 use crate::policy::Loaded;

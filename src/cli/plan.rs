@@ -105,7 +105,14 @@ impl Plan {
         let read = declarations::Reader::default().read(&remote.mirror, &self.mesh, now)?;
         let Declarations { commit, federation, policies, problems, facts, statuses, .. } = read;
         let federation = (*federation).clone();
-        Ok(Declared { from: format!("{} {}", commit.id.short(), commit.summary), federation, policies, problems, facts, statuses })
+        Ok(Declared {
+            from: format!("{} {}", commit.id.short(), commit.summary),
+            federation,
+            policies,
+            problems,
+            facts,
+            statuses,
+        })
     }
 
     /// The files as they are, and facts from the published branches if the folder is a repository.

@@ -60,7 +60,8 @@ impl Status {
 /// Reads `main` and every published branch.
 fn gather(mirror: &Mirror, branch: &str, now: Timestamp) -> Result<FederationStatus, Error> {
     let tip = mirror.main()?;
-    let snapshot = mirror.snapshot(tip, &|path| path == "federation.yaml" || path.starts_with("meshes/") || path.starts_with("policies/"))?;
+    let snapshot = mirror
+        .snapshot(tip, &|path| path == "federation.yaml" || path.starts_with("meshes/") || path.starts_with("policies/"))?;
     let loaded = declarations::federation_of(mirror, &snapshot, &mut Cache::default());
     let (federation, found) = (loaded.federation, loaded.problems);
     let mut published = BTreeMap::new();

@@ -16,6 +16,8 @@ use crate::policy::{Operation, Policies, Subject};
 #[derive(Debug, Default)]
 pub struct Verdicts {
     policies: [u8; 32],
+    /// How many objects were judged since the start.
+    pub(super) judged: u64,
     seen: HashMap<Key, Seen>,
 }
 
@@ -71,16 +73,19 @@ impl Verdicts {
         let namespace = object.key.namespace.as_deref().and_then(|name| namespaces.0.get(name));
         let version = live.map(|live| live.resource_version.clone());
         let namespace_version = namespace.map(|(version, _)| version.clone()).unwrap_or_default();
-        let same = |seen: &&Seen| {
-            seen.digest == object.digest && seen.live == version && seen.namespace == namespace_version
-        };
+        let same = |seen: &&Seen| seen.digest == object.digest && seen.live == version && seen.namespace == namespace_version;
         let forbidden = match self.seen.get(&object.key).filter(same) {
             Some(seen) => seen.forbidden.clone(),
             None => {
+                self.judged += 1;
                 let forbidden: Option<Arc<str>> =
                     forbids(world.policies, object, live.map(|live| &**live), namespace.map(|(_, value)| value)).map(Into::into);
-                let seen =
-                    Seen { digest: object.digest.clone(), live: version, namespace: namespace_version, forbidden: forbidden.clone() };
+                let seen = Seen {
+                    digest: object.digest.clone(),
+                    live: version,
+                    namespace: namespace_version,
+                    forbidden: forbidden.clone(),
+                };
                 self.seen.insert(object.key.clone(), seen);
                 forbidden
             }

@@ -128,6 +128,11 @@ impl Comparisons {
         comparison
     }
 
+    /// How many objects policies have judged since the start.
+    pub fn judged(&self) -> u64 {
+        self.verdicts.judged
+    }
+
     /// Forgets objects that nobody wants any more.
     pub fn retain<T>(&mut self, wanted: &BTreeMap<Key, T>) {
         if self.seen.len() > wanted.len() {

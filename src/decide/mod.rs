@@ -23,8 +23,8 @@ use jiff::Timestamp;
 use crate::derive::{Derived, Hold, Inputs, Need, Observed, derive};
 use crate::facts::Facts;
 use crate::model::{Diagnostic, Federation, MeshFolder, Place};
-use crate::policy::Policies;
 use crate::object::{APPLIED_ANNOTATION, Key, Kind, Live, Object, SOURCE_ANNOTATION};
+use crate::policy::Policies;
 
 use admission::Namespaces;
 pub use admission::forbidden;

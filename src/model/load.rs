@@ -67,7 +67,8 @@ pub fn load(entries: &BTreeMap<String, ContentId>, read: &mut Reader, cache: &mu
     let mut federation = Federation::default();
     let mut found = Vec::new();
     let mut used = HashMap::new();
-    let places: Vec<(&String, ContentId, Place)> = entries.iter().map(|(path, id)| (path, *id, Place::of(path))).filter(|(_, _, place)| *place != Place::Policy).collect();
+    let places: Vec<(&String, ContentId, Place)> =
+        entries.iter().map(|(path, id)| (path, *id, Place::of(path))).filter(|(_, _, place)| *place != Place::Policy).collect();
     // Meshes first: the set that objects belong to is named after the control plane's namespace.
     let (meshes, others): (Vec<_>, Vec<_>) = places.into_iter().partition(|(_, _, place)| matches!(place, Place::Mesh(_)));
     for (path, id, place) in meshes.into_iter().chain(others) {

@@ -132,10 +132,10 @@ impl Scope<'_> {
 fn context(subject: &Subject) -> Context<'static> {
     let mut context = Context::default().with_all();
     let Subject { kind, namespace, name, operation, object, old, namespace_object } = subject;
-    let optional = |value: &Option<&Value>| value.map_or(Cel::Null, cel);
+    let optional = |value: Option<&Value>| value.map_or(Cel::Null, cel);
     context.add_variable_from_value("object", cel(object));
-    context.add_variable_from_value("oldObject", optional(old));
-    context.add_variable_from_value("namespaceObject", optional(namespace_object));
+    context.add_variable_from_value("oldObject", optional(*old));
+    context.add_variable_from_value("namespaceObject", optional(*namespace_object));
     let shape = json!({"group": *kind.group, "version": *kind.version, "kind": *kind.kind});
     let resource = json!({"group": *kind.group, "version": *kind.version, "resource": resource(kind)});
     let request = json!({

@@ -87,6 +87,27 @@ const REQUEST: [&str; 10] = [
     "dryRun",
 ];
 
+/// Words that the API server refuses as names of loop variables, and the crate does not (CEL specification, `RESERVED`).
+const RESERVED: [&str; 17] = [
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "for",
+    "function",
+    "if",
+    "import",
+    "let",
+    "loop",
+    "package",
+    "namespace",
+    "return",
+    "var",
+    "void",
+    "while",
+];
+
 /// What an expression may name besides its own loop variables.
 pub(super) struct Names<'a> {
     /// The policy takes parameters.
@@ -106,13 +127,16 @@ impl Expression {
     /// Parses, and refuses what is not in the subset. The error is one line for people.
     pub fn compile(source: &str, names: &Names) -> Result<Self, String> {
         if source.len() > MAX_LENGTH {
-            return Err(format!("an expression of {} bytes; at most {MAX_LENGTH}: put parts of it into `variables`", source.len()));
+            return Err(format!(
+                "an expression of {} bytes; at most {MAX_LENGTH}: put parts of it into `variables`",
+                source.len()
+            ));
         }
         if nesting(source) > MAX_DEPTH {
             return Err(too_deep());
         }
         let mut tree = Parser::default().parse(source).map_err(|errors| {
-            let first = errors.errors.first().map(|error| error.msg.as_str()).unwrap_or("not CEL");
+            let first = errors.errors.first().map_or("not CEL", |error| error.msg.as_str());
             format!("not CEL: {}", one_line(first))
         })?;
         Lint { names, bound: Vec::new() }.check(&tree, 0)?;
@@ -215,14 +239,16 @@ impl Lint<'_> {
                 if comprehension.iter_var2.is_some() {
                     return Err("macros with two variables are not read".into());
                 }
+                if RESERVED.contains(&comprehension.iter_var.as_str()) {
+                    return Err(format!("`{}` is a reserved word: call it otherwise", comprehension.iter_var));
+                }
                 self.check(&comprehension.iter_range, depth)?;
                 let names = [comprehension.iter_var.clone(), comprehension.accu_var.clone()];
                 self.bound.extend(names);
                 if self.bound.len() > 2 * MAX_NESTED {
                     return Err(format!("more than {MAX_NESTED} macros such as `all` inside each other"));
                 }
-                let parts =
-                    [&comprehension.accu_init, &comprehension.loop_cond, &comprehension.loop_step, &comprehension.result];
+                let parts = [&comprehension.accu_init, &comprehension.loop_cond, &comprehension.loop_step, &comprehension.result];
                 parts.into_iter().try_for_each(|part| self.check(part, depth))?;
                 self.bound.truncate(self.bound.len() - 2);
                 Ok(())
@@ -265,21 +291,22 @@ fn unknown_function(name: &str) -> String {
         operators::OPT_INDEX | operators::OPT_SELECT => "optional fields (`.?`, `[?]`) are not read: ask with `has()`".into(),
         _ => {
             let shown = name.trim_matches(|c| c == '_' || c == '@');
-            format!("`{}` is not among what is evaluated as the API server does (policies/README.md lists it)", shown.escape_debug())
+            format!(
+                "`{}` is not among what is evaluated as the API server does (policies/README.md lists it)",
+                shown.escape_debug()
+            )
         }
     }
 }
 
-/// Fields become indices, and `has(a.b)` becomes `'b' in a`: see above.
+/// Fields become indices: see above. `has(a.b)` stays, for there the API server says `false` too.
 fn strict(expression: &mut IdedExpr) {
     match &mut expression.expr {
-        Expr::Select(select) => {
+        Expr::Select(select) if !select.test => {
             strict(&mut select.operand);
             let field = IdedExpr { id: expression.id, expr: Expr::Literal(LiteralValue::String(select.field.as_str().into())) };
-            let operand = std::mem::take(&mut *select.operand);
-            let (func_name, args) =
-                if select.test { (operators::IN, vec![field, operand]) } else { (operators::INDEX, vec![operand, field]) };
-            expression.expr = Expr::Call(CallExpr { func_name: func_name.to_owned(), target: None, args });
+            let args = vec![std::mem::take(&mut *select.operand), field];
+            expression.expr = Expr::Call(CallExpr { func_name: operators::INDEX.to_owned(), target: None, args });
         }
         _ => parts(expression).into_iter().for_each(strict),
     }
@@ -289,10 +316,14 @@ fn parts(expression: &mut IdedExpr) -> Vec<&mut IdedExpr> {
     match &mut expression.expr {
         Expr::Call(call) => call.target.iter_mut().map(|target| &mut **target).chain(&mut call.args).collect(),
         Expr::List(list) => list.elements.iter_mut().collect(),
-        Expr::Map(map) => map.entries.iter_mut().flat_map(|entry| match &mut entry.expr {
-            EntryExpr::MapEntry(entry) => vec![&mut entry.key, &mut entry.value],
-            EntryExpr::StructField(_) => Vec::new(),
-        }).collect(),
+        Expr::Map(map) => map
+            .entries
+            .iter_mut()
+            .flat_map(|entry| match &mut entry.expr {
+                EntryExpr::MapEntry(entry) => vec![&mut entry.key, &mut entry.value],
+                EntryExpr::StructField(_) => Vec::new(),
+            })
+            .collect(),
         Expr::Comprehension(all) => {
             let all = &mut **all;
             vec![&mut all.iter_range, &mut all.accu_init, &mut all.loop_cond, &mut all.loop_step, &mut all.result]
@@ -343,7 +374,7 @@ mod tests {
     fn the_subset_says_what_the_api_server_says() {
         for source in [
             "'meshfed.dev/mesh' in object.labels && object.labels['meshfed.dev/mesh'] == 'm'",
-            "has(object.text) && !has(object.other) && object.none == null",
+            "has(object.text) && !has(object.other) && !has(object.text.enabled) && object.none == null",
             "object.number == 5 && object.fraction == 5 && object.number < 6",
             "object.list.all(x, x > 0) && object.list.exists(x, x == 2) && object.list.filter(x, x > 1).size() == 1",
             "object.reserved.namespace == 'n' && object.reserved['as'] == 'x' && object.reserved.as == 'x'",
@@ -356,7 +387,7 @@ mod tests {
 
     #[test]
     fn what_would_be_wrongly_false_is_an_error() {
-        for source in ["!object.text.enabled", "!has(object.text.enabled)", "!object.none.a", "!object.number.a", "!object.list.a"] {
+        for source in ["!object.text.enabled", "!object.none.a", "!object.number.a", "!object.list.a", "!has(object.absent.a)"] {
             assert!(holds(source).is_err(), "{source} is {:?}", holds(source));
         }
         assert!(holds("object.other == 1").unwrap_err().contains("No such key"));
@@ -376,6 +407,7 @@ mod tests {
             ("params.a == 1", "no `paramKind`"),
             ("variables.a == 1", "no variable `a`"),
             ("foo == 1", "`foo` is not known"),
+            ("object.list.all(namespace, true)", "reserved"),
             ("object.a ==", "not CEL"),
             ("", "not CEL"),
         ] {

@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::Subject;
-use super::documents::{
-    MatchPolicy, MatchResources, ResourceRule, RuleOperation, Scope, Selector, SelectorOperator,
-};
+use super::documents::{MatchPolicy, MatchResources, ResourceRule, RuleOperation, Scope, Selector, SelectorOperator};
 use crate::object::Kind;
 
 /// What is done with an object, as admission sees it. Deletions are never judged here: nothing may keep what must go.

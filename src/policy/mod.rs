@@ -107,7 +107,8 @@ impl Policies {
 
     /// What the policies have against an object, in the order of their names.
     pub fn violations(&self, subject: &Subject) -> Vec<Violation> {
-        let mut found: Vec<Violation> = self.all.iter().filter_map(|policy| evaluate::judge(policy, subject, &self.meshes)).collect();
+        let mut found: Vec<Violation> =
+            self.all.iter().filter_map(|policy| evaluate::judge(policy, subject, &self.meshes)).collect();
         found.sort_by(|a, b| (&a.policy, &a.path).cmp(&(&b.policy, &b.path)));
         found
     }

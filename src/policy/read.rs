@@ -244,10 +244,18 @@ fn policy(path: &str, document: PolicyDocument, found: &mut Vec<Diagnostic>) -> 
     policy.params = reading.params;
     let mesh = ParamKind { api_version: API_VERSION.to_owned(), kind: "Mesh".to_owned() };
     if let Some(kind) = spec.param_kind.filter(|kind| kind.value != mesh) {
-        reading.error(kind.span, format!("`{}` cannot be a parameter here", kind.kind.escape_debug()), "only Mesh of meshfed.dev/v1alpha1 can");
+        reading.error(
+            kind.span,
+            format!("`{}` cannot be a parameter here", kind.kind.escape_debug()),
+            "only Mesh of meshfed.dev/v1alpha1 can",
+        );
     }
     if let Some(ignore) = spec.failure_policy.filter(|policy| policy.value == FailurePolicy::Ignore) {
-        reading.error(ignore.span, "`failurePolicy: Ignore` is not read here", "what cannot be evaluated is always held; leave it out");
+        reading.error(
+            ignore.span,
+            "`failurePolicy: Ignore` is not read here",
+            "what cannot be evaluated is always held; leave it out",
+        );
     }
     if let Some(audit) = &spec.audit_annotations {
         reading.error(audit.span, "`auditAnnotations` need an API server's audit log", "put it into `message`");

@@ -96,7 +96,11 @@ fn a_file_that_cannot_be_read_stops_everything_and_says_so() {
         let Loaded { policies, problems, .. } = loaded(&repo);
         let reason = policies.unreadable().unwrap_or_else(|| panic!("{text}"));
         assert!(reason.starts_with("policies/test.yaml cannot be read"), "{reason}");
-        assert!(problems.iter().any(|problem| problem.path == "policies/test.yaml" && problem.span.line > 0), "{}", show(&problems));
+        assert!(
+            problems.iter().any(|problem| problem.path == "policies/test.yaml" && problem.span.line > 0),
+            "{}",
+            show(&problems)
+        );
     }
 }
 
@@ -108,14 +112,17 @@ fn bindings_say_where_a_policy_is_in_force() {
              spec:\n  policyName: test\n  validationActions: [{actions}]\n  matchResources:\n    namespaceSelector:\n      matchLabels: {labels}\n"
         )
     };
-    let problems = |repo: &Repo| show(&loaded(repo).problems.into_iter().filter(|p| p.code == crate::model::Code::Policy).collect::<Vec<_>>());
+    let problems = |repo: &Repo| {
+        show(&loaded(repo).problems.into_iter().filter(|p| p.code == crate::model::Code::Policy).collect::<Vec<_>>())
+    };
     let repo = exporting().with(&policy("meshfed.dev", "peers", &rest("Deny", "{environment: production}")));
     assert_eq!(problems(&repo), "");
     let production = |repo: Repo| repo.edit("meshes/a/mesh.yaml", "{name: a}", "{name: a, labels: {environment: production}}");
     assert!(problems(&production(repo)).contains("error[MF020]: policy test"));
     let warned = production(exporting().with(&policy("meshfed.dev", "peers", &rest("Warn", "{environment: production}"))));
     assert!(problems(&warned).contains("warning[MF020]: policy test (policies/test.yaml) warns"), "{}", problems(&warned));
-    let named = exporting().with(&policy("meshfed.dev", "peers", &rest("Deny", "{}")).replace("policyName: test", "policyName: tset"));
+    let named =
+        exporting().with(&policy("meshfed.dev", "peers", &rest("Deny", "{}")).replace("policyName: test", "policyName: tset"));
     assert!(show(&loaded(&named).problems).contains("there is no policy `tset`"));
 }
 

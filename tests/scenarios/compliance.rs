@@ -68,7 +68,7 @@ impl Witness {
 
 /// A peer's document with these exports.
 fn exports(services: &[&str]) -> String {
-    let lines: String = services.iter().map(|service| format!("  - service: {service}\n")).collect();
+    let lines = services.iter().fold(String::new(), |lines, service| lines + "  - service: " + service + "\n");
     example(EXPORTS).replace("  exports:\n", &format!("  exports:\n{lines}"))
 }
 
@@ -148,7 +148,10 @@ fn forbidden_object(stage: &Stage, agent: &Agent) {
     status(stage, policy, true);
     let (code, output) = check(stage, "forbidden-object");
     assert_eq!(code, Some(1), "{output}");
-    assert!(output.contains(EXPORTS) && output.contains("MF020") && output.contains("nothing may be exported from payments"), "{output}");
+    assert!(
+        output.contains(EXPORTS) && output.contains("MF020") && output.contains("nothing may be exported from payments"),
+        "{output}"
+    );
 
     stage.git.commit("Cards stay", &[(EXPORTS, Some(&example(EXPORTS)))]);
     status(stage, policy, false);
@@ -158,12 +161,15 @@ fn forbidden_object(stage: &Stage, agent: &Agent) {
 fn forbidden_document(stage: &Stage, agent: &Agent) {
     stage.git.commit("Another policy", &[("policies/no-cards.yaml", Some(NO_CARDS)), (POLICY, None)]);
     let forbidden = exports(&["stg-bookinfo/ratings", "payments/cards"]);
-    stage.git.commit("Cards again", &[(EXPORTS, Some(&forbidden)), (MANIFEST, Some(&note("two"))), (TRAFFIC, Some(&shares(60, 40)))]);
+    stage
+        .git
+        .commit("Cards again", &[(EXPORTS, Some(&forbidden)), (MANIFEST, Some(&note("two"))), (TRAFFIC, Some(&shares(60, 40)))]);
     noted(stage, "two");
     split(stage, &[60, 40]).unwrap();
     let line = 1 + forbidden.lines().position(|line| line.contains("payments/cards")).unwrap();
-    let finding =
-        format!("{EXPORTS}:{line}:5: error[MF020]: policy no-cards (policies/no-cards.yaml) forbids it: cards never leave their mesh");
+    let finding = format!(
+        "{EXPORTS}:{line}:5: error[MF020]: policy no-cards (policies/no-cards.yaml) forbids it: cards never leave their mesh"
+    );
     agent.wait_for(&finding);
     status(stage, "policy no-cards", true);
     let (code, output) = check(stage, "forbidden-document");

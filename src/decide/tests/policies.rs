@@ -1,5 +1,7 @@
 //! What a policy forbids stays as it is, and nothing else waits for it.
 
+use serde_json::json;
+
 use super::sim::{Sim, example};
 
 const ROSA: &str = "rosa-prod-mesh";
@@ -24,6 +26,8 @@ fn a_forbidden_object_is_not_applied_and_the_rest_of_the_commit_is() {
     sim.settle();
     assert_eq!(holds(&mut sim, ARO), Vec::<String>::new());
     let before = sim.sites[ARO].server.named(SET).clone();
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "payments"}});
+    sim.site(ARO).server.create(namespace, "kubectl");
     sim.commit(|repo| {
         repo.edit("meshes/aro-stg-mesh/mesh.yaml", "members: [stg-bookinfo]", "members: [stg-bookinfo, payments]")
             .edit(EXPORTS, "  exports:\n", "  exports:\n  - service: payments/cards\n")
@@ -40,7 +44,10 @@ fn a_forbidden_object_is_not_applied_and_the_rest_of_the_commit_is() {
          exported from payments (declared in {EXPORTS})"
     );
     assert_eq!(found[0], reason);
-    assert!(sim.sites[ARO].server.named("ServiceMeshMember/payments/default")["spec"].is_object(), "the rest of the document's mesh");
+    assert!(
+        sim.sites[ARO].server.named("ServiceMeshMember/payments/default")["spec"].is_object(),
+        "the rest of the document's mesh"
+    );
     sim.commit(|repo| repo.edit(EXPORTS, "payments/cards", "stg-bookinfo/ratings"));
     sim.settle();
     assert_eq!(holds(&mut sim, ARO), Vec::<String>::new());
@@ -72,7 +79,9 @@ fn steps_are_measured_from_what_is_live() {
     };
     let traffic = "meshes/rosa-prod-mesh/traffic/details.yaml";
     let before = weights(&sim);
-    sim.commit(|repo| repo.edit(traffic, "weight: 60", "weight: 14").edit(traffic, "weight: 20}\n  - {peer: gcp", "weight: 66}\n  - {peer: gcp"));
+    sim.commit(|repo| {
+        repo.edit(traffic, "weight: 60", "weight: 14").edit(traffic, "weight: 20}\n  - {peer: gcp", "weight: 66}\n  - {peer: gcp")
+    });
     sim.settle();
     assert_eq!(weights(&sim), before);
     assert!(holds(&mut sim, ROSA).iter().any(|hold| hold.contains("grows by at most 25 points")), "{:?}", holds(&mut sim, ROSA));
@@ -87,7 +96,9 @@ fn a_policy_that_cannot_be_read_stops_changes_and_nothing_else() {
     let mut sim = Sim::new(example());
     sim.settle();
     let count = sim.sites[ARO].server.ours().len();
-    sim.commit(|repo| repo.with("//- policies/broken.yaml\nspec: [\n").edit(EXPORTS, "stg-bookinfo/details", "stg-bookinfo/ratings"));
+    sim.commit(|repo| {
+        repo.with("//- policies/broken.yaml\nspec: [\n").edit(EXPORTS, "stg-bookinfo/details", "stg-bookinfo/ratings")
+    });
     sim.settle();
     let found = holds(&mut sim, ARO);
     assert!(found.len() == 1 && found[0].contains("policies/broken.yaml cannot be read (line "), "{found:?}");
@@ -97,4 +108,20 @@ fn a_policy_that_cannot_be_read_stops_changes_and_nothing_else() {
     sim.commit(|repo| repo.without("policies/broken.yaml"));
     sim.settle();
     assert!(sim.sites[ARO].server.named(SET).to_string().contains("ratings"));
+}
+
+#[test]
+fn a_quiet_pass_judges_nothing_and_a_changed_object_is_judged_alone() {
+    let mut sim = Sim::new(example().with(&library("no-wildcard-exports.yaml")).with(&library("small-weight-steps.yaml")));
+    sim.settle();
+    let judged = |sim: &Sim| sim.sites[ROSA].comparisons.judged();
+    let before = judged(&sim);
+    sim.decide(ROSA);
+    assert_eq!(judged(&sim), before);
+    let traffic = "meshes/rosa-prod-mesh/traffic/details.yaml";
+    sim.commit(|repo| {
+        repo.edit(traffic, "weight: 60", "weight: 50").edit(traffic, "weight: 20}\n  - {peer: gcp", "weight: 30}\n  - {peer: gcp")
+    });
+    sim.decide(ROSA);
+    assert_eq!(judged(&sim), before + 1);
 }
