@@ -10,7 +10,7 @@ fn an_unknown_field_lists_what_is_allowed() {
     let found = check("//- meshes/a/peers/b.yaml\nkind: Peer\nmetadata: {name: b}\nspec:\n  gate: []\n");
     assert_snapshot!(found, @"meshes/a/peers/b.yaml:5:3: error[MF001]: unknown field `gate` (did you mean `gateways`?)");
     let found = check("//- meshes/a/peers/b.yaml\nkind: Peer\nmetadata: {name: b, annotations: {}}\n");
-    assert_snapshot!(found, @"meshes/a/peers/b.yaml:3:21: error[MF001]: unknown field `annotations` (known: `name`, `labels`)");
+    assert_snapshot!(found, @"meshes/a/peers/b.yaml:3:21: error[MF001]: unknown field `annotations` (there are: name, labels)");
 }
 
 #[test]
