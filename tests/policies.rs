@@ -187,6 +187,9 @@ fn cases() -> Vec<Case> {
     let mut by_hand = split("by-hand", 10, 90);
     by_hand["metadata"]["labels"] = json!({"team": "shop"});
     let tcp = object("networking.istio.io/v1beta1", "VirtualService", "tcp", &json!({"hosts": ["details"], "tcp": []}));
+    let mut third = split("third", 20, 20);
+    let route = json!({"destination": {"host": "details.shop.svc.third-imports.local"}, "weight": 60});
+    third["spec"]["http"][0]["route"].as_array_mut().unwrap().push(route);
     let mut alone = split("alone", 100, 0);
     alone["spec"]["http"][0]["route"] = json!([{"destination": {"host": "details.shop.svc.peer-imports.local"}}]);
     vec![
@@ -219,6 +222,7 @@ fn cases() -> Vec<Case> {
         ("a first small step", Some(split("first", 100, 0)), split("first", 75, 25), None),
         ("a first large step", Some(split("one", 100, 0)), split("one", 74, 26), steps),
         ("all at once away", Some(split("away", 10, 90)), split("away", 100, 0), None),
+        ("a destination goes", Some(third), split("third", 40, 60), None),
         ("a route without a weight", Some(split("alone", 90, 10)), alone, steps),
         ("somebody else's", Some(by_hand.clone()), by_hand, None),
         ("no http", Some(tcp.clone()), tcp, None),

@@ -55,7 +55,7 @@ impl Place {
             {
                 Self::Manifests { mesh: (*mesh).into() }
             }
-            ["policies", .., name] if name.ends_with(".yaml") => Self::Policy,
+            ["policies", .., name] if name.ends_with(".yaml") || name.ends_with(".yml") => Self::Policy,
             [.., name] if name.to_ascii_lowercase().starts_with("readme") || name.starts_with('.') => Self::Foreign,
             ["meshes", _, "manifests", ..] | ["policies", ..] => Self::Unknown { help: "name it *.yaml" },
             ["meshes", ..] => Self::Unknown { help: "a mesh's folder has mesh.yaml, peers/, traffic/ and manifests/" },
@@ -97,7 +97,8 @@ mod tests {
         assert_eq!(Place::of("meshes/README.md"), Place::Foreign);
         assert_eq!(Place::of("trust/policy.yaml"), Place::Foreign);
         assert_eq!(Place::of("policies/a.yaml"), Place::Policy);
-        assert!(matches!(Place::of("policies/a.yml"), Place::Unknown { .. }));
+        assert_eq!(Place::of("policies/README.md"), Place::Foreign);
+        assert!(matches!(Place::of("policies/a.json"), Place::Unknown { .. }));
         let peers = ["c".to_owned()];
         assert!(peer.concerns("a", &peers) && !peer.concerns("c", &peers) && !peer.concerns("b", &peers));
         assert!(peer.concerns("b", &["a".to_owned()]));

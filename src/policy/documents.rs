@@ -204,11 +204,11 @@ pub(super) struct ParamRef {
     pub namespace: Option<String>,
     #[serde(default)]
     pub selector: Option<Selector>,
-    #[serde(default, rename = "parameterNotFoundAction")]
-    pub _parameter_not_found_action: Option<NotFound>,
+    #[serde(default)]
+    pub parameter_not_found_action: Option<NotFound>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub(super) enum NotFound {
     Allow,
     Deny,

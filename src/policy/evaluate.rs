@@ -8,7 +8,6 @@ use kube_cel::cel::objects::{Key, Map};
 use kube_cel::cel::{Context, Value as Cel};
 use serde_json::{Value, json};
 
-use super::documents::Action;
 use super::expression::Expression;
 use super::matching::{matches, resource, selects_object};
 use super::value::cel;
@@ -25,34 +24,52 @@ pub(super) fn judge(policy: &Policy, subject: &Subject, meshes: &[(String, Value
     if bindings.is_empty() && !policy.bindings.is_empty() {
         return None;
     }
-    let denies = |binding: &Binding| binding.actions.contains(&Action::Deny);
-    let violation = |message: String, warning| {
-        Some(Violation { policy: policy.name.clone(), path: policy.path.clone(), message: one_line(&message), warning })
+    // Without a binding it is in force everywhere.
+    let warning = !bindings.is_empty() && !bindings.iter().any(|binding| binding.denies);
+    let violation = |message: &str, warning| {
+        Some(Violation { policy: policy.name.clone(), path: policy.path.clone(), message: one_line(message), warning })
     };
-    let warning = !bindings.is_empty() && !bindings.iter().any(|binding| denies(binding));
     if let Some(broken) = &policy.broken {
-        return violation(format!("it has an error itself: {broken}"), warning);
+        return violation(&format!("it has an error itself: {broken}"), warning);
+    }
+    if let Some(many) = [Some(subject.object), subject.old].into_iter().flatten().find_map(too_many) {
+        return violation(&format!("a list of {many}; what has more than {MAX_ITEMS} entries is not judged"), warning);
     }
     let base = context(subject);
     if !policy.params {
-        return evaluate(policy, &base).and_then(|message| violation(message, warning));
+        return evaluate(policy, &base).and_then(|message| violation(&message, warning));
     }
-    let mut warned = None;
+    let (mut warned, mut asked) = (None, false);
     for (_, mesh) in meshes {
         let chosen = |binding: &&&Binding| binding.params.as_ref().is_none_or(|selector| selects_object(selector, mesh));
         let chosen: Vec<&&Binding> = bindings.iter().filter(chosen).collect();
         if chosen.is_empty() && !bindings.is_empty() {
             continue;
         }
+        asked = true;
         let mut context = base.new_inner_scope();
         context.add_variable_from_value("params", cel(mesh));
         let Some(message) = evaluate(policy, &context) else { continue };
-        if chosen.is_empty() || chosen.iter().any(|binding| denies(binding)) {
-            return violation(message, false);
+        if chosen.is_empty() || chosen.iter().any(|binding| binding.denies) {
+            return violation(&message, false);
         }
-        warned = violation(message, true);
+        warned = violation(&message, true);
     }
-    warned
+    let needed = bindings.is_empty() || bindings.iter().any(|binding| binding.needs_params);
+    if !asked && needed { violation("there is no Mesh for it to ask", warning) } else { warned }
+}
+
+/// Most entries of a list or mapping in what is judged. Policies go through them, some through pairs of them, and nothing stops an
+/// expression once it runs; the API server counts what it costs.
+const MAX_ITEMS: usize = 1_000;
+
+fn too_many(value: &Value) -> Option<usize> {
+    let (count, found) = match value {
+        Value::Array(items) => (items.len(), items.iter().find_map(too_many)),
+        Value::Object(fields) => (fields.len(), fields.values().find_map(too_many)),
+        _ => return None,
+    };
+    if count > MAX_ITEMS { Some(count) } else { found }
 }
 
 /// The first thing that does not hold.

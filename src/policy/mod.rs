@@ -26,7 +26,7 @@ use sha2::{Digest, Sha256};
 use crate::model::{ContentId, Span};
 use crate::object::Kind;
 use declarations::Judge;
-use documents::{Action, MatchResources, Selector};
+use documents::{MatchResources, Selector};
 use expression::Expression;
 pub use expression::FUNCTIONS;
 pub use load::{Cache, Loaded, load};
@@ -162,7 +162,10 @@ struct Validation {
 
 #[derive(Clone, Debug)]
 struct Binding {
-    actions: Vec<Action>,
+    /// It holds what is forbidden; else it only warns.
+    denies: bool,
+    /// No Mesh to ask is a violation.
+    needs_params: bool,
     resources: Option<MatchResources>,
     /// Which Meshes are parameters.
     params: Option<Selector>,

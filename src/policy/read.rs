@@ -1,10 +1,13 @@
 //! Files of `policies/` → policies, with findings that say where.
 
+use std::ops::Range;
+
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::documents::{
-    BindingDocument, FailurePolicy, MatchResources, Named, ParamKind, ParamRef, PolicyDocument, RuleOperation, ValidationSpec,
+    Action, BindingDocument, FailurePolicy, MatchResources, Named, NotFound, ParamKind, ParamRef, PolicyDocument, RuleOperation,
+    ValidationSpec,
 };
 use super::expression::{Expression, Names};
 use super::{Binding, Policies, Policy, Validation};
@@ -77,7 +80,12 @@ pub(super) fn assemble(
 /// Reads one file, which may hold several documents.
 pub(super) fn file(path: &str, text: &str) -> File {
     let mut file = File::default();
-    for part in documents(text) {
+    let parts = parts(text);
+    if text.len() > MAX_FILE || parts.len() > MAX_DOCUMENTS {
+        let message = format!("{} bytes with {} documents; at most {MAX_FILE} with {MAX_DOCUMENTS}", text.len(), parts.len());
+        return File::unreadable(Diagnostic::error(path, Span::default(), Code::Syntax, message, "split the file"));
+    }
+    for part in parts.into_iter().map(|part| alone(text, part)) {
         match yaml::document::<Value>(path, &part) {
             Ok(Value::Null) => {}
             Ok(value) => document(path, &part, &value, &mut file),
@@ -111,22 +119,29 @@ impl File {
     }
 }
 
-/// The documents of a file, each with blanks for all that stands before it, so that places stay right.
-fn documents(text: &str) -> Vec<String> {
-    let mut all = Vec::new();
-    let mut start = 0;
-    let mut end = 0;
+/// Largest file of policies, in bytes, and most documents in one: each is read with blanks for all that stands before it.
+const MAX_FILE: usize = 256 << 10;
+const MAX_DOCUMENTS: usize = 100;
+
+/// Where the documents of a file are.
+fn parts(text: &str) -> Vec<Range<usize>> {
+    let (mut all, mut start, mut end) = (Vec::new(), 0, 0);
     for line in text.split_inclusive('\n') {
         if line.trim_end() == "---" {
-            all.push((start, end));
+            all.push(start..end);
             start = end + line.len();
         }
         end += line.len();
     }
-    all.push((start, end));
-    let blank = |text: &str| text.bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' }).collect::<String>();
-    let filled = all.into_iter().filter(|(start, end)| !text[*start..*end].trim().is_empty());
-    filled.map(|(start, end)| blank(&text[..start]) + &text[start..end]).collect()
+    all.push(start..end);
+    all.retain(|part| !text[part.clone()].trim().is_empty());
+    all
+}
+
+/// One document with blanks for all that stands before it, so that its places are those in the file.
+fn alone(text: &str, part: Range<usize>) -> String {
+    let before = text[..part.start].bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' });
+    before.chain(text[part.clone()].chars()).collect()
 }
 
 fn document(path: &str, text: &str, value: &Value, file: &mut File) {
@@ -304,7 +319,12 @@ fn bound(path: &str, document: BindingDocument, found: &mut Vec<Diagnostic>) -> 
         }
         _ => None,
     };
-    let params = spec.param_ref.and_then(|At { value: ParamRef { selector, .. }, .. }| selector);
-    let binding = Binding { actions: spec.validation_actions, resources: spec.match_resources, params };
+    let allow = |reference: &At<ParamRef>| reference.parameter_not_found_action == Some(NotFound::Allow);
+    let binding = Binding {
+        denies: spec.validation_actions.contains(&Action::Deny),
+        needs_params: !spec.param_ref.as_ref().is_some_and(allow),
+        resources: spec.match_resources,
+        params: spec.param_ref.and_then(|reference| reference.value.selector),
+    };
     Bound { policy: spec.policy_name, binding: refused.map_or(Ok(binding), Err) }
 }

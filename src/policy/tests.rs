@@ -148,3 +148,30 @@ fn only_what_changed_is_judged_again() {
     let without = repo.without("policies/");
     assert!(loaded_with(&without, &mut cache).federation.peer("a", "b").is_some());
 }
+
+#[test]
+fn what_is_too_large_to_be_judged_is_forbidden() {
+    let many = (0..1001).fold(String::new(), |text, i| text + &format!("  - service: apps/s{i}\n"));
+    let repo = pair().with(&format!("//- meshes/a/peers/b.yaml\nkind: Peer\nmetadata: {{name: b}}\nspec:\n  exports:\n{many}"));
+    let shown = show(&loaded(&repo.clone().with(&policy("meshfed.dev", "peers", NO_SECRETS))).problems);
+    assert!(shown.contains("a list of 1001; what has more than 1000 entries is not judged"), "{shown}");
+    assert_eq!(show(&loaded(&repo.with(&policy("meshfed.dev", "meshes", NO_SECRETS))).problems), "");
+    let long = "a: b\n---\n".repeat(101);
+    let repo = pair().with(&format!("//- policies/test.yaml\n{long}"));
+    assert!(loaded(&repo).policies.unreadable().unwrap().contains("101 documents"));
+}
+
+#[test]
+fn a_policy_that_finds_no_mesh_to_ask_forbids() {
+    let rest = |action: &str| {
+        format!(
+            "  paramKind: {{apiVersion: meshfed.dev/v1alpha1, kind: Mesh}}\n  validations:\n  - expression: 'true'\n---\n\
+             apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicyBinding\nmetadata: {{name: test}}\nspec:\n  \
+             policyName: test\n  validationActions: [Deny]\n  \
+             paramRef: {{selector: {{matchLabels: {{a: b}}}}, parameterNotFoundAction: {action}}}\n"
+        )
+    };
+    let shown = |action| show(&loaded(&pair().with(&policy("meshfed.dev", "peers", &rest(action)))).problems);
+    assert!(shown("Deny").contains("there is no Mesh for it to ask"));
+    assert_eq!(shown("Allow"), "");
+}
