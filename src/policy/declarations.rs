@@ -1,7 +1,7 @@
 //! Judging the documents of the repository.
 //!
-//! A document is judged as people wrote it, without defaults but with a `spec`, and with the mesh whose folder it lies in as `metadata.namespace`; its Mesh is
-//! `namespaceObject`. A policy with `paramKind` Mesh is evaluated once for each Mesh that the reader sees: an agent sees its own
+//! A document is judged as people wrote it, without defaults but with a `spec`, and with the mesh whose folder it lies in as
+//! `metadata.namespace`; its Mesh is `namespaceObject`. A policy with `paramKind` Mesh is evaluated once for each Mesh that the reader sees: an agent sees its own
 //! and its peers'.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,7 +56,7 @@ impl Judge {
         }
         let mut assembled = files.iter().map(|(path, id)| ((*path).clone(), policy_file(path, *id, read))).collect::<Vec<_>>();
         assembled.extend(refused.iter().map(|path| ((**path).to_owned(), File::refused())));
-        self.read_documents(entries, read, federation);
+        self.read_documents(entries, read, federation, found);
         let meshes = self.documents.values().filter(|document| &*document.kind.kind == "Mesh");
         let meshes = meshes.map(|document| (document.name.clone(), document.value.clone())).collect();
         let policies = Arc::new(read::assemble(assembled, meshes, &files, found));
@@ -75,13 +75,24 @@ impl Judge {
     }
 
     /// All declarations that can be read; what is wrong with the others is said where they are loaded.
-    fn read_documents(&mut self, entries: &BTreeMap<String, ContentId>, read: &mut Reader, federation: &Federation) {
+    fn read_documents(
+        &mut self,
+        entries: &BTreeMap<String, ContentId>,
+        read: &mut Reader,
+        federation: &Federation,
+        found: &mut Vec<Diagnostic>,
+    ) {
         let mut known = std::mem::take(&mut self.documents);
         for (path, id) in entries.iter().filter(|(path, _)| !federation.unreadable.contains(*path)) {
+            let Some(kind) = kind(&Place::of(path)) else { continue };
             let key = (path.clone(), *id);
-            let document = known.remove(&key).or_else(|| document(path, *id, read).map(Arc::new));
-            if let Some(document) = document {
-                self.documents.insert(key, document);
+            match known.remove(&key).or_else(|| document(path, kind, *id, read).map(Arc::new)) {
+                Some(document) => {
+                    self.documents.insert(key, document);
+                }
+                None => {
+                    found.push(Diagnostic::error(path, Span::default(), Code::Policy, "this document cannot be judged", HELP))
+                }
             }
         }
     }
@@ -95,19 +106,22 @@ fn policy_file(path: &str, id: ContentId, read: &mut Reader) -> File {
     }
 }
 
-fn document(path: &str, id: ContentId, read: &mut Reader) -> Option<Document> {
-    let place = Place::of(path);
-    let kind = match place {
-        Place::Federation => "Federation",
-        Place::Mesh(_) => "Mesh",
-        Place::Peer { .. } => "Peer",
-        Place::Traffic { .. } => "Traffic",
-        _ => return None,
-    };
+/// The kind of the declaration at a place; `None` where none belongs.
+fn kind(place: &Place) -> Option<&'static str> {
+    match place {
+        Place::Federation => Some("Federation"),
+        Place::Mesh(_) => Some("Mesh"),
+        Place::Peer { .. } => Some("Peer"),
+        Place::Traffic { .. } => Some("Traffic"),
+        _ => None,
+    }
+}
+
+fn document(path: &str, kind: &str, id: ContentId, read: &mut Reader) -> Option<Document> {
     let text = String::from_utf8(read(path, id).ok()?).ok()?;
     let outline: Outline = yaml::document(path, &text).ok()?;
     let mut value: Value = yaml::document(path, &text).ok()?;
-    let mesh = place.mesh().filter(|_| kind != "Mesh").map(str::to_owned);
+    let mesh = Place::of(path).mesh().filter(|_| kind != "Mesh").map(str::to_owned);
     if let Some(mesh) = &mesh {
         value.get_mut("metadata")?.as_object_mut()?.insert("namespace".to_owned(), json!(mesh));
     }

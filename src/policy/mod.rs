@@ -8,6 +8,7 @@
 //! Everything that goes wrong counts as a violation of what the policy matches: an expression that is not in the subset, an error while it is
 //! evaluated. Where not even that is known, because a file cannot be read, [`Policies::unreadable`] says so, and nothing may change.
 
+mod compile;
 mod declarations;
 mod documents;
 mod evaluate;
