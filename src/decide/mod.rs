@@ -3,6 +3,8 @@
 //! Pure: no clock, network, disk or randomness. The agent, `plan` and the tests call the same function.
 
 mod addresses;
+mod admission;
+mod admitted;
 pub mod compare;
 mod conditions;
 mod events;
@@ -29,8 +31,11 @@ use crate::derive::{Derived, Hold, Inputs, Need, Observed, derive};
 use crate::facts::Facts;
 use crate::model::{Diagnostic, Federation, MeshFolder, Place};
 use crate::object::{APPLIED_ANNOTATION, Key, Kind, Live, Object, SOURCE_ANNOTATION};
+use crate::policy::Policies;
 
 pub use addresses::Settling;
+use admission::Namespaces;
+pub use admission::forbidden;
 use compare::is_ours;
 pub use conditions::{Condition, ConditionKind};
 pub use events::Event;
@@ -53,6 +58,8 @@ pub struct World<'a> {
     pub federation: &'a Federation,
     /// What is wrong with them.
     pub problems: &'a [Diagnostic],
+    /// What must not be applied.
+    pub policies: &'a Policies,
     /// The mesh that the agent looks after.
     pub me: &'a str,
     /// Facts of its peers.
@@ -173,6 +180,9 @@ fn stop(world: &World, folder: &MeshFolder) -> Option<String> {
     if mesh.suspend {
         return Some(format!("{} says `suspend: true`; everything stays as it is", mesh.path));
     }
+    if let Some(reason) = world.policies.unreadable() {
+        return Some(reason);
+    }
     let pinned = mesh.cluster_uid.as_deref()?;
     (pinned != world.cluster_uid).then(|| {
         format!(
@@ -184,8 +194,13 @@ fn stop(world: &World, folder: &MeshFolder) -> Option<String> {
 
 fn change(world: &World, memory: &Memory, derived: &Derived, comparisons: &mut Comparisons, decision: &mut Decision) {
     decision.holds.extend(derived.holds.iter().cloned());
+    let namespaces = Namespaces::new(world, derived);
     for (key, wanted) in &derived.wanted {
         let object = &wanted.object;
+        if let Some(hold) = comparisons.verdicts.hold(world, object, &namespaces) {
+            decision.hold(hold);
+            continue;
+        }
         if let Some(live) = world.live.get(key)
             && comparisons.get(object, live).changes.is_empty()
             && !live.deleting

@@ -1,6 +1,7 @@
 //! What federated meshes are for, each use case from its first commit to its last.
 
 mod burst;
+mod compliance;
 mod continuity;
 mod migration;
 mod pair;

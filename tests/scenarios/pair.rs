@@ -59,8 +59,7 @@ impl Pair {
     /// Waits until the live route gives aro this share, and all the rest to rosa.
     pub fn split(&self, share: u64) {
         let expected: &[u64] = match share {
-            0 => &[100],
-            100 => &[100],
+            0 | 100 => &[100],
             share => &[100 - share, share],
         };
         split(&self.stage, expected).unwrap();

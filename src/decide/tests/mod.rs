@@ -4,6 +4,7 @@ mod addresses;
 mod gating;
 mod guards;
 mod ownership;
+mod policies;
 mod publishing;
 mod random;
 mod removal;

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
@@ -16,6 +16,7 @@ use crate::model::defaults::GATING_SETTLE;
 use crate::model::testing::{self, Repo};
 use crate::model::{Diagnostic, Federation};
 use crate::object::Live;
+use crate::policy::{Cache, Loaded, Policies, load};
 
 /// The example where somebody else makes the namespaces and control planes.
 pub fn example() -> Repo {
@@ -23,6 +24,11 @@ pub fn example() -> Repo {
         else makes\n      spec: {version: v2.5}\n";
     let paths = ["rosa-prod-mesh", "aro-stg-mesh", "gcp-dev-mesh"].map(|mesh| format!("meshes/{mesh}/mesh.yaml"));
     paths.iter().fold(testing::example(), |repo, path| repo.edit(path, own, ""))
+}
+
+/// A repository with what its policies leave of it.
+pub fn judged(repo: &Repo) -> Loaded {
+    load(&repo.entries(), &[], &mut |path, _| Ok(repo.files[path].clone()), &mut Cache::default())
 }
 
 /// One mesh's cluster and agent.
@@ -42,6 +48,7 @@ pub struct Sim {
     pub repo: Repo,
     pub federation: Federation,
     pub problems: Vec<Diagnostic>,
+    pub policies: Arc<Policies>,
     pub sites: BTreeMap<String, Site>,
     pub now: Timestamp,
     pub commit: String,
@@ -71,11 +78,12 @@ pub fn ca(number: usize) -> String {
 impl Sim {
     /// Clusters for all meshes of a repository, with their control planes running and nothing of ours in them.
     pub fn new(repo: Repo) -> Self {
-        let (federation, problems) = repo.load();
+        let Loaded { federation, policies, problems } = judged(&repo);
         let mut sim = Self {
             repo,
             federation,
             problems,
+            policies,
             sites: BTreeMap::new(),
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
             commit: "c1".to_owned(),
@@ -106,7 +114,8 @@ impl Sim {
     /// People commit.
     pub fn commit(&mut self, change: impl FnOnce(Repo) -> Repo) {
         self.repo = change(std::mem::take(&mut self.repo));
-        (self.federation, self.problems) = self.repo.load();
+        let loaded = judged(&self.repo);
+        (self.federation, self.policies, self.problems) = (loaded.federation, loaded.policies, loaded.problems);
         self.commit.push('\'');
     }
 
@@ -163,6 +172,7 @@ impl Sim {
         let world = World {
             federation: &self.federation,
             problems: &self.problems,
+            policies: &self.policies,
             me,
             facts: &facts,
             statuses: &statuses,

@@ -12,8 +12,8 @@ fn an_unknown_field_lists_what_is_allowed() {
     assert_snapshot!(found, @"meshes/a/peers/b.yaml:5:3: error[MF001]: unknown field `export` (did you mean `exports`?)");
     let found = check("//- meshes/a/peers/b.yaml\nkind: Peer\nmetadata: {name: b}\nspec:\n  gate: []\n");
     assert_snapshot!(found, @"meshes/a/peers/b.yaml:5:3: error[MF001]: unknown field `gate` (did you mean `gateways`?)");
-    let found = check("//- meshes/a/peers/b.yaml\nkind: Peer\nmetadata: {name: b, labels: {}}\n");
-    assert_snapshot!(found, @"meshes/a/peers/b.yaml:3:21: error[MF001]: unknown field `labels` (the only one is `name`)");
+    let found = check("//- meshes/a/peers/b.yaml\nkind: Peer\nmetadata: {name: b, annotations: {}}\n");
+    assert_snapshot!(found, @"meshes/a/peers/b.yaml:3:21: error[MF001]: unknown field `annotations` (there are: name, labels)");
 }
 
 #[test]
