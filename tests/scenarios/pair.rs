@@ -58,7 +58,10 @@ impl Pair {
 
     /// Waits until the live route gives aro this share, and all the rest to rosa.
     pub fn split(&self, share: u64) {
-        let expected: &[u64] = if share % 100 == 0 { &[100] } else { &[100 - share, share] };
+        let expected: &[u64] = match share {
+            0 | 100 => &[100],
+            share => &[100 - share, share],
+        };
         split(&self.stage, expected).unwrap();
         let aro: u64 = weights(self.stage.site(ROSA)).iter().filter(|(host, _)| host == HOST).map(|(_, weight)| weight).sum();
         assert_eq!(aro, share);
