@@ -1,11 +1,12 @@
 //! What the agent remembers between passes. Only the inventory outlives the process; the rest is found out again.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::compare::{Change, Comparison, compare};
+use crate::model::ServiceName;
 use crate::object::{Key, Kind, Live, Object};
 
 /// Memory of one agent.
@@ -19,6 +20,20 @@ pub struct Memory {
     pub pending: Option<Pending>,
     /// The last commit of `main` of which everything was applied that could be.
     pub applied: Option<String>,
+    /// Exports that are to end, by peer and exported name.
+    pub withdrawals: Withdrawals,
+}
+
+/// Exports that are to end, by peer and exported name.
+pub type Withdrawals = BTreeMap<(String, ServiceName), Withdrawal>;
+
+/// An export that is to end once its user has turned away from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Withdrawal {
+    /// When its end was first wanted.
+    pub since: Timestamp,
+    /// Commits of `main` in which it is wanted: whoever has applied one of them knows.
+    pub commits: BTreeSet<String>,
 }
 
 /// Where an object of ours comes from.

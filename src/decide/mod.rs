@@ -4,13 +4,16 @@
 
 pub mod compare;
 mod conditions;
+mod drain;
 mod heartbeat;
 mod memory;
 mod observe;
 pub mod own_facts;
+mod presence;
 mod publish;
-mod remove;
+pub mod remove;
 mod report;
+mod would;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,11 +27,16 @@ use crate::object::{APPLIED_ANNOTATION, Key, Kind, Live, Object, SOURCE_ANNOTATI
 
 use compare::is_ours;
 pub use conditions::{Condition, ConditionKind};
-pub use memory::{Comparisons, Failure, Memory, Origin, Pending, REMOVAL};
+pub use drain::WITHDRAWAL_GRACE;
+use drain::drain;
+pub use memory::{Comparisons, Failure, Memory, Origin, Pending, REMOVAL, Withdrawal, Withdrawals};
 pub use observe::{LiveObjects, observe};
+pub use presence::{Presence, presence};
 pub use publish::{Publication, SETTLE, STATUS_PATH, read_status};
+use remove::Scene;
 pub use report::{
-    AgentStatus, ExportStatus, ImportStatus, MainStatus, PeeringStatus, RootStatus, ShareStatus, Status, TrafficStatus,
+    AgentStatus, ControlPlaneStatus, ExportStatus, ImportStatus, MainStatus, Mode, PeeringStatus, RootStatus, ShareStatus,
+    Status, TrafficStatus,
 };
 
 /// Everything that a decision is made from.
@@ -60,6 +68,10 @@ pub struct World<'a> {
     pub own_status: &'a Status,
     /// Files that our own branch has now.
     pub published: &'a BTreeMap<String, String>,
+    /// A root (PEM) whose key nobody has; peers that leave are given it before they go.
+    pub throwaway_root: &'a str,
+    /// Nothing may be changed; what would be is told.
+    pub observing: bool,
     /// Now.
     pub now: Timestamp,
 }
@@ -88,10 +100,14 @@ pub struct Decision {
     pub publish: Option<Publication>,
     /// What waits to be published.
     pub pending: Option<Pending>,
+    /// Exports that are to end.
+    pub withdrawals: Withdrawals,
     /// What waits, and for what.
     pub holds: Vec<Hold>,
     /// What is so and what is not.
     pub conditions: Vec<Condition>,
+    /// What would be done if it were not only observed.
+    pub would_do: Vec<String>,
     /// The mesh as its published status tells it.
     pub status: Status,
     /// Decide again then, even if nothing has happened.
@@ -128,37 +144,68 @@ pub fn decide(world: &World, memory: &Memory, comparisons: &mut Comparisons) -> 
     let mut decision = Decision { inventory: memory.inventory.clone(), ..Decision::default() };
     let empty = MeshFolder::default();
     let folder = world.federation.meshes.get(world.me).unwrap_or(&empty);
-    let observed = observe(folder, world.live, &memory.inventory);
-    let stopped = stop(world, folder);
+    let presence = presence(world.federation, world.me, world.own_status);
+    let mut observed = Observed::default();
+    if let Some(control_plane) = presence.control_plane() {
+        observed = observe(control_plane, folder, world.live, &memory.inventory);
+        drain(world, memory, control_plane.0, &mut observed, &mut decision);
+    }
+    let stopped = stop(world, &presence);
     if let Some(reason) = stopped.clone() {
         decision.hold(Hold { stuck: true, ..Hold::part(world.me, reason) });
     } else {
         let derived = derive(Inputs { federation: world.federation, me: world.me, facts: world.facts, observed: &observed });
-        change(world, memory, &derived, comparisons, &mut decision);
+        let whole = presence.is_leaving();
+        let scene = Scene { live: world.live, inventory: &memory.inventory, observed: &observed, whole };
+        change(world, memory, &derived, scene, comparisons, &mut decision);
+        if world.observing {
+            would::tell(world, memory, &derived, comparisons, &mut decision);
+        }
         comparisons.retain(&derived.wanted);
     }
-    finish(world, memory, folder, &observed, stopped.is_none(), &mut decision);
+    let acts = stopped.is_none() && !world.observing;
+    finish(world, memory, &Scenery { folder, presence, observed: &observed }, acts, &mut decision);
     decision
 }
 
 /// Why nothing at all may change.
-fn stop(world: &World, folder: &MeshFolder) -> Option<String> {
-    let Some(mesh) = &folder.mesh else {
-        return Some(format!("meshes/{}/mesh.yaml is missing or has an error; everything stays as it is", world.me));
-    };
-    if mesh.suspend {
-        return Some(format!("{} says `suspend: true`; everything stays as it is", mesh.path));
+fn stop(world: &World, presence: &Presence) -> Option<String> {
+    match presence {
+        Presence::Unknown(reason) => Some(reason.clone()),
+        Presence::Declared(mesh) if mesh.suspend => {
+            Some(format!("{} says `suspend: true`; everything stays as it is", mesh.path))
+        }
+        _ => elsewhere(world, presence),
     }
-    let pinned = mesh.cluster_uid.as_deref()?;
-    (pinned != world.cluster_uid).then(|| {
-        format!(
-            "this cluster is {}, but {} pins clusterUID {pinned}; nothing is applied or published",
-            world.cluster_uid, mesh.path
-        )
-    })
 }
 
-fn change(world: &World, memory: &Memory, derived: &Derived, comparisons: &mut Comparisons, decision: &mut Decision) {
+/// Why this cluster is not the mesh's.
+fn elsewhere(world: &World, presence: &Presence) -> Option<String> {
+    let here = world.cluster_uid;
+    let (pinned, by) = match presence {
+        Presence::Declared(mesh) => (mesh.cluster_uid.as_deref()?, format!("{} pins", mesh.path)),
+        Presence::Leaving(_) => (world.own_facts.cluster_uid.as_deref()?, format!("published/{} names", world.me)),
+        Presence::Unknown(_) => return None,
+    };
+    let reason = || format!("this cluster is {here}, but {by} clusterUID {pinned}; nothing is applied or published");
+    (pinned != here).then(reason)
+}
+
+/// What a decision has found out before it comes to its end.
+struct Scenery<'a> {
+    folder: &'a MeshFolder,
+    presence: Presence<'a>,
+    observed: &'a Observed,
+}
+
+fn change(
+    world: &World,
+    memory: &Memory,
+    derived: &Derived,
+    scene: Scene,
+    comparisons: &mut Comparisons,
+    decision: &mut Decision,
+) {
     decision.holds.extend(derived.holds.iter().cloned());
     for (key, wanted) in &derived.wanted {
         let object = &wanted.object;
@@ -184,7 +231,7 @@ fn change(world: &World, memory: &Memory, derived: &Derived, comparisons: &mut C
             Some(reason) if world.live.contains_key(key) => {
                 decision.hold(Hold::stuck(key, format!("would be removed, but {reason}")));
             }
-            _ => remove::orphan(world, memory, key, origin, comparisons, decision),
+            _ => remove::orphan(world, memory, scene, key, origin, comparisons, decision),
         }
     }
 }
@@ -278,27 +325,49 @@ fn annotation(value: &serde_json::Value, name: &str) -> Option<String> {
 }
 
 /// Facts, status and what to publish of them.
-fn finish(world: &World, memory: &Memory, folder: &MeshFolder, observed: &Observed, acts: bool, decision: &mut Decision) {
-    let mesh = folder.mesh.as_ref();
-    let facts = match mesh {
-        Some(mesh) => {
+fn finish(world: &World, memory: &Memory, scenery: &Scenery, acts: bool, decision: &mut Decision) {
+    let Scenery { folder, presence, .. } = scenery;
+    let mode = mode(world, presence, decision);
+    let facts = match presence {
+        Presence::Declared(mesh) => {
             let (facts, holds) = own_facts::gather(folder, mesh, world.live, world.cluster_uid, world.own_facts, world.now);
             decision.holds.extend(holds);
             facts
         }
-        None => world.own_facts.clone(),
+        // Its gateways are gone; what a mesh of this name has next is another's address.
+        Presence::Leaving(_) if mode == Mode::Left => Facts { ingress: BTreeMap::new(), ..world.own_facts.clone() },
+        _ => world.own_facts.clone(),
     };
     decision.holds.sort();
     decision.holds.dedup();
-    let applied = if acts && decision.leaves_cluster() { Some(world.commit.to_owned()) } else { memory.applied.clone() };
-    decision.status = report::status(world, folder, observed, decision, applied, &facts);
-    decision.conditions = conditions::conditions(world.me, mesh.is_some(), decision.leaves_cluster(), &decision.status);
-    let unknown = mesh.is_none() && world.published.is_empty(); // perhaps a slip in the agent's own configuration
-    let other_cluster = mesh.and_then(|mesh| mesh.cluster_uid.as_deref()).is_some_and(|pinned| pinned != world.cluster_uid);
-    if !other_cluster && !unknown {
+    let settled = decision.leaves_cluster() && decision.would_do.is_empty();
+    let applied = if acts && settled { Some(world.commit.to_owned()) } else { memory.applied.clone() };
+    let rests = mode == Mode::Left && world.own_status.mode == Mode::Left;
+    decision.status = if rests {
+        world.own_status.clone() // what happens on `main` is no business of this mesh any more
+    } else {
+        report::status(world, scenery, mode, decision, applied, &facts)
+    };
+    let known = matches!(presence, Presence::Declared(_));
+    decision.conditions = conditions::conditions(world.me, known, settled, &decision.status);
+    let unknown = !known && world.published.is_empty(); // perhaps a slip in the agent's own configuration
+    if elsewhere(world, presence).is_none() && !unknown {
         publish::decide(world, memory, &facts, decision);
-        decision.wake(heartbeat::next(world.me, world.now));
-        facts.retiring.values().for_each(|since| decision.wake(own_facts::retires_at(*since)));
+        if mode != Mode::Left {
+            decision.wake(heartbeat::next(world.me, world.now));
+            facts.retiring.values().for_each(|since| decision.wake(own_facts::retires_at(*since)));
+        }
+    }
+}
+
+fn mode(world: &World, presence: &Presence, decision: &Decision) -> Mode {
+    match presence {
+        _ if world.observing => Mode::Observing,
+        Presence::Leaving(_) if decision.inventory.is_empty() => Mode::Left,
+        Presence::Leaving(_) => Mode::Leaving,
+        Presence::Declared(mesh) if mesh.suspend => Mode::Suspended,
+        Presence::Declared(_) => Mode::Active,
+        Presence::Unknown(_) => world.own_status.mode,
     }
 }
 

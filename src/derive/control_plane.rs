@@ -21,7 +21,7 @@ pub(super) fn derive(context: &mut Context) {
     let key = kinds::key(kinds::CONTROL_PLANE, &mesh.namespace, &mesh.control_plane);
     let mut ingress = Map::new();
     let mut egress = Map::new();
-    for peer in context.folder.peers.values() {
+    for peer in context.folder.peers.values().filter(|peer| !peer.suspend) {
         ingress.insert(peer.ingress.clone(), ingress_gateway(mesh, peer));
         egress.insert(peer.egress.clone(), egress_gateway(peer));
     }
@@ -41,13 +41,15 @@ pub(super) fn derive(context: &mut Context) {
     context.want(json!({"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec}), &mesh.path, vec![needs]);
 }
 
-/// Gateways that no valid document declares but that must stay: their document is broken, or their peer is still leaving.
+/// Gateways that stay as they are: their document is broken or suspended, or their peer is still leaving.
 fn carry_over(context: &mut Context, ingress: &mut Map<String, Value>, egress: &mut Map<String, Value>) {
     let federation = context.inputs.federation;
     for ((peer, side, name), entry) in &context.inputs.observed.gateways {
         let path = format!("meshes/{}/peers/{peer}.yaml", context.mesh.name);
         let reason = if federation.is_broken(&path) {
             format!("{path} has an error")
+        } else if context.folder.peers.get(peer).is_some_and(|peer| peer.suspend) {
+            format!("{path} says `suspend: true`")
         } else if context.inputs.observed.leaving.contains(peer) {
             format!("not all that belongs to {peer} is gone yet")
         } else {

@@ -24,6 +24,7 @@ mod peer;
 mod peer_roots;
 mod peering;
 mod virtual_service;
+mod withdrawn;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -35,8 +36,10 @@ use crate::facts::Facts;
 use crate::model::{Federation, Mesh, MeshFolder};
 use crate::object::{Key, Object, set_id};
 
-pub use observed::{ImportState, Observed, PeerState};
+pub use observed::{ImportState, KeptExport, Observed, PeerState};
+pub use peer::ROOTS_ANNOTATION;
 pub use virtual_service::{Share, shares};
+pub use withdrawn::{live_imports, service, withdrawn_exports, withdrawn_imports};
 
 /// Everything that objects are derived from.
 #[derive(Clone, Copy)]

@@ -15,6 +15,21 @@ pub struct Observed {
     pub gateways: BTreeMap<(String, &'static str, String), Map<String, Value>>,
     /// Peers that nothing declares any more but of which objects are left: their gateways go last.
     pub leaving: BTreeSet<String>,
+    /// Hosts of imported services that nothing gives us any more, and the VirtualService that still routes to each.
+    pub routed: BTreeMap<String, String>,
+    /// By peer: what is exported still, although it is withdrawn, because the peer may be using it.
+    pub kept_exports: BTreeMap<String, Vec<KeptExport>>,
+}
+
+/// A withdrawn service that is exported until its user has turned away from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptExport {
+    /// The Service here.
+    pub service: ServiceName,
+    /// The name that the peer knows.
+    pub name: ServiceName,
+    /// What it waits for.
+    pub reason: String,
 }
 
 /// What the control plane says of one peer.

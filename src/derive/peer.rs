@@ -12,7 +12,7 @@ use crate::facts::{Facts, roots};
 use crate::object::hex16;
 
 /// Annotation with a digest of the roots: the control plane does not watch the ConfigMap, a changed peer makes it read again.
-const ROOTS_ANNOTATION: &str = "meshfed.dev/roots";
+pub const ROOTS_ANNOTATION: &str = "meshfed.dev/roots";
 
 pub(super) fn derive(context: &mut Context, peering: &Peering) {
     let Peering { ours, mesh, theirs, facts } = peering;

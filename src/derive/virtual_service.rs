@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use super::withdrawn::why_not_given;
 use super::{Context, Hold, Inputs, Need, kinds};
 use crate::model::documents::WhenUnavailable;
 use crate::model::{Destination, Route, ServiceName, Traffic};
@@ -97,21 +98,14 @@ fn scale(shares: &mut [Share], total: u32) {
 /// Why a destination is not there; `None` where it is.
 fn missing(destination: &Destination, inputs: Inputs) -> Option<String> {
     let Destination::Imported { peer, service } = destination else { return None };
-    let Inputs { federation, me, observed, .. } = inputs;
-    let path = format!("meshes/{peer}/peers/{me}.yaml");
-    if federation.peer(peer, me).is_none() && !federation.is_broken(&path) && !federation.is_broken(&mesh_path(peer)) {
-        // Its service sets go next, and they wait for this.
-        return Some(format!("{peer} does not declare this peering ({path})"));
+    if let Some(why) = why_not_given(inputs, peer, service) {
+        return Some(why); // its service sets go next, and they wait for this
     }
     let host = imported_host(inputs, peer, service);
-    if observed.peers.get(peer).is_some_and(|state| state.is_live(&host)) {
+    if inputs.observed.peers.get(peer).is_some_and(|state| state.is_live(&host)) {
         return None;
     }
     Some(format!("waits for {host}: not imported from {peer} yet"))
-}
-
-fn mesh_path(mesh: &str) -> String {
-    format!("meshes/{mesh}/mesh.yaml")
 }
 
 fn imported_host(inputs: Inputs, peer: &str, service: &ServiceName) -> String {

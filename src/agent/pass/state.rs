@@ -50,7 +50,7 @@ impl Agent {
 
     /// Writes the inventory ahead of what it is about, so that a crash never leaves an object that nobody remembers.
     pub(super) async fn write_state(&mut self, decision: &Decision) -> Result<(), ApplyError> {
-        let Some((namespace, data)) = &mut self.state else { return Ok(()) };
+        let Some((namespace, data)) = self.state.as_mut().filter(|_| !self.observe) else { return Ok(()) };
         if self.written.as_ref().is_some_and(|written| Arc::ptr_eq(written, &decision.inventory)) {
             return Ok(());
         }
