@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::compare::{Change, Comparison, compare};
+use super::report::Status;
 use crate::model::ServiceName;
 use crate::object::{Key, Kind, Live, Object};
 
@@ -22,6 +23,17 @@ pub struct Memory {
     pub applied: Option<String>,
     /// Exports that are to end, by peer and exported name.
     pub withdrawals: Withdrawals,
+    /// The mesh as the last pass told it; `None` before the first pass of this process.
+    pub told: Option<Status>,
+}
+
+impl Memory {
+    /// Remembers what a decision tells, so that the next one knows what is new.
+    pub fn tell(&mut self, status: &Status) {
+        if self.told.as_ref() != Some(status) {
+            self.told = Some(status.clone());
+        }
+    }
 }
 
 /// Exports that are to end, by peer and exported name.

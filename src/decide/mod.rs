@@ -5,6 +5,7 @@
 pub mod compare;
 mod conditions;
 mod drain;
+mod events;
 mod heartbeat;
 mod memory;
 mod observe;
@@ -29,14 +30,15 @@ use compare::is_ours;
 pub use conditions::{Condition, ConditionKind};
 pub use drain::WITHDRAWAL_GRACE;
 use drain::drain;
+pub use events::Event;
 pub use memory::{Comparisons, Failure, Memory, Origin, Pending, REMOVAL, Withdrawal, Withdrawals};
 pub use observe::{LiveObjects, observe};
 pub use presence::{Presence, presence};
 pub use publish::{Publication, SETTLE, STATUS_PATH, read_status};
 use remove::Scene;
 pub use report::{
-    AgentStatus, ControlPlaneStatus, ExportStatus, ImportStatus, MainStatus, Mode, PeeringStatus, RootStatus, ShareStatus,
-    Status, TrafficStatus,
+    AgentStatus, ControlPlaneStatus, ExportStatus, ImportStatus, MainStatus, MatchStatus, Mode, PeeringStatus, RootStatus,
+    ShareStatus, Status, TrafficStatus,
 };
 
 /// Everything that a decision is made from.
@@ -108,6 +110,8 @@ pub struct Decision {
     pub conditions: Vec<Condition>,
     /// What would be done if it were not only observed.
     pub would_do: Vec<String>,
+    /// What has just happened to objects of the cluster: on transitions only.
+    pub events: Vec<Event>,
     /// The mesh as its published status tells it.
     pub status: Status,
     /// Decide again then, even if nothing has happened.
@@ -350,6 +354,11 @@ fn finish(world: &World, memory: &Memory, scenery: &Scenery, acts: bool, decisio
     };
     let known = matches!(presence, Presence::Declared(_));
     decision.conditions = conditions::conditions(world.me, known, settled, &decision.status);
+    let before = memory.told.as_ref().unwrap_or(world.own_status);
+    decision.events.extend(events::between(world, before, &decision.status));
+    if world.observing {
+        decision.events.clear(); // an event is an object too
+    }
     let unknown = !known && world.published.is_empty(); // perhaps a slip in the agent's own configuration
     if elsewhere(world, presence).is_none() && !unknown {
         publish::decide(world, memory, &facts, decision);

@@ -8,3 +8,4 @@ mod removal;
 mod server;
 mod sim;
 mod steady;
+mod telling;

@@ -1,7 +1,7 @@
 //! A federation in memory: a repository, a cluster and an agent for each mesh, and a control plane that behaves like the real one.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::OnceLock;
 
 use jiff::{SignedDuration, Timestamp};
@@ -38,6 +38,7 @@ pub struct Site {
     pub log: Vec<String>,
     /// When its agent wants to decide again.
     pub wake_at: Option<Timestamp>,
+    pub events: Vec<String>,
 }
 
 /// What an agent waits for longer than this is no part of settling: the heartbeat, the overlap of roots.
@@ -52,6 +53,10 @@ pub struct Sim {
     pub commit: String,
     /// All agents run with `--observe`.
     pub observing: bool,
+    /// Watches that are down: (mesh, its peer).
+    pub cut: BTreeSet<(String, String)>,
+    /// Watches that say that they are connected and hear nothing: since when.
+    pub frozen: BTreeMap<(String, String), Timestamp>,
     /// Facts by their text: reading certificates takes most of the time here, and none of them ever expires.
     read: RefCell<HashMap<String, Facts>>,
 }
@@ -81,6 +86,8 @@ impl Sim {
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
             commit: "c1".to_owned(),
             observing: false,
+            cut: BTreeSet::new(),
+            frozen: BTreeMap::new(),
             read: RefCell::default(),
         };
         let names: Vec<String> = sim.federation.meshes.keys().cloned().collect();
@@ -190,6 +197,8 @@ impl Sim {
         site.server.now = self.now;
         site.wake_at = decision.wake_at;
         site.memory.applied = Some(decision.status.main.applied.clone()).filter(|commit| !commit.is_empty());
+        site.memory.tell(&decision.status);
+        site.events.extend(decision.events.iter().map(|event| format!("{} {}: {}", event.about, event.reason, event.note)));
         for Apply { object, force } in decision.apply.iter().filter(|_| keep()) {
             site.server.apply(object, *force).unwrap_or_else(|error| panic!("{me}: {}: {error}", object.key));
             site.log.push(format!("apply {}", object.key));
@@ -264,9 +273,16 @@ impl Sim {
                 match &*key.kind {
                     "ServiceMeshControlPlane" => self.gateways(name, number, &namespace, &value),
                     "ServiceMeshPeer" => {
-                        let connected = value.pointer("/spec/remote/addresses").is_some();
-                        let watch = json!({"pod": "istiod", "watch": {"connected": connected}});
-                        self.site(name).server.status(key, json!({"discoveryStatus": {"active": [watch]}}));
+                        let link = (name.clone(), key.name.to_string());
+                        let up = value.pointer("/spec/remote/addresses").is_some() && !self.cut.contains(&link);
+                        let watch = if up {
+                            json!({"connected": true, "lastFullSync": self.synced(&link)})
+                        } else {
+                            json!({"connected": false, "lastDisconnectStatus": "503 Service Unavailable"})
+                        };
+                        let pod = json!([{"pod": "istiod", "watch": watch}]);
+                        let status = if up { json!({"active": pod}) } else { json!({"active": [], "inactive": pod}) };
+                        self.site(name).server.status(key, json!({"discoveryStatus": status}));
                     }
                     "ExportedServiceSet" => {
                         let services: Vec<Value> = services(&value);
@@ -280,6 +296,12 @@ impl Sim {
                 }
             }
         }
+    }
+
+    /// The last full synchronisation: a control plane makes one a minute.
+    fn synced(&self, link: &(String, String)) -> String {
+        let now = self.frozen.get(link).copied().unwrap_or(self.now);
+        Timestamp::from_second(now.as_second() / 60 * 60).unwrap().to_string()
     }
 
     fn gateways(&mut self, mesh: &str, number: usize, namespace: &str, control_plane: &Value) {
