@@ -24,9 +24,9 @@ use jiff::Timestamp;
 use crate::derive::{Derived, Hold, Inputs, Need, Observed, derive};
 use crate::facts::Facts;
 use crate::model::{Diagnostic, Federation, MeshFolder, Place};
-use crate::object::{APPLIED_ANNOTATION, Key, Kind, Live, Object, SOURCE_ANNOTATION};
+use crate::object::{APPLIED_ANNOTATION, Key, Kind, Live, Object, PART_OF_LABEL};
 
-use compare::is_ours;
+use compare::{Change, Owner, is_made_by_us, is_ours};
 pub use conditions::{Condition, ConditionKind};
 pub use drain::WITHDRAWAL_GRACE;
 use drain::drain;
@@ -156,7 +156,8 @@ pub fn decide(world: &World, memory: &Memory, comparisons: &mut Comparisons) -> 
     }
     let stopped = stop(world, &presence);
     if let Some(reason) = stopped.clone() {
-        decision.hold(Hold { stuck: true, ..Hold::part(world.me, reason) });
+        let asked = matches!(presence, Presence::Declared(mesh) if mesh.suspend);
+        decision.hold(Hold { stuck: true, asked, ..Hold::part(world.me, reason) });
     } else {
         let derived = derive(Inputs { federation: world.federation, me: world.me, facts: world.facts, observed: &observed });
         let whole = presence.is_leaving();
@@ -218,7 +219,7 @@ fn change(
             && !live.deleting
         {
             if !decision.inventory.contains_key(key) {
-                decision.inventory_mut().insert(key.clone(), Origin::Adopted(object.kind.clone()));
+                decision.inventory_mut().insert(key.clone(), found(object, live));
             }
             continue;
         }
@@ -292,19 +293,7 @@ fn admit(world: &World, object: &Arc<Object>, comparisons: &mut Comparisons, dec
         return decision.apply.push(Apply { object: object.clone(), force: false });
     };
     let comparison = comparisons.get(object, live);
-    let foreign = |(manager, path): (&str, &str)| {
-        let source = annotation(&object.value(), SOURCE_ANNOTATION).unwrap_or_default();
-        // The other documents have no place for an annotation.
-        let win = if matches!(Place::of(&source), Place::Manifests { .. }) {
-            format!(", or let meshfed win with the annotation {FORCE_ANNOTATION}: \"true\"")
-        } else {
-            format!(", or in {source}")
-        };
-        let reason = format!("`{manager}` owns {path} and wants it otherwise; settle it there{win}");
-        Hold::stuck(&object.key, reason)
-    };
     let forced = annotation(&object.value(), FORCE_ANNOTATION).is_some_and(|value| value == "true");
-    let edited = comparison.writers().next();
     if !is_ours(live)
         && let Some(origin) = decision.inventory_mut().get_mut(&object.key)
     {
@@ -314,12 +303,55 @@ fn admit(world: &World, object: &Arc<Object>, comparisons: &mut Comparisons, dec
     // A field that we had applied and somebody edited is drift; one that was never ours has an owner.
     let had = matches!(decision.inventory.get(&object.key), Some(Origin::Created(_)))
         || annotation(&live.value(), APPLIED_ANNOTATION).is_some_and(|digest| *digest == *object.digest);
-    if !forced && let Some(owner) = comparison.appliers().next().or(edited.filter(|_| !had)) {
-        return decision.hold(foreign(owner));
+    if !forced && let Some(claim) = comparison.claimed(had) {
+        return decision.hold(foreign(object, claim));
     }
-    decision.inventory_mut().entry(object.key.clone()).or_insert_with(|| Origin::Adopted(object.kind.clone()));
-    decision.apply.push(Apply { object: object.clone(), force: forced || edited.is_some() });
+    decision.inventory_mut().entry(object.key.clone()).or_insert_with(|| found(object, live));
+    decision.apply.push(Apply { object: object.clone(), force: forced || comparison.has_owners() });
 }
+
+/// Where an object comes from that is there and that nobody remembers.
+fn found(object: &Object, live: &Live) -> Origin {
+    let set =
+        object.value().pointer("/metadata/labels").and_then(|labels| labels.get(PART_OF_LABEL)?.as_str().map(str::to_owned));
+    if set.is_some_and(|set| is_made_by_us(live, &set)) {
+        Origin::Created(object.kind.clone())
+    } else {
+        Origin::Adopted(object.kind.clone())
+    }
+}
+
+/// A field that somebody else claims and wants otherwise.
+fn foreign(object: &Object, (change, owner, count): (&Change, &Owner, usize)) -> Hold {
+    let Change { path, from, to, .. } = change;
+    let source = &object.source;
+    // The other documents have no place for an annotation.
+    let win = if matches!(Place::of(source), Place::Manifests { .. }) {
+        format!("or let meshfed win with the annotation {FORCE_ANNOTATION}: \"true\"")
+    } else {
+        format!("or in {source}")
+    };
+    let secret = &*object.kind.kind == "Secret";
+    let values = match from {
+        Some(from) if !secret => format!(" ({} instead of {})", brief(from), brief(to)),
+        _ => String::new(),
+    };
+    let more = if count > 1 { format!(", and of {} more fields", count - 1) } else { String::new() };
+    let reason = format!("`{}` owns {path} and wants it otherwise{values}{more}; settle it there, {win}", owner.manager);
+    Hold::stuck(&object.key, reason)
+}
+
+/// A value in one line.
+fn brief(value: &serde_json::Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(MAX_VALUE) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+/// Longest value in a hold, in characters: enough for an address, a name, a number; certificates are looked at elsewhere.
+const MAX_VALUE: usize = 80;
 
 /// Annotation on a document in `manifests/`: fields that others own are overwritten.
 pub const FORCE_ANNOTATION: &str = "meshfed.dev/force";

@@ -32,6 +32,14 @@ pub fn observe(
     for object in of_kind(live, kinds::EXPORTED, namespace) {
         observed.peers.entry(object.key.name.to_string()).or_default().exports = exported(&object.value()).collect();
     }
+    for (peer, key) in folder.peers.keys().map(|peer| (peer, kinds::key(kinds::CONFIG_MAP, namespace, &kinds::roots_name(peer))))
+    {
+        if matches!(inventory.get(&key), Some(Origin::Created(_))) {
+            continue;
+        }
+        let text = live.get(&key).and_then(|live| Some(live.value().get("data")?.get(kinds::ROOTS_KEY)?.as_str()?.to_owned()));
+        observed.foreign_roots.extend(text.map(|text| (peer.clone(), text)));
+    }
     let ours = inventory.keys().filter(|key| key.namespace.as_deref() == Some(namespace) && live.contains_key(*key));
     let peers = ours.filter_map(peer_of).filter(|peer| !folder.peers.contains_key(*peer));
     observed.leaving = peers.map(str::to_owned).collect();

@@ -238,7 +238,7 @@ pub(super) fn status(
         traffic: folder.traffic.values().map(|item| (item.name.clone(), traffic(item, inputs))).collect(),
         draining: draining(observed),
         would_do: decision.would_do.clone(),
-        holds: decision.holds.iter().map(hold).collect(),
+        holds: decision.holds.iter().filter(|hold| !hold.asked).map(hold).collect(),
         problems: world.problems.iter().filter(|problem| mine(&problem.path)).map(ToString::to_string).collect(),
     }
 }

@@ -46,9 +46,10 @@ fn carry_over(context: &mut Context, ingress: &mut Map<String, Value>, egress: &
     let federation = context.inputs.federation;
     for ((peer, side, name), entry) in &context.inputs.observed.gateways {
         let path = format!("meshes/{}/peers/{peer}.yaml", context.mesh.name);
+        let suspended = context.folder.peers.get(peer).is_some_and(|peer| peer.suspend);
         let reason = if federation.is_broken(&path) {
             format!("{path} has an error")
-        } else if context.folder.peers.get(peer).is_some_and(|peer| peer.suspend) {
+        } else if suspended {
             format!("{path} says `suspend: true`")
         } else if context.inputs.observed.leaving.contains(peer) {
             format!("not all that belongs to {peer} is gone yet")
@@ -58,7 +59,8 @@ fn carry_over(context: &mut Context, ingress: &mut Map<String, Value>, egress: &
         let gateways = if *side == "additionalIngress" { &mut *ingress } else { &mut *egress };
         if !gateways.contains_key(name) {
             gateways.insert(name.clone(), Value::Object(entry.clone()));
-            context.out.holds.push(Hold::part(format!("gateway {name}"), format!("stays, because {reason}")));
+            let hold = Hold::part(format!("gateway {name}"), format!("stays, because {reason}"));
+            context.out.holds.push(Hold { asked: suspended, ..hold });
         }
     }
 }

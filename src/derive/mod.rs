@@ -83,12 +83,20 @@ pub struct Hold {
     pub reason: String,
     /// Whether only people can end it: an error in a document, a foreign owner.
     pub stuck: bool,
+    /// Whether people asked for it: nothing is wrong.
+    pub asked: bool,
 }
 
 impl Hold {
     /// An object waits.
     pub fn waiting(key: &Key, reason: impl Into<String>) -> Self {
-        Self { key: Some(key.clone()), subject: key.to_string(), reason: reason.into(), stuck: false }
+        Self { key: Some(key.clone()), subject: key.to_string(), reason: reason.into(), stuck: false, asked: false }
+    }
+
+    /// The same, because people asked for it.
+    #[must_use]
+    pub fn asked(self) -> Self {
+        Self { asked: true, ..self }
     }
 
     /// An object waits for people.
@@ -98,7 +106,7 @@ impl Hold {
 
     /// A part of an object, or of a declaration, waits.
     pub fn part(subject: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { key: None, subject: subject.into(), reason: reason.into(), stuck: false }
+        Self { key: None, subject: subject.into(), reason: reason.into(), stuck: false, asked: false }
     }
 }
 

@@ -15,6 +15,8 @@ pub struct Observed {
     pub gateways: BTreeMap<(String, &'static str, String), Map<String, Value>>,
     /// Peers that nothing declares any more but of which objects are left: their gateways go last.
     pub leaving: BTreeSet<String>,
+    /// By peer: roots as somebody else's ConfigMap has them.
+    pub foreign_roots: BTreeMap<String, String>,
     /// Hosts of imported services that nothing gives us any more, and the VirtualService that still routes to each.
     pub routed: BTreeMap<String, String>,
     /// By peer: what is exported still, although it is withdrawn, because the peer may be using it.

@@ -1,6 +1,8 @@
 //! Decisions, performed on an API server in memory, until nothing is left to do.
 
+mod adoption;
 mod guards;
+mod leaving;
 mod ownership;
 mod publishing;
 mod random;

@@ -76,7 +76,7 @@ fn a_field_of_an_adopted_object_that_was_never_ours_is_its_owners() {
         "Update",
     );
     sim.settle();
-    insta::assert_snapshot!(reason(&mut sim, CONTROL_PLANE), @"`kubectl` owns spec.security.trust.domain and wants it otherwise; settle it there, or in meshes/rosa-prod-mesh/mesh.yaml");
+    insta::assert_snapshot!(reason(&mut sim, CONTROL_PLANE), @"`kubectl` owns spec.security.trust.domain and wants it otherwise ("cluster.local" instead of "rosa-prod-mesh.local"); settle it there, or in meshes/rosa-prod-mesh/mesh.yaml");
 }
 
 #[test]

@@ -161,6 +161,13 @@ impl Server {
         self.apply(&empty, false).unwrap();
     }
 
+    /// Whether the control plane would hang if this object went: a peer to which services are still exported.
+    pub fn would_hang(&self, key: &Key) -> bool {
+        let set = self.objects.iter().find(|(other, _)| *other.kind == *"ExportedServiceSet" && other.name == key.name);
+        let rules = set.and_then(|(_, set)| set.pointer("/spec/exportRules")?.as_array());
+        *key.kind == *"ServiceMeshPeer" && rules.is_some_and(|rules| !rules.is_empty())
+    }
+
     /// Deletes exactly what was seen.
     pub fn delete(&mut self, live: &Live) {
         if self.objects.get(&live.key).is_some_and(|value| value["metadata"]["uid"] == *live.uid) {

@@ -206,6 +206,7 @@ impl Sim {
             site.comparisons.accept(object, &live);
         }
         for live in decision.delete.iter().filter(|_| keep()) {
+            assert!(!site.server.would_hang(&live.key), "{me}: {} goes while services are exported to it", live.key);
             site.server.delete(live);
             site.log.push(format!("delete {}", live.key));
         }
@@ -217,6 +218,24 @@ impl Sim {
             site.published.clone_from(&publication.files);
             site.messages.push(publication.message.clone());
         }
+    }
+
+    /// Routes to imported services that nobody answers: each request there is a 503.
+    pub fn unanswered(&self) -> Vec<String> {
+        let mut unanswered = Vec::new();
+        for (me, site) in &self.sites {
+            let live = site.server.live();
+            let sets = live.values().filter(|live| *live.key.kind == *"ImportedServiceSet");
+            let imported = sets.flat_map(|set| self.imported(me, &set.key.name, &set.value()));
+            let hosts: BTreeSet<String> =
+                imported.filter_map(|service| Some(service["localService"]["hostname"].as_str()?.to_owned())).collect();
+            for route in live.values().filter(|live| *live.key.kind == *"VirtualService") {
+                let spec = route.value()["spec"].to_string();
+                let routed = spec.split('"').filter(|text| text.ends_with("-imports.local") && !hosts.contains(*text));
+                unanswered.extend(routed.map(|host| format!("{me}: {} routes to {host}", route.key)));
+            }
+        }
+        unanswered
     }
 
     /// The agent of a mesh is started anew.
