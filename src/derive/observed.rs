@@ -13,6 +13,9 @@ pub struct Observed {
     pub peers: BTreeMap<String, PeerState>,
     /// Gateways of the live control plane that serve a peer: (peer, `additionalIngress` or `additionalEgress`, name) → entry.
     pub gateways: BTreeMap<(String, &'static str, String), Map<String, Value>>,
+    /// By namespace and name of a Traffic: subsets that its live VirtualService still names and its document no longer does, with
+    /// their labels. Requests to a subset that is not defined fail.
+    pub subsets: BTreeMap<(String, String), BTreeMap<String, Value>>,
     /// Peers that nothing declares any more but of which objects are left: their gateways go last.
     pub leaving: BTreeSet<String>,
     /// By peer: roots as somebody else's ConfigMap has them.

@@ -11,3 +11,4 @@ mod server;
 mod sim;
 mod steady;
 mod telling;
+mod traffic;
