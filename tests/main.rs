@@ -1,5 +1,6 @@
 //! Tests of the whole program against real API servers and a real Git server.
 
+mod adoption;
 mod architecture;
 mod bad_input;
 mod cluster_edge;
