@@ -26,7 +26,7 @@ use crate::facts::Facts;
 use crate::model::{Diagnostic, Federation, MeshFolder, Place};
 use crate::object::{APPLIED_ANNOTATION, Key, Kind, Live, Object, PART_OF_LABEL};
 
-use compare::{Change, Owner, is_made_by_us, is_ours};
+use compare::{Change, Comparison, Owner, is_made_by_us, is_ours};
 pub use conditions::{Condition, ConditionKind};
 pub use drain::WITHDRAWAL_GRACE;
 use drain::drain;
@@ -293,21 +293,30 @@ fn admit(world: &World, object: &Arc<Object>, comparisons: &mut Comparisons, dec
         return decision.apply.push(Apply { object: object.clone(), force: false });
     };
     let comparison = comparisons.get(object, live);
-    let forced = annotation(&object.value(), FORCE_ANNOTATION).is_some_and(|value| value == "true");
     if !is_ours(live)
         && let Some(origin) = decision.inventory_mut().get_mut(&object.key)
     {
         // Somebody made it, or made it anew, since we last looked: it is theirs, whatever the inventory says.
         *origin = Origin::Adopted(object.kind.clone());
     }
-    // A field that we had applied and somebody edited is drift; one that was never ours has an owner.
-    let had = matches!(decision.inventory.get(&object.key), Some(Origin::Created(_)))
-        || annotation(&live.value(), APPLIED_ANNOTATION).is_some_and(|digest| *digest == *object.digest);
-    if !forced && let Some(claim) = comparison.claimed(had) {
-        return decision.hold(foreign(object, claim));
+    if let Some(hold) = claimed(object, live, &comparison, &decision.inventory) {
+        return decision.hold(hold);
     }
     decision.inventory_mut().entry(object.key.clone()).or_insert_with(|| found(object, live));
-    decision.apply.push(Apply { object: object.clone(), force: forced || comparison.has_owners() });
+    decision.apply.push(Apply { object: object.clone(), force: is_forced(object) || comparison.has_owners() });
+}
+
+fn is_forced(object: &Object) -> bool {
+    annotation(&object.value(), FORCE_ANNOTATION).is_some_and(|value| value == "true")
+}
+
+/// Holds an object of which somebody else claims a field.
+fn claimed(object: &Object, live: &Live, comparison: &Comparison, inventory: &BTreeMap<Key, Origin>) -> Option<Hold> {
+    // A field that we had applied and somebody edited is drift; one that was never ours has an owner.
+    let had = matches!(inventory.get(&object.key), Some(Origin::Created(_)))
+        || annotation(&live.value(), APPLIED_ANNOTATION).is_some_and(|digest| *digest == *object.digest);
+    let claim = comparison.claimed(had).filter(|_| !is_forced(object))?;
+    Some(foreign(object, claim))
 }
 
 /// Where an object comes from that is there and that nobody remembers.

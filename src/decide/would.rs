@@ -1,15 +1,22 @@
 //! What an agent that only observes would do.
 
 use super::memory::{Comparisons, Memory, Origin};
-use super::{Decision, World};
+use super::{Decision, World, claimed};
 use crate::derive::Derived;
 use crate::object::{APPLIED_ANNOTATION, Key, PART_OF_LABEL, SOURCE_ANNOTATION};
 
 /// Most changed fields named for one object.
 const FIELDS_SHOWN: usize = 5;
 
-/// Takes out of a decision all that changes the cluster, and tells it instead. What only waits for a step before it is told too.
+/// Takes out of a decision all that changes the cluster, and tells it instead.
 pub(super) fn tell(world: &World, memory: &Memory, derived: &Derived, comparisons: &mut Comparisons, decision: &mut Decision) {
+    // A step that waits for one before it would be done too.
+    decision.holds.retain(|hold| hold.stuck || !hold.key.as_ref().is_some_and(|key| derived.wanted.contains_key(key)));
+    for (key, wanted) in &derived.wanted {
+        let Some(live) = world.live.get(key) else { continue };
+        let comparison = comparisons.get(&wanted.object, live);
+        decision.holds.extend(claimed(&wanted.object, live, &comparison, &memory.inventory));
+    }
     let waits_for_people = |key: &Key| decision.holds.iter().any(|hold| hold.stuck && hold.key.as_ref() == Some(key));
     let mut would = Vec::new();
     for (key, wanted) in derived.wanted.iter().filter(|(key, _)| !waits_for_people(key)) {

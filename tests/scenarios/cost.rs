@@ -113,7 +113,7 @@ fn a_mesh_leaves_and_joins_again() {
         let status = stage.git.show("published/aro-stg-mesh:status.yaml").unwrap_or_default();
         if status.contains("mode: left") { Ok(()) } else { Err(format!("{status}\n{}", agent.process.log_tail())) }
     });
-    assert!(kills >= 4, "the stages were seen from outside: {kills}");
+    assert!(kills >= 2, "a root that nobody has the key of stays for seconds, so this stage and the end are seen: {kills}");
 
     let mut rest = writes()[mark..].to_vec().into_iter();
     for write in [
