@@ -12,8 +12,8 @@ use super::remote::RepoArgs;
 use super::tree::Tree;
 use super::{facts, output, render};
 use crate::agent::declarations::{self, Declarations};
-use crate::agent::inventory;
-use crate::agent::scopes::{missing, scopes};
+use crate::agent::remembered;
+use crate::agent::scopes::{scopes, unseen};
 use crate::agent::throwaway;
 use crate::cluster::{Cluster, ClusterOptions, Trouble};
 use crate::decide::{Comparisons, Memory, Status, World, decide, presence};
@@ -138,7 +138,9 @@ impl Plan {
         let presence = presence(federation, &self.mesh, &own_status);
         if let Some((namespace, _)) = presence.control_plane() {
             let state = cluster.read_state(namespace, STATE_NAME).await?;
-            memory.inventory = inventory::read(&state.map(|(data, _)| data).unwrap_or_default()).0.into();
+            let (inventory, lapses, _) = remembered::read(&state.map(|(data, _)| data).unwrap_or_default());
+            memory.inventory = inventory.into();
+            memory.health.lapses = lapses.into();
             cluster.watch(&scopes(federation, &presence, &memory.inventory));
             if timeout(SYNC_LIMIT, cluster.synced()).await.is_err() {
                 let problems = cluster.view().problems();
@@ -158,7 +160,7 @@ impl Plan {
             facts,
             statuses,
             live,
-            missing: &missing(&snapshot),
+            unseen: &unseen(&snapshot),
             cluster_uid: &cluster_uid,
             commit: from,
             verified: "",

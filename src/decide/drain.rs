@@ -49,12 +49,8 @@ pub(super) fn drain(world: &World, memory: &Memory, namespace: &str, observed: &
 pub(super) fn route_to(live: &LiveObjects, texts: &[String]) -> Option<String> {
     let first = kinds::key(kinds::VIRTUAL_SERVICE, "", "");
     let routes = live.range(first.clone()..).take_while(|(key, _)| (&key.group, &key.kind) == (&first.group, &first.kind));
-    let mut found = routes.filter(|(_, object)| texts.iter().any(|text| contains(&object.body, text)));
+    let mut found = routes.filter(|(_, object)| texts.iter().any(|text| object.mentions(text)));
     found.next().map(|(key, _)| key.to_string())
-}
-
-pub(super) fn contains(body: &[u8], text: &str) -> bool {
-    body.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
 /// Why a withdrawn export must stay; `None` where its user has turned away from it, or has had its time.

@@ -6,6 +6,7 @@ pub mod compare;
 mod conditions;
 mod drain;
 mod events;
+mod health;
 mod heartbeat;
 mod memory;
 mod observe;
@@ -14,6 +15,7 @@ mod presence;
 mod publish;
 pub mod remove;
 mod report;
+mod unseen;
 mod would;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +33,7 @@ pub use conditions::{Condition, ConditionKind};
 pub use drain::WITHDRAWAL_GRACE;
 use drain::drain;
 pub use events::Event;
+pub use health::{HealthMemory, Lapse, Lapses};
 pub use memory::{Comparisons, Failure, Memory, Origin, Pending, REMOVAL, Withdrawal, Withdrawals};
 pub use observe::{LiveObjects, observe};
 pub use presence::{Presence, presence};
@@ -40,6 +43,7 @@ pub use report::{
     AgentStatus, ControlPlaneStatus, ExportStatus, ImportStatus, MainStatus, MatchStatus, Mode, PeeringStatus, RootStatus,
     ShareStatus, Status, TrafficStatus,
 };
+pub use unseen::{Gap, Unseen};
 
 /// Everything that a decision is made from.
 #[derive(Clone, Copy)]
@@ -56,8 +60,8 @@ pub struct World<'a> {
     pub statuses: &'a BTreeMap<String, Status>,
     /// Live objects of every kind that matters.
     pub live: &'a LiveObjects,
-    /// Kinds that the cluster does not serve, with what to do about it.
-    pub missing: &'a BTreeMap<Kind, String>,
+    /// What is not known of them.
+    pub unseen: &'a Unseen,
     /// UID of the cluster's `kube-system` Namespace.
     pub cluster_uid: &'a str,
     /// Commit of `main` that the declarations are from.
@@ -98,6 +102,8 @@ pub struct Decision {
     pub release: Vec<(Key, Kind)>,
     /// The inventory as it must be written before anything above is done; the very one in memory where nothing changes.
     pub inventory: Arc<BTreeMap<Key, Origin>>,
+    /// What is to be remembered of destinations, written like the inventory.
+    pub health: HealthMemory,
     /// To publish now.
     pub publish: Option<Publication>,
     /// What waits to be published.
@@ -156,9 +162,11 @@ pub fn decide(world: &World, memory: &Memory, comparisons: &mut Comparisons) -> 
     }
     let stopped = stop(world, &presence);
     if let Some(reason) = stopped.clone() {
+        decision.health = memory.health.clone();
         let asked = matches!(presence, Presence::Declared(mesh) if mesh.suspend);
         decision.hold(Hold { stuck: true, asked, ..Hold::part(world.me, reason) });
     } else {
+        health::assess(world, folder, &memory.health, &mut observed, &mut decision);
         let derived = derive(Inputs { federation: world.federation, me: world.me, facts: world.facts, observed: &observed });
         let whole = presence.is_leaving();
         let scene = Scene { live: world.live, inventory: &memory.inventory, observed: &observed, whole };
@@ -251,8 +259,8 @@ fn obstacle(
     decision: &mut Decision,
 ) -> Option<Hold> {
     let wanted = &derived.wanted[key];
-    if let Some(reason) = world.missing.get(&wanted.object.kind) {
-        return Some(Hold::stuck(key, reason));
+    if let Some(gap) = world.unseen.blind(key) {
+        return Some(Hold::stuck(key, gap.reason.clone()));
     }
     if world.live.get(key).is_some_and(|live| live.deleting) {
         return Some(Hold::waiting(key, "is being deleted"));

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::Origin;
@@ -99,10 +100,10 @@ fn watch_state(peer: &Value, state: &mut PeerState) {
     let inactive = || list(peer, "/status/discoveryStatus/inactive");
     state.connected = active().filter_map(|pod| pod.get("watch")).any(connected);
     state.remote_connected = active().chain(inactive()).flat_map(|pod| list(pod, "/remotes")).any(connected);
-    let watches = || active().chain(inactive()).filter_map(|pod| pod.get("watch"));
-    state.last_full_sync = watches().map(|watch| text(watch, "lastFullSync")).filter(|time| !time.is_empty()).max();
-    state.last_disconnect =
-        watches().map(|watch| text(watch, "lastDisconnectStatus")).find(|s| !s.is_empty()).unwrap_or_default();
+    let synced = |watch: &Value| watch.get("lastFullSync")?.as_str()?.parse::<Timestamp>().ok();
+    state.synced = active().filter_map(|pod| pod.get("watch")).filter(|watch| connected(watch)).filter_map(synced).max();
+    let watches = active().chain(inactive()).filter_map(|pod| pod.get("watch"));
+    state.last_disconnect = watches.map(|watch| text(watch, "lastDisconnectStatus")).find(|s| !s.is_empty()).unwrap_or_default();
 }
 
 /// `details-v2.prod-bookinfo` of `details-v2.prod-bookinfo.svc.rosa-exports.local`.

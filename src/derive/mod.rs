@@ -36,10 +36,10 @@ use crate::facts::Facts;
 use crate::model::{Federation, Mesh, MeshFolder};
 use crate::object::{Key, Object, set_id};
 
-pub use observed::{ImportState, KeptExport, Observed, PeerState};
+pub use observed::{Health, ImportState, KeptExport, Observed, PeerState};
 pub use peer::ROOTS_ANNOTATION;
-pub use virtual_service::{Share, shares};
-pub use withdrawn::{live_imports, service, withdrawn_exports, withdrawn_imports};
+pub use virtual_service::{Share, imported_host, not_imported, shares};
+pub use withdrawn::{live_imports, service, why_not_given, withdrawn_exports, withdrawn_imports};
 
 /// Everything that objects are derived from.
 #[derive(Clone, Copy)]

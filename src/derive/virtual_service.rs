@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::withdrawn::why_not_given;
-use super::{Context, Hold, Inputs, Need, kinds};
+use super::{Context, Health, Hold, Inputs, Need, kinds};
 use crate::model::documents::WhenUnavailable;
 use crate::model::{Destination, Match, Retries, Route, Rule, ServiceName, TextMatch, Traffic};
 
@@ -151,9 +151,16 @@ fn scale(shares: &mut [Share]) {
 /// Why a destination is not there; `None` where it is.
 pub(super) fn missing(destination: &Destination, inputs: Inputs) -> Option<String> {
     let Destination::Imported { peer, service } = destination else { return None };
-    if let Some(why) = why_not_given(inputs, peer, service) {
-        return Some(why); // its service sets go next, and they wait for this
-    }
+    // Where it is not given, its service sets go next, and they wait for this.
+    why_not_given(inputs, peer, service).or_else(|| match inputs.observed.health.get(destination) {
+        Some(Health::Fit) => None,
+        Some(Health::Unfit(why)) => Some(why.clone()),
+        None => not_imported(peer, service, inputs),
+    })
+}
+
+/// Why an imported service cannot be reached: the control plane does not have it.
+pub fn not_imported(peer: &str, service: &ServiceName, inputs: Inputs) -> Option<String> {
     let host = imported_host(inputs, peer, service);
     if inputs.observed.peers.get(peer).is_some_and(|state| state.is_live(&host)) {
         return None;
@@ -161,7 +168,8 @@ pub(super) fn missing(destination: &Destination, inputs: Inputs) -> Option<Strin
     Some(format!("waits for {host}: not imported from {peer} yet"))
 }
 
-fn imported_host(inputs: Inputs, peer: &str, service: &ServiceName) -> String {
+/// The host under which clients reach a service that is imported from a peer.
+pub fn imported_host(inputs: Inputs, peer: &str, service: &ServiceName) -> String {
     let declared = inputs.federation.peer(inputs.me, peer);
     let imports = declared.map(|peer| peer.imports.as_slice()).unwrap_or_default();
     let rule = imports.iter().find(|i| i.imported_as() == Some(service)).or_else(|| imports.iter().find(|i| i.service.is_none()));

@@ -22,7 +22,7 @@ fn half<'a>(federation: &'a Federation, mesh: &str, peer: &str) -> Half<'a> {
 }
 
 /// Why the peer's declarations do not give us the service that is imported from it under this name; `None` where they do.
-pub(super) fn why_not_given(inputs: Inputs, peer: &str, imported_as: &ServiceName) -> Option<String> {
+pub fn why_not_given(inputs: Inputs, peer: &str, imported_as: &ServiceName) -> Option<String> {
     let Inputs { federation, me, .. } = inputs;
     let path = format!("meshes/{peer}/peers/{me}.yaml");
     match half(federation, peer, me) {

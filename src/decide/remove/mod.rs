@@ -35,8 +35,8 @@ pub(super) fn orphan(
     comparisons: &mut Comparisons,
     decision: &mut Decision,
 ) {
-    if let Some(reason) = world.missing.get(origin.kind()) {
-        return decision.hold(Hold::stuck(key, format!("would be removed, but the cluster does not show it: {reason}")));
+    if let Some(gap) = world.unseen.blind(key) {
+        return decision.hold(Hold::stuck(key, format!("would be removed, but the cluster does not show it: {}", gap.reason)));
     }
     let Some(live) = world.live.get(key) else {
         decision.inventory_mut().remove(key);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::is_kind;
-use crate::decide::drain::{contains, route_to};
+use crate::decide::drain::route_to;
 use crate::decide::memory::Origin;
 use crate::decide::observe::{LiveObjects, imports, of_kind};
 use crate::derive::{ImportState, Observed, kinds};
@@ -32,7 +32,7 @@ pub(super) fn in_use(scene: Scene, key: &Key, release: bool) -> Option<String> {
     }
     if is_kind(key, kinds::DESTINATION_RULE) {
         let routes = live.get(&kinds::key(kinds::VIRTUAL_SERVICE, key.namespace.as_deref().unwrap_or_default(), &key.name));
-        let routes = routes.filter(|routes| contains(&routes.body, "\"subset\":"));
+        let routes = routes.filter(|routes| routes.mentions("\"subset\":"));
         return routes.map(|routes| format!("{} still uses its subsets", routes.key));
     }
     if is_kind(key, kinds::VIRTUAL_SERVICE) {
