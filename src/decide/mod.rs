@@ -2,6 +2,7 @@
 //!
 //! Pure: no clock, network, disk or randomness. The agent, `plan` and the tests call the same function.
 
+mod addresses;
 mod admit;
 pub mod compare;
 mod conditions;
@@ -11,12 +12,15 @@ mod health;
 mod heartbeat;
 mod memory;
 mod observe;
-pub mod own_facts;
+mod own_facts;
 mod presence;
 mod publish;
 pub mod remove;
+mod replace;
 mod report;
+mod rotation;
 mod unseen;
+mod workloads;
 mod would;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +33,7 @@ use crate::facts::Facts;
 use crate::model::{Diagnostic, Federation, MeshFolder};
 use crate::object::{Key, Kind, Live, Object};
 
+pub use addresses::Settling;
 pub use admit::FORCE_ANNOTATION;
 use admit::{admit, claimed, found};
 pub use conditions::{Condition, ConditionKind};
@@ -38,6 +43,7 @@ pub use events::Event;
 pub use health::{HealthMemory, Lapse, Lapses};
 pub use memory::{Comparisons, Failure, Memory, Origin, Pending, REMOVAL, Withdrawal, Withdrawals};
 pub use observe::{LiveObjects, observe};
+use own_facts::OwnFacts;
 pub use presence::{Presence, presence};
 use presence::{elsewhere, mode, stop};
 pub use publish::{Publication, SETTLE, STATUS_PATH, read_status};
@@ -46,6 +52,7 @@ pub use report::{
     AgentStatus, ControlPlaneStatus, ExportStatus, ImportStatus, MainStatus, MatchStatus, Mode, PeeringStatus, RootStatus,
     ShareStatus, Status, TrafficStatus,
 };
+pub use rotation::{Phase, RotationStatus};
 pub use unseen::{Gap, Unseen};
 
 /// Everything that a decision is made from.
@@ -113,6 +120,8 @@ pub struct Decision {
     pub pending: Option<Pending>,
     /// Exports that are to end.
     pub withdrawals: Withdrawals,
+    /// By peer: load balancers that have changed lately.
+    pub addresses: BTreeMap<String, Settling>,
     /// What waits, and for what.
     pub holds: Vec<Hold>,
     /// What is so and what is not.
@@ -161,6 +170,7 @@ pub fn decide(world: &World, memory: &Memory, comparisons: &mut Comparisons) -> 
     let mut observed = Observed::default();
     if let Some(control_plane) = presence.control_plane() {
         observed = observe(control_plane, folder, world.live, &memory.inventory);
+        replace::observe(world, folder, &memory.inventory, &mut observed);
         drain(world, memory, control_plane.0, &mut observed, &mut decision);
     }
     let stopped = stop(world, &presence);
@@ -219,7 +229,12 @@ fn change(
     let held: BTreeSet<Key> = decision.holds.iter().filter_map(|hold| hold.key.clone()).collect();
     let orphans = memory.inventory.iter().filter(|(key, _)| !derived.wanted.contains_key(*key) && !held.contains(*key));
     let barrier = remove::barrier(world);
+    let unsettled = workloads::unsettled_routes(world, derived, &held, decision);
     for (key, origin) in orphans {
+        if let Some(reason) = workloads::routed(&unsettled, key).filter(|_| world.live.contains_key(key)) {
+            decision.hold(Hold::waiting(key, reason));
+            continue;
+        }
         match &barrier {
             Some(reason) if world.live.contains_key(key) => {
                 decision.hold(Hold::stuck(key, format!("would be removed, but {reason}")));
@@ -274,20 +289,29 @@ fn refused(world: &World, memory: &Memory, key: &Key, digest: &str, decision: &m
     Some(Hold { stuck: failure.stuck, ..Hold::waiting(key, failure.message.clone()) })
 }
 
+/// The facts of a mesh that is not declared: those that it published last. When it has left, its gateways are gone, and what a mesh of
+/// this name has next is another's address.
+fn last_facts(world: &World, mode: Mode) -> Facts {
+    let facts = world.own_facts.clone();
+    if mode == Mode::Left { Facts { ingress: BTreeMap::new(), ..facts } } else { facts }
+}
+
 /// Facts, status and what to publish of them.
 fn finish(world: &World, memory: &Memory, scenery: &Scenery, acts: bool, decision: &mut Decision) {
-    let Scenery { folder, presence, .. } = scenery;
+    let Scenery { folder, presence, observed } = scenery;
     let mode = mode(world, presence, decision);
-    let facts = match presence {
-        Presence::Declared(mesh) => {
-            let (facts, holds) = own_facts::gather(folder, mesh, world.live, world.cluster_uid, world.own_facts, world.now);
-            decision.holds.extend(holds);
-            facts
-        }
-        // Its gateways are gone; what a mesh of this name has next is another's address.
-        Presence::Leaving(_) if mode == Mode::Left => Facts { ingress: BTreeMap::new(), ..world.own_facts.clone() },
-        _ => world.own_facts.clone(),
+    let own = match presence {
+        Presence::Declared(mesh) => own_facts::gather(world, memory, folder, mesh, observed),
+        _ => OwnFacts {
+            facts: last_facts(world, mode),
+            rotation: world.own_status.rotation.clone(),
+            addresses: memory.addresses.clone(),
+            ..OwnFacts::default()
+        },
     };
+    let OwnFacts { facts, rotation, addresses, holds, wake_at } = own;
+    decision.holds.extend(holds);
+    decision.addresses = addresses;
     decision.holds.sort();
     decision.holds.dedup();
     let settled = decision.leaves_cluster() && decision.would_do.is_empty();
@@ -296,7 +320,7 @@ fn finish(world: &World, memory: &Memory, scenery: &Scenery, acts: bool, decisio
     decision.status = if rests {
         world.own_status.clone() // what happens on `main` is no business of this mesh any more
     } else {
-        report::status(world, scenery, mode, decision, applied, &facts)
+        report::status(world, scenery, mode, decision, applied, (&facts, rotation))
     };
     let known = matches!(presence, Presence::Declared(_));
     decision.conditions = conditions::conditions(world.me, known, settled, &decision.status);
@@ -310,8 +334,8 @@ fn finish(world: &World, memory: &Memory, scenery: &Scenery, acts: bool, decisio
         publish::decide(world, memory, &facts, decision);
         if mode != Mode::Left {
             decision.wake(heartbeat::next(world.me, world.now));
-            facts.retiring.values().for_each(|since| decision.wake(own_facts::retires_at(*since)));
         }
+        wake_at.into_iter().for_each(|at| decision.wake(at));
     }
 }
 

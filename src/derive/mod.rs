@@ -36,8 +36,8 @@ use crate::facts::Facts;
 use crate::model::{Federation, Mesh, MeshFolder};
 use crate::object::{Key, Object, set_id};
 
-pub use observed::{Health, ImportState, KeptExport, Observed, PeerState};
-pub use peer::ROOTS_ANNOTATION;
+pub use observed::{Health, ImportState, KeptExport, Observed, PeerState, Replacement};
+pub use peer_roots::{ROOTS_ANNOTATION, digest as roots_digest};
 pub use virtual_service::{Share, imported_host, not_imported, shares};
 pub use withdrawn::{live_imports, service, why_not_given, withdrawn_exports, withdrawn_imports};
 

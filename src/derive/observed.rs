@@ -27,6 +27,10 @@ pub struct Observed {
     pub routed: BTreeMap<String, String>,
     /// By peer: what is exported still, although it is withdrawn, because the peer may be using it.
     pub kept_exports: BTreeMap<String, Vec<KeptExport>>,
+    /// By peer: its ServiceMeshPeer names other gateways than people declare.
+    pub replaced: BTreeMap<String, Replacement>,
+    /// Gateways of ours, by side and name, that nothing declares any more but that must stay for now, and why.
+    pub kept: BTreeMap<(&'static str, String), String>,
 }
 
 /// A withdrawn service that is exported until its user has turned away from it.
@@ -38,6 +42,21 @@ pub struct KeptExport {
     pub name: ServiceName,
     /// What it waits for.
     pub reason: String,
+}
+
+/// Gateways of a peering that give way to others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Replacement {
+    /// The ingress that the ServiceMeshPeer has until it is made anew.
+    pub ingress: Option<String>,
+    /// The egress that it has until the other one is there.
+    pub egress: Option<String>,
+    /// Its service sets go now, and then it goes itself: the control plane never takes over another ingress.
+    pub taking_down: bool,
+    /// What waits, for people.
+    pub why: String,
+    /// Whether only people can end that.
+    pub stuck: bool,
 }
 
 /// What the control plane says of one peer.

@@ -65,7 +65,9 @@ pub(super) fn orphan(
     let first = if is_kind(key, kinds::EXPORTED) {
         exports::empty_first(world, memory, live, origin, comparisons, decision)
     } else if is_kind(key, kinds::PEER) {
-        distrust::first(world, memory, live, origin, decision)
+        // One that is only made anew keeps its roots.
+        let anew = scene.observed.replaced.contains_key(&*key.name);
+        if anew { None } else { distrust::first(world, memory, live, origin, decision) }
     } else {
         None
     };

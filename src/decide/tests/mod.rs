@@ -1,5 +1,6 @@
 //! Decisions, performed on an API server in memory, until nothing is left to do.
 
+mod addresses;
 mod adoption;
 mod guards;
 mod leaving;
@@ -7,6 +8,8 @@ mod ownership;
 mod publishing;
 mod random;
 mod removal;
+mod replace;
+mod rotation;
 mod server;
 mod sim;
 mod steady;
