@@ -3,7 +3,9 @@
 //! Pure: no clock, network, disk or randomness. The agent, `plan` and the tests call the same function.
 
 mod addresses;
+mod admission;
 mod admit;
+mod admitted;
 pub mod compare;
 mod conditions;
 mod drain;
@@ -20,6 +22,7 @@ mod replace;
 mod report;
 mod rotation;
 mod unseen;
+mod weights;
 mod workloads;
 mod would;
 
@@ -32,8 +35,11 @@ use crate::derive::{Derived, Hold, Inputs, Need, Observed, derive};
 use crate::facts::Facts;
 use crate::model::{Diagnostic, Federation, MeshFolder};
 use crate::object::{Key, Kind, Live, Object};
+use crate::policy::Policies;
 
 pub use addresses::Settling;
+use admission::Namespaces;
+pub use admission::forbidden;
 pub use admit::FORCE_ANNOTATION;
 use admit::{admit, claimed, found};
 pub use conditions::{Condition, ConditionKind};
@@ -62,6 +68,8 @@ pub struct World<'a> {
     pub federation: &'a Federation,
     /// What is wrong with them.
     pub problems: &'a [Diagnostic],
+    /// What must not be applied.
+    pub policies: &'a Policies,
     /// The mesh that the agent looks after.
     pub me: &'a str,
     /// Facts of its peers.
@@ -210,8 +218,13 @@ fn change(
     decision: &mut Decision,
 ) {
     decision.holds.extend(derived.holds.iter().cloned());
+    let namespaces = Namespaces::new(world, derived);
     for (key, wanted) in &derived.wanted {
         let object = &wanted.object;
+        if let Some(hold) = comparisons.verdicts.hold(world, object, &namespaces) {
+            decision.hold(hold);
+            continue;
+        }
         if let Some(live) = world.live.get(key)
             && comparisons.get(object, live).changes.is_empty()
             && !live.deleting
@@ -317,10 +330,15 @@ fn finish(world: &World, memory: &Memory, scenery: &Scenery, acts: bool, decisio
     let settled = decision.leaves_cluster() && decision.would_do.is_empty();
     let applied = if acts && settled { Some(world.commit.to_owned()) } else { memory.applied.clone() };
     let rests = mode == Mode::Left && world.own_status.mode == Mode::Left;
+    let stays = |key: &Key| {
+        let held = decision.holds.iter().find(|hold| hold.key.as_ref() == Some(key)).map(|hold| hold.reason.clone());
+        let failed = || memory.failures.get(key).map(|failure| failure.message.clone()); // until it is taken
+        held.or_else(failed).or((!acts).then(|| "nothing is changed at present".to_owned()))
+    };
     decision.status = if rests {
         world.own_status.clone() // what happens on `main` is no business of this mesh any more
     } else {
-        report::status(world, scenery, mode, decision, applied, (&facts, rotation))
+        report::status(world, scenery, mode, decision, applied, (&facts, rotation), &stays)
     };
     let known = matches!(presence, Presence::Declared(_));
     decision.conditions = conditions::conditions(world.me, known, settled, &decision.status);
