@@ -3,5 +3,6 @@
 mod burst;
 mod compliance;
 mod continuity;
+mod cost;
 mod migration;
 mod pair;
