@@ -56,8 +56,14 @@ impl Reader {
             statuses.extend(branch.status.clone().map(|status| (peer.clone(), status)));
             problems.extend(branch.found.iter().cloned());
         }
-        self.branches.retain(|mesh, _| peers.contains(mesh));
         let own_files = files(mirror, me)?;
+        let own_status = own_status(&own_files);
+        // Of a peer whose file is gone only the last word matters: does it still use what it was given?
+        for peer in own_status.peerings.keys().filter(|peer| !peers.contains(peer)) {
+            let branch = self.branch(mirror, peer, &federation.allow_addresses, now)?;
+            statuses.extend(branch.and_then(|branch| branch.status.clone()).map(|status| (peer.clone(), status)));
+        }
+        self.branches.retain(|mesh, _| statuses.contains_key(mesh) || facts.contains_key(mesh));
         Ok(Declarations {
             verified: snapshot.verified.to_string(),
             commit: snapshot.commit,
@@ -66,7 +72,7 @@ impl Reader {
             facts,
             statuses,
             own_facts: own_facts(me, &own_files, now),
-            own_status: own_status(&own_files),
+            own_status,
             own_files,
         })
     }

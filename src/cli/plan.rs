@@ -14,8 +14,9 @@ use super::{facts, output, render};
 use crate::agent::declarations::{self, Declarations};
 use crate::agent::remembered;
 use crate::agent::scopes::{scopes, unseen};
+use crate::agent::throwaway;
 use crate::cluster::{Cluster, ClusterOptions, Trouble};
-use crate::decide::{Comparisons, Memory, Status, World, decide};
+use crate::decide::{Comparisons, Memory, Status, World, decide, presence};
 use crate::error::{Error, Exit};
 use crate::facts::Facts;
 use crate::model::{Diagnostic, Federation, Place, Severity};
@@ -133,12 +134,14 @@ impl Plan {
         let cluster = Cluster::connect(&options).await?;
         let cluster_uid = cluster.uid().await?;
         let mut memory = Memory::default();
-        if let Some(mesh) = federation.mesh(&self.mesh) {
-            let state = cluster.read_state(&mesh.namespace, STATE_NAME).await?;
+        let own_status = Status::default();
+        let presence = presence(federation, &self.mesh, &own_status);
+        if let Some((namespace, _)) = presence.control_plane() {
+            let state = cluster.read_state(namespace, STATE_NAME).await?;
             let (inventory, lapses, _) = remembered::read(&state.map(|(data, _)| data).unwrap_or_default());
             memory.inventory = inventory.into();
             memory.health.lapses = lapses.into();
-            cluster.watch(&scopes(federation, mesh, &memory.inventory));
+            cluster.watch(&scopes(federation, &presence, &memory.inventory));
             if timeout(SYNC_LIMIT, cluster.synced()).await.is_err() {
                 let problems = cluster.view().problems();
                 let why =
@@ -162,8 +165,10 @@ impl Plan {
             commit: from,
             verified: "",
             own_facts: &Facts::default(), // what it publishes is no part of the plan
-            own_status: &Status::default(),
+            own_status: &own_status,
             published: &BTreeMap::new(),
+            throwaway_root: &throwaway::root().map_err(Error::other)?,
+            observing: false,
             now: Timestamp::now(),
         };
         let decision = decide(&world, &memory, &mut comparisons);

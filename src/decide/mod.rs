@@ -5,18 +5,21 @@
 mod addresses;
 pub mod compare;
 mod conditions;
+mod drain;
 mod events;
 mod health;
 mod heartbeat;
 mod memory;
 mod observe;
 mod own_facts;
+mod presence;
 mod publish;
-mod remove;
+pub mod remove;
 mod replace;
 mod report;
 mod rotation;
 mod unseen;
+mod would;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,20 +29,24 @@ use jiff::Timestamp;
 use crate::derive::{Derived, Hold, Inputs, Need, Observed, derive};
 use crate::facts::Facts;
 use crate::model::{Diagnostic, Federation, MeshFolder, Place};
-use crate::object::{APPLIED_ANNOTATION, Key, Kind, Live, Object, SOURCE_ANNOTATION};
+use crate::object::{APPLIED_ANNOTATION, Key, Kind, Live, Object, PART_OF_LABEL};
 
 pub use addresses::Settling;
-use compare::is_ours;
+use compare::{Change, Comparison, Owner, is_made_by_us, is_ours};
 pub use conditions::{Condition, ConditionKind};
+pub use drain::WITHDRAWAL_GRACE;
+use drain::drain;
 pub use events::Event;
 pub use health::{HealthMemory, Lapse, Lapses};
-pub use memory::{Comparisons, Failure, Memory, Origin, Pending, REMOVAL};
+pub use memory::{Comparisons, Failure, Memory, Origin, Pending, REMOVAL, Withdrawal, Withdrawals};
 pub use observe::{LiveObjects, observe};
 use own_facts::OwnFacts;
+pub use presence::{Presence, presence};
 pub use publish::{Publication, SETTLE, STATUS_PATH, read_status};
+use remove::Scene;
 pub use report::{
-    AgentStatus, ExportStatus, ImportStatus, MainStatus, MatchStatus, PeeringStatus, RootStatus, ShareStatus, Status,
-    TrafficStatus,
+    AgentStatus, ControlPlaneStatus, ExportStatus, ImportStatus, MainStatus, MatchStatus, Mode, PeeringStatus, RootStatus,
+    ShareStatus, Status, TrafficStatus,
 };
 pub use rotation::{Phase, RotationStatus};
 pub use unseen::{Gap, Unseen};
@@ -73,6 +80,10 @@ pub struct World<'a> {
     pub own_status: &'a Status,
     /// Files that our own branch has now.
     pub published: &'a BTreeMap<String, String>,
+    /// A root (PEM) whose key nobody has; peers that leave are given it before they go.
+    pub throwaway_root: &'a str,
+    /// Nothing may be changed; what would be is told.
+    pub observing: bool,
     /// Now.
     pub now: Timestamp,
 }
@@ -105,10 +116,14 @@ pub struct Decision {
     pub pending: Option<Pending>,
     /// By peer: load balancers that have changed lately.
     pub addresses: BTreeMap<String, Settling>,
+    /// Exports that are to end.
+    pub withdrawals: Withdrawals,
     /// What waits, and for what.
     pub holds: Vec<Hold>,
     /// What is so and what is not.
     pub conditions: Vec<Condition>,
+    /// What would be done if it were not only observed.
+    pub would_do: Vec<String>,
     /// What has just happened to objects of the cluster: on transitions only.
     pub events: Vec<Event>,
     /// The mesh as its published status tells it.
@@ -147,40 +162,72 @@ pub fn decide(world: &World, memory: &Memory, comparisons: &mut Comparisons) -> 
     let mut decision = Decision { inventory: memory.inventory.clone(), ..Decision::default() };
     let empty = MeshFolder::default();
     let folder = world.federation.meshes.get(world.me).unwrap_or(&empty);
-    let mut observed = observe(folder, world.live, &memory.inventory);
-    replace::observe(world, folder, &memory.inventory, &mut observed);
-    let stopped = stop(world, folder);
+    let presence = presence(world.federation, world.me, world.own_status);
+    let mut observed = Observed::default();
+    if let Some(control_plane) = presence.control_plane() {
+        observed = observe(control_plane, folder, world.live, &memory.inventory);
+        replace::observe(world, folder, &memory.inventory, &mut observed);
+        drain(world, memory, control_plane.0, &mut observed, &mut decision);
+    }
+    let stopped = stop(world, &presence);
     if let Some(reason) = stopped.clone() {
         decision.health = memory.health.clone();
-        decision.hold(Hold { stuck: true, ..Hold::part(world.me, reason) });
+        let asked = matches!(presence, Presence::Declared(mesh) if mesh.suspend);
+        decision.hold(Hold { stuck: true, asked, ..Hold::part(world.me, reason) });
     } else {
         health::assess(world, folder, &memory.health, &mut observed, &mut decision);
         let derived = derive(Inputs { federation: world.federation, me: world.me, facts: world.facts, observed: &observed });
-        change(world, memory, &derived, comparisons, &mut decision);
+        let whole = presence.is_leaving();
+        let scene = Scene { live: world.live, inventory: &memory.inventory, observed: &observed, whole };
+        change(world, memory, &derived, scene, comparisons, &mut decision);
+        if world.observing {
+            would::tell(world, memory, &derived, comparisons, &mut decision);
+        }
         comparisons.retain(&derived.wanted);
     }
-    finish(world, memory, folder, &observed, stopped.is_none(), &mut decision);
+    let acts = stopped.is_none() && !world.observing;
+    finish(world, memory, &Scenery { folder, presence, observed: &observed }, acts, &mut decision);
     decision
 }
 
 /// Why nothing at all may change.
-fn stop(world: &World, folder: &MeshFolder) -> Option<String> {
-    let Some(mesh) = &folder.mesh else {
-        return Some(format!("meshes/{}/mesh.yaml is missing or has an error; everything stays as it is", world.me));
-    };
-    if mesh.suspend {
-        return Some(format!("{} says `suspend: true`; everything stays as it is", mesh.path));
+fn stop(world: &World, presence: &Presence) -> Option<String> {
+    match presence {
+        Presence::Unknown(reason) => Some(reason.clone()),
+        Presence::Declared(mesh) if mesh.suspend => {
+            Some(format!("{} says `suspend: true`; everything stays as it is", mesh.path))
+        }
+        _ => elsewhere(world, presence),
     }
-    let pinned = mesh.cluster_uid.as_deref()?;
-    (pinned != world.cluster_uid).then(|| {
-        format!(
-            "this cluster is {}, but {} pins clusterUID {pinned}; nothing is applied or published",
-            world.cluster_uid, mesh.path
-        )
-    })
 }
 
-fn change(world: &World, memory: &Memory, derived: &Derived, comparisons: &mut Comparisons, decision: &mut Decision) {
+/// Why this cluster is not the mesh's.
+fn elsewhere(world: &World, presence: &Presence) -> Option<String> {
+    let here = world.cluster_uid;
+    let (pinned, by) = match presence {
+        Presence::Declared(mesh) => (mesh.cluster_uid.as_deref()?, format!("{} pins", mesh.path)),
+        Presence::Leaving(_) => (world.own_facts.cluster_uid.as_deref()?, format!("published/{} names", world.me)),
+        Presence::Unknown(_) => return None,
+    };
+    let reason = || format!("this cluster is {here}, but {by} clusterUID {pinned}; nothing is applied or published");
+    (pinned != here).then(reason)
+}
+
+/// What a decision has found out before it comes to its end.
+struct Scenery<'a> {
+    folder: &'a MeshFolder,
+    presence: Presence<'a>,
+    observed: &'a Observed,
+}
+
+fn change(
+    world: &World,
+    memory: &Memory,
+    derived: &Derived,
+    scene: Scene,
+    comparisons: &mut Comparisons,
+    decision: &mut Decision,
+) {
     decision.holds.extend(derived.holds.iter().cloned());
     for (key, wanted) in &derived.wanted {
         let object = &wanted.object;
@@ -189,7 +236,7 @@ fn change(world: &World, memory: &Memory, derived: &Derived, comparisons: &mut C
             && !live.deleting
         {
             if !decision.inventory.contains_key(key) {
-                decision.inventory_mut().insert(key.clone(), Origin::Adopted(object.kind.clone()));
+                decision.inventory_mut().insert(key.clone(), found(object, live));
             }
             continue;
         }
@@ -206,7 +253,7 @@ fn change(world: &World, memory: &Memory, derived: &Derived, comparisons: &mut C
             Some(reason) if world.live.contains_key(key) => {
                 decision.hold(Hold::stuck(key, format!("would be removed, but {reason}")));
             }
-            _ => remove::orphan(world, memory, key, origin, comparisons, decision),
+            _ => remove::orphan(world, memory, scene, key, origin, comparisons, decision),
         }
     }
 }
@@ -263,34 +310,74 @@ fn admit(world: &World, object: &Arc<Object>, comparisons: &mut Comparisons, dec
         return decision.apply.push(Apply { object: object.clone(), force: false });
     };
     let comparison = comparisons.get(object, live);
-    let foreign = |(manager, path): (&str, &str)| {
-        let source = annotation(&object.value(), SOURCE_ANNOTATION).unwrap_or_default();
-        // The other documents have no place for an annotation.
-        let win = if matches!(Place::of(&source), Place::Manifests { .. }) {
-            format!(", or let meshfed win with the annotation {FORCE_ANNOTATION}: \"true\"")
-        } else {
-            format!(", or in {source}")
-        };
-        let reason = format!("`{manager}` owns {path} and wants it otherwise; settle it there{win}");
-        Hold::stuck(&object.key, reason)
-    };
-    let forced = annotation(&object.value(), FORCE_ANNOTATION).is_some_and(|value| value == "true");
-    let edited = comparison.writers().next();
     if !is_ours(live)
         && let Some(origin) = decision.inventory_mut().get_mut(&object.key)
     {
         // Somebody made it, or made it anew, since we last looked: it is theirs, whatever the inventory says.
         *origin = Origin::Adopted(object.kind.clone());
     }
-    // A field that we had applied and somebody edited is drift; one that was never ours has an owner.
-    let had = matches!(decision.inventory.get(&object.key), Some(Origin::Created(_)))
-        || annotation(&live.value(), APPLIED_ANNOTATION).is_some_and(|digest| *digest == *object.digest);
-    if !forced && let Some(owner) = comparison.appliers().next().or(edited.filter(|_| !had)) {
-        return decision.hold(foreign(owner));
+    if let Some(hold) = claimed(object, live, &comparison, &decision.inventory) {
+        return decision.hold(hold);
     }
-    decision.inventory_mut().entry(object.key.clone()).or_insert_with(|| Origin::Adopted(object.kind.clone()));
-    decision.apply.push(Apply { object: object.clone(), force: forced || edited.is_some() });
+    decision.inventory_mut().entry(object.key.clone()).or_insert_with(|| found(object, live));
+    decision.apply.push(Apply { object: object.clone(), force: is_forced(object) || comparison.has_owners() });
 }
+
+fn is_forced(object: &Object) -> bool {
+    annotation(&object.value(), FORCE_ANNOTATION).is_some_and(|value| value == "true")
+}
+
+/// Holds an object of which somebody else claims a field.
+fn claimed(object: &Object, live: &Live, comparison: &Comparison, inventory: &BTreeMap<Key, Origin>) -> Option<Hold> {
+    // A field that we had applied and somebody edited is drift; one that was never ours has an owner.
+    let had = matches!(inventory.get(&object.key), Some(Origin::Created(_)))
+        || annotation(&live.value(), APPLIED_ANNOTATION).is_some_and(|digest| *digest == *object.digest);
+    let claim = comparison.claimed(had).filter(|_| !is_forced(object))?;
+    Some(foreign(object, claim))
+}
+
+/// Where an object comes from that is there and that nobody remembers.
+fn found(object: &Object, live: &Live) -> Origin {
+    let set =
+        object.value().pointer("/metadata/labels").and_then(|labels| labels.get(PART_OF_LABEL)?.as_str().map(str::to_owned));
+    if set.is_some_and(|set| is_made_by_us(live, &set)) {
+        Origin::Created(object.kind.clone())
+    } else {
+        Origin::Adopted(object.kind.clone())
+    }
+}
+
+/// A field that somebody else claims and wants otherwise.
+fn foreign(object: &Object, (change, owner, count): (&Change, &Owner, usize)) -> Hold {
+    let Change { path, from, to, .. } = change;
+    let source = &object.source;
+    // The other documents have no place for an annotation.
+    let win = if matches!(Place::of(source), Place::Manifests { .. }) {
+        format!("or let meshfed win with the annotation {FORCE_ANNOTATION}: \"true\"")
+    } else {
+        format!("or in {source}")
+    };
+    let secret = &*object.kind.kind == "Secret";
+    let values = match from {
+        Some(from) if !secret => format!(" ({} instead of {})", brief(from), brief(to)),
+        _ => String::new(),
+    };
+    let more = if count > 1 { format!(", and of {} more fields", count - 1) } else { String::new() };
+    let reason = format!("`{}` owns {path} and wants it otherwise{values}{more}; settle it there, {win}", owner.manager);
+    Hold::stuck(&object.key, reason)
+}
+
+/// A value in one line.
+fn brief(value: &serde_json::Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(MAX_VALUE) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+/// Longest value in a hold, in characters: enough for an address, a name, a number; certificates are looked at elsewhere.
+const MAX_VALUE: usize = 80;
 
 /// Annotation on a document in `manifests/`: fields that others own are overwritten.
 pub const FORCE_ANNOTATION: &str = "meshfed.dev/force";
@@ -300,33 +387,55 @@ fn annotation(value: &serde_json::Value, name: &str) -> Option<String> {
 }
 
 /// Facts, status and what to publish of them.
-fn finish(world: &World, memory: &Memory, folder: &MeshFolder, observed: &Observed, acts: bool, decision: &mut Decision) {
-    let mesh = folder.mesh.as_ref();
-    let own = match mesh {
-        Some(mesh) => own_facts::gather(world, memory, folder, mesh, observed),
-        None => OwnFacts {
-            facts: world.own_facts.clone(),
-            rotation: world.own_status.rotation.clone(),
-            addresses: memory.addresses.clone(),
-            ..OwnFacts::default()
-        },
+fn finish(world: &World, memory: &Memory, scenery: &Scenery, acts: bool, decision: &mut Decision) {
+    let Scenery { folder, presence, observed } = scenery;
+    let mode = mode(world, presence, decision);
+    let own = match presence {
+        Presence::Declared(mesh) => own_facts::gather(world, memory, folder, mesh, observed),
+        // Its gateways are gone; what a mesh of this name has next is another's address.
+        Presence::Leaving(_) if mode == Mode::Left => {
+            OwnFacts { facts: Facts { ingress: BTreeMap::new(), ..world.own_facts.clone() }, ..OwnFacts::default() }
+        }
+        _ => OwnFacts::before(world, memory),
     };
     let OwnFacts { facts, rotation, addresses, holds, wake_at } = own;
     decision.holds.extend(holds);
     decision.addresses = addresses;
     decision.holds.sort();
     decision.holds.dedup();
-    let applied = if acts && decision.leaves_cluster() { Some(world.commit.to_owned()) } else { memory.applied.clone() };
-    decision.status = report::status(world, folder, observed, decision, applied, (&facts, rotation));
-    decision.conditions = conditions::conditions(world.me, mesh.is_some(), decision.leaves_cluster(), &decision.status);
+    let settled = decision.leaves_cluster() && decision.would_do.is_empty();
+    let applied = if acts && settled { Some(world.commit.to_owned()) } else { memory.applied.clone() };
+    let rests = mode == Mode::Left && world.own_status.mode == Mode::Left;
+    decision.status = if rests {
+        world.own_status.clone() // what happens on `main` is no business of this mesh any more
+    } else {
+        report::status(world, scenery, mode, decision, applied, (&facts, rotation))
+    };
+    let known = matches!(presence, Presence::Declared(_));
+    decision.conditions = conditions::conditions(world.me, known, settled, &decision.status);
     let before = memory.told.as_ref().unwrap_or(world.own_status);
     decision.events.extend(events::between(world, before, &decision.status));
-    let unknown = mesh.is_none() && world.published.is_empty(); // perhaps a slip in the agent's own configuration
-    let other_cluster = mesh.and_then(|mesh| mesh.cluster_uid.as_deref()).is_some_and(|pinned| pinned != world.cluster_uid);
-    if !other_cluster && !unknown {
+    if world.observing {
+        decision.events.clear(); // an event is an object too
+    }
+    let unknown = !known && world.published.is_empty(); // perhaps a slip in the agent's own configuration
+    if elsewhere(world, presence).is_none() && !unknown {
         publish::decide(world, memory, &facts, decision);
-        decision.wake(heartbeat::next(world.me, world.now));
-        wake_at.into_iter().for_each(|at| decision.wake(at));
+        if mode != Mode::Left {
+            decision.wake(heartbeat::next(world.me, world.now));
+            wake_at.into_iter().for_each(|at| decision.wake(at));
+        }
+    }
+}
+
+fn mode(world: &World, presence: &Presence, decision: &Decision) -> Mode {
+    match presence {
+        _ if world.observing => Mode::Observing,
+        Presence::Leaving(_) if decision.inventory.is_empty() => Mode::Left,
+        Presence::Leaving(_) => Mode::Leaving,
+        Presence::Declared(mesh) if mesh.suspend => Mode::Suspended,
+        Presence::Declared(_) => Mode::Active,
+        Presence::Unknown(_) => world.own_status.mode,
     }
 }
 

@@ -39,6 +39,12 @@ pub(super) fn gather(world: &World, memory: &Memory, folder: &MeshFolder, mesh: 
 }
 
 impl OwnFacts {
+    /// Those that were published before, where nothing can be said now.
+    pub fn before(world: &World, memory: &Memory) -> Self {
+        let (facts, rotation) = (world.own_facts.clone(), world.own_status.rotation.clone());
+        Self { facts, rotation, addresses: memory.addresses.clone(), ..Self::default() }
+    }
+
     fn endpoint(&mut self, world: &World, memory: &Memory, mesh: &Mesh, peer: &str, gateway: &str) {
         let known = world.own_facts.ingress.get(peer);
         let (discovery_port, service_port) = (mesh.ingress.discovery_port, mesh.ingress.service_port);

@@ -25,6 +25,30 @@ pub struct Observed {
     pub replaced: BTreeMap<String, Replacement>,
     /// Gateways of ours, by side and name, that nothing declares any more but that must stay for now, and why.
     pub kept: BTreeMap<(&'static str, String), String>,
+    /// By peer: roots as somebody else's ConfigMap has them.
+    pub foreign_roots: BTreeMap<String, String>,
+    /// Hosts of imported services that nothing gives us any more, and the VirtualService that still routes to each.
+    pub routed: BTreeMap<String, String>,
+    /// By peer: what is exported still, although it is withdrawn, because the peer may be using it.
+    pub kept_exports: BTreeMap<String, Vec<KeptExport>>,
+}
+
+/// A withdrawn service that is exported until its user has turned away from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptExport {
+    /// The Service here.
+    pub service: ServiceName,
+    /// The name that the peer knows.
+    pub name: ServiceName,
+    /// What it waits for.
+    pub reason: String,
+}
+
+impl Observed {
+    /// Whether the peer's ServiceMeshPeer and service sets go now, to be made anew.
+    pub fn is_remade(&self, peer: &str) -> bool {
+        self.replaced.get(peer).is_some_and(|replaced| replaced.taking_down)
+    }
 }
 
 /// Gateways of a peering that give way to others.

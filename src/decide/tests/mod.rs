@@ -1,7 +1,9 @@
 //! Decisions, performed on an API server in memory, until nothing is left to do.
 
 mod addresses;
+mod adoption;
 mod guards;
+mod leaving;
 mod ownership;
 mod publishing;
 mod random;
