@@ -3,6 +3,7 @@
 //! Pure: no clock, network, disk or randomness. The agent, `plan` and the tests call the same function.
 
 mod addresses;
+mod admit;
 pub mod compare;
 mod conditions;
 mod drain;
@@ -28,11 +29,12 @@ use jiff::Timestamp;
 
 use crate::derive::{Derived, Hold, Inputs, Need, Observed, derive};
 use crate::facts::Facts;
-use crate::model::{Diagnostic, Federation, MeshFolder, Place};
-use crate::object::{APPLIED_ANNOTATION, Key, Kind, Live, Object, PART_OF_LABEL};
+use crate::model::{Diagnostic, Federation, MeshFolder};
+use crate::object::{Key, Kind, Live, Object};
 
 pub use addresses::Settling;
-use compare::{Change, Comparison, Owner, is_made_by_us, is_ours};
+pub use admit::FORCE_ANNOTATION;
+use admit::{admit, claimed, found};
 pub use conditions::{Condition, ConditionKind};
 pub use drain::WITHDRAWAL_GRACE;
 use drain::drain;
@@ -42,6 +44,7 @@ pub use memory::{Comparisons, Failure, Memory, Origin, Pending, REMOVAL, Withdra
 pub use observe::{LiveObjects, observe};
 use own_facts::OwnFacts;
 pub use presence::{Presence, presence};
+use presence::{elsewhere, mode, stop};
 pub use publish::{Publication, SETTLE, STATUS_PATH, read_status};
 use remove::Scene;
 pub use report::{
@@ -190,29 +193,6 @@ pub fn decide(world: &World, memory: &Memory, comparisons: &mut Comparisons) -> 
     decision
 }
 
-/// Why nothing at all may change.
-fn stop(world: &World, presence: &Presence) -> Option<String> {
-    match presence {
-        Presence::Unknown(reason) => Some(reason.clone()),
-        Presence::Declared(mesh) if mesh.suspend => {
-            Some(format!("{} says `suspend: true`; everything stays as it is", mesh.path))
-        }
-        _ => elsewhere(world, presence),
-    }
-}
-
-/// Why this cluster is not the mesh's.
-fn elsewhere(world: &World, presence: &Presence) -> Option<String> {
-    let here = world.cluster_uid;
-    let (pinned, by) = match presence {
-        Presence::Declared(mesh) => (mesh.cluster_uid.as_deref()?, format!("{} pins", mesh.path)),
-        Presence::Leaving(_) => (world.own_facts.cluster_uid.as_deref()?, format!("published/{} names", world.me)),
-        Presence::Unknown(_) => return None,
-    };
-    let reason = || format!("this cluster is {here}, but {by} clusterUID {pinned}; nothing is applied or published");
-    (pinned != here).then(reason)
-}
-
 /// What a decision has found out before it comes to its end.
 struct Scenery<'a> {
     folder: &'a MeshFolder,
@@ -303,89 +283,6 @@ fn refused(world: &World, memory: &Memory, key: &Key, digest: &str, decision: &m
     Some(Hold { stuck: failure.stuck, ..Hold::waiting(key, failure.message.clone()) })
 }
 
-/// Applies, unless somebody else claims a field.
-fn admit(world: &World, object: &Arc<Object>, comparisons: &mut Comparisons, decision: &mut Decision) {
-    let Some(live) = world.live.get(&object.key) else {
-        decision.inventory_mut().insert(object.key.clone(), Origin::Created(object.kind.clone()));
-        return decision.apply.push(Apply { object: object.clone(), force: false });
-    };
-    let comparison = comparisons.get(object, live);
-    if !is_ours(live)
-        && let Some(origin) = decision.inventory_mut().get_mut(&object.key)
-    {
-        // Somebody made it, or made it anew, since we last looked: it is theirs, whatever the inventory says.
-        *origin = Origin::Adopted(object.kind.clone());
-    }
-    if let Some(hold) = claimed(object, live, &comparison, &decision.inventory) {
-        return decision.hold(hold);
-    }
-    decision.inventory_mut().entry(object.key.clone()).or_insert_with(|| found(object, live));
-    decision.apply.push(Apply { object: object.clone(), force: is_forced(object) || comparison.has_owners() });
-}
-
-fn is_forced(object: &Object) -> bool {
-    annotation(&object.value(), FORCE_ANNOTATION).is_some_and(|value| value == "true")
-}
-
-/// Holds an object of which somebody else claims a field.
-fn claimed(object: &Object, live: &Live, comparison: &Comparison, inventory: &BTreeMap<Key, Origin>) -> Option<Hold> {
-    // A field that we had applied and somebody edited is drift; one that was never ours has an owner.
-    let had = matches!(inventory.get(&object.key), Some(Origin::Created(_)))
-        || annotation(&live.value(), APPLIED_ANNOTATION).is_some_and(|digest| *digest == *object.digest);
-    let claim = comparison.claimed(had).filter(|_| !is_forced(object))?;
-    Some(foreign(object, claim))
-}
-
-/// Where an object comes from that is there and that nobody remembers.
-fn found(object: &Object, live: &Live) -> Origin {
-    let set =
-        object.value().pointer("/metadata/labels").and_then(|labels| labels.get(PART_OF_LABEL)?.as_str().map(str::to_owned));
-    if set.is_some_and(|set| is_made_by_us(live, &set)) {
-        Origin::Created(object.kind.clone())
-    } else {
-        Origin::Adopted(object.kind.clone())
-    }
-}
-
-/// A field that somebody else claims and wants otherwise.
-fn foreign(object: &Object, (change, owner, count): (&Change, &Owner, usize)) -> Hold {
-    let Change { path, from, to, .. } = change;
-    let source = &object.source;
-    // The other documents have no place for an annotation.
-    let win = if matches!(Place::of(source), Place::Manifests { .. }) {
-        format!("or let meshfed win with the annotation {FORCE_ANNOTATION}: \"true\"")
-    } else {
-        format!("or in {source}")
-    };
-    let secret = &*object.kind.kind == "Secret";
-    let values = match from {
-        Some(from) if !secret => format!(" ({} instead of {})", brief(from), brief(to)),
-        _ => String::new(),
-    };
-    let more = if count > 1 { format!(", and of {} more fields", count - 1) } else { String::new() };
-    let reason = format!("`{}` owns {path} and wants it otherwise{values}{more}; settle it there, {win}", owner.manager);
-    Hold::stuck(&object.key, reason)
-}
-
-/// A value in one line.
-fn brief(value: &serde_json::Value) -> String {
-    let text = value.to_string();
-    match text.char_indices().nth(MAX_VALUE) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
-    }
-}
-
-/// Longest value in a hold, in characters: enough for an address, a name, a number; certificates are looked at elsewhere.
-const MAX_VALUE: usize = 80;
-
-/// Annotation on a document in `manifests/`: fields that others own are overwritten.
-pub const FORCE_ANNOTATION: &str = "meshfed.dev/force";
-
-fn annotation(value: &serde_json::Value, name: &str) -> Option<String> {
-    value.pointer("/metadata/annotations")?.get(name)?.as_str().map(str::to_owned)
-}
-
 /// Facts, status and what to publish of them.
 fn finish(world: &World, memory: &Memory, scenery: &Scenery, acts: bool, decision: &mut Decision) {
     let Scenery { folder, presence, observed } = scenery;
@@ -425,17 +322,6 @@ fn finish(world: &World, memory: &Memory, scenery: &Scenery, acts: bool, decisio
             decision.wake(heartbeat::next(world.me, world.now));
             wake_at.into_iter().for_each(|at| decision.wake(at));
         }
-    }
-}
-
-fn mode(world: &World, presence: &Presence, decision: &Decision) -> Mode {
-    match presence {
-        _ if world.observing => Mode::Observing,
-        Presence::Leaving(_) if decision.inventory.is_empty() => Mode::Left,
-        Presence::Leaving(_) => Mode::Leaving,
-        Presence::Declared(mesh) if mesh.suspend => Mode::Suspended,
-        Presence::Declared(_) => Mode::Active,
-        Presence::Unknown(_) => world.own_status.mode,
     }
 }
 

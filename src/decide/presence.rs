@@ -2,7 +2,8 @@
 
 use crate::model::{Federation, Mesh};
 
-use super::report::{ControlPlaneStatus, Status};
+use super::report::{ControlPlaneStatus, Mode, Status};
+use super::{Decision, World};
 
 /// What `main` says of the mesh itself.
 #[derive(Clone, Debug)]
@@ -49,4 +50,39 @@ pub fn presence<'a>(federation: &'a Federation, me: &str, own_status: &'a Status
         }
     };
     Presence::Unknown(reason)
+}
+
+/// Why nothing at all may change.
+pub(super) fn stop(world: &World, presence: &Presence) -> Option<String> {
+    match presence {
+        Presence::Unknown(reason) => Some(reason.clone()),
+        Presence::Declared(mesh) if mesh.suspend => {
+            Some(format!("{} says `suspend: true`; everything stays as it is", mesh.path))
+        }
+        _ => elsewhere(world, presence),
+    }
+}
+
+/// Why this cluster is not the mesh's.
+pub(super) fn elsewhere(world: &World, presence: &Presence) -> Option<String> {
+    let here = world.cluster_uid;
+    let (pinned, by) = match presence {
+        Presence::Declared(mesh) => (mesh.cluster_uid.as_deref()?, format!("{} pins", mesh.path)),
+        Presence::Leaving(_) => (world.own_facts.cluster_uid.as_deref()?, format!("published/{} names", world.me)),
+        Presence::Unknown(_) => return None,
+    };
+    let reason = || format!("this cluster is {here}, but {by} clusterUID {pinned}; nothing is applied or published");
+    (pinned != here).then(reason)
+}
+
+/// What the agent does with its mesh.
+pub(super) fn mode(world: &World, presence: &Presence, decision: &Decision) -> Mode {
+    match presence {
+        _ if world.observing => Mode::Observing,
+        Presence::Leaving(_) if decision.inventory.is_empty() => Mode::Left,
+        Presence::Leaving(_) => Mode::Leaving,
+        Presence::Declared(mesh) if mesh.suspend => Mode::Suspended,
+        Presence::Declared(_) => Mode::Active,
+        Presence::Unknown(_) => world.own_status.mode,
+    }
 }
