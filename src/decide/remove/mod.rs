@@ -18,6 +18,7 @@ use crate::derive::{Hold, kinds};
 use crate::object::{Key, Live, SOURCE_ANNOTATION};
 
 pub use distrust::DISTRUST_WAIT;
+pub(super) use distrust::written_at;
 pub use order::Scene;
 
 /// What may stop all deletions at once.
