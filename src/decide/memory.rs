@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::addresses::Settling;
+use super::admission::Verdicts;
 use super::compare::{Change, Comparison, compare};
 use super::health::HealthMemory;
 use super::report::Status;
@@ -109,6 +110,8 @@ pub struct Pending {
 #[derive(Debug, Default)]
 pub struct Comparisons {
     seen: HashMap<Key, Seen>,
+    /// What policies said of the objects.
+    pub(super) verdicts: Verdicts,
 }
 
 #[derive(Debug)]
@@ -148,10 +151,16 @@ impl Comparisons {
         comparison
     }
 
+    /// How many objects policies have judged since the start.
+    pub fn judged(&self) -> u64 {
+        self.verdicts.judged
+    }
+
     /// Forgets objects that nobody wants any more.
     pub fn retain<T>(&mut self, wanted: &BTreeMap<Key, T>) {
         if self.seen.len() > wanted.len() {
             self.seen.retain(|key, _| wanted.contains_key(key));
         }
+        self.verdicts.retain(wanted);
     }
 }

@@ -3,7 +3,9 @@
 //! Pure: no clock, network, disk or randomness. The agent, `plan` and the tests call the same function.
 
 mod addresses;
+mod admission;
 mod admit;
+mod admitted;
 pub mod compare;
 mod conditions;
 mod drain;
@@ -20,6 +22,8 @@ mod replace;
 mod report;
 mod rotation;
 mod unseen;
+mod weights;
+mod workloads;
 mod would;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,8 +35,11 @@ use crate::derive::{Derived, Hold, Inputs, Need, Observed, derive};
 use crate::facts::Facts;
 use crate::model::{Diagnostic, Federation, MeshFolder};
 use crate::object::{Key, Kind, Live, Object};
+use crate::policy::Policies;
 
 pub use addresses::Settling;
+use admission::Namespaces;
+pub use admission::forbidden;
 pub use admit::FORCE_ANNOTATION;
 use admit::{admit, claimed, found};
 pub use conditions::{Condition, ConditionKind};
@@ -61,6 +68,8 @@ pub struct World<'a> {
     pub federation: &'a Federation,
     /// What is wrong with them.
     pub problems: &'a [Diagnostic],
+    /// What must not be applied.
+    pub policies: &'a Policies,
     /// The mesh that the agent looks after.
     pub me: &'a str,
     /// Facts of its peers.
@@ -117,10 +126,10 @@ pub struct Decision {
     pub publish: Option<Publication>,
     /// What waits to be published.
     pub pending: Option<Pending>,
-    /// By peer: load balancers that have changed lately.
-    pub addresses: BTreeMap<String, Settling>,
     /// Exports that are to end.
     pub withdrawals: Withdrawals,
+    /// By peer: load balancers that have changed lately.
+    pub addresses: BTreeMap<String, Settling>,
     /// What waits, and for what.
     pub holds: Vec<Hold>,
     /// What is so and what is not.
@@ -209,8 +218,13 @@ fn change(
     decision: &mut Decision,
 ) {
     decision.holds.extend(derived.holds.iter().cloned());
+    let namespaces = Namespaces::new(world, derived);
     for (key, wanted) in &derived.wanted {
         let object = &wanted.object;
+        if let Some(hold) = comparisons.verdicts.hold(world, object, &namespaces) {
+            decision.hold(hold);
+            continue;
+        }
         if let Some(live) = world.live.get(key)
             && comparisons.get(object, live).changes.is_empty()
             && !live.deleting
@@ -228,7 +242,12 @@ fn change(
     let held: BTreeSet<Key> = decision.holds.iter().filter_map(|hold| hold.key.clone()).collect();
     let orphans = memory.inventory.iter().filter(|(key, _)| !derived.wanted.contains_key(*key) && !held.contains(*key));
     let barrier = remove::barrier(world);
+    let unsettled = workloads::unsettled_routes(world, derived, &held, decision);
     for (key, origin) in orphans {
+        if let Some(reason) = workloads::routed(&unsettled, key).filter(|_| world.live.contains_key(key)) {
+            decision.hold(Hold::waiting(key, reason));
+            continue;
+        }
         match &barrier {
             Some(reason) if world.live.contains_key(key) => {
                 decision.hold(Hold::stuck(key, format!("would be removed, but {reason}")));
@@ -283,17 +302,20 @@ fn refused(world: &World, memory: &Memory, key: &Key, digest: &str, decision: &m
     Some(Hold { stuck: failure.stuck, ..Hold::waiting(key, failure.message.clone()) })
 }
 
+/// The facts of a mesh that is not declared: those that it published last. When it has left, its gateways are gone, and what a mesh of
+/// this name has next is another's address.
+fn last_facts(world: &World, mode: Mode) -> Facts {
+    let facts = world.own_facts.clone();
+    if mode == Mode::Left { Facts { ingress: BTreeMap::new(), ..facts } } else { facts }
+}
+
 /// Facts, status and what to publish of them.
 fn finish(world: &World, memory: &Memory, scenery: &Scenery, acts: bool, decision: &mut Decision) {
     let Scenery { folder, presence, observed } = scenery;
     let mode = mode(world, presence, decision);
     let own = match presence {
         Presence::Declared(mesh) => own_facts::gather(world, memory, folder, mesh, observed),
-        // Its gateways are gone; what a mesh of this name has next is another's address.
-        Presence::Leaving(_) if mode == Mode::Left => {
-            OwnFacts { facts: Facts { ingress: BTreeMap::new(), ..world.own_facts.clone() }, ..OwnFacts::default() }
-        }
-        _ => OwnFacts::before(world, memory),
+        _ => OwnFacts { facts: last_facts(world, mode), ..OwnFacts::before(world, memory) },
     };
     decision.holds.extend(own.holds.iter().cloned());
     decision.addresses.clone_from(&own.addresses);
@@ -302,10 +324,15 @@ fn finish(world: &World, memory: &Memory, scenery: &Scenery, acts: bool, decisio
     let settled = decision.leaves_cluster() && decision.would_do.is_empty();
     let applied = if acts && settled { Some(world.commit.to_owned()) } else { memory.applied.clone() };
     let rests = mode == Mode::Left && world.own_status.mode == Mode::Left;
+    let stays = |key: &Key| {
+        let held = decision.holds.iter().find(|hold| hold.key.as_ref() == Some(key)).map(|hold| hold.reason.clone());
+        let failed = || memory.failures.get(key).map(|failure| failure.message.clone()); // until it is taken
+        held.or_else(failed).or((!acts).then(|| "nothing is changed at present".to_owned()))
+    };
     decision.status = if rests {
         world.own_status.clone() // what happens on `main` is no business of this mesh any more
     } else {
-        report::status(world, scenery, mode, decision, applied, &own)
+        report::status(world, scenery, mode, decision, applied, &own, &stays)
     };
     let known = matches!(presence, Presence::Declared(_));
     decision.conditions = conditions::conditions(world.me, known, settled, &decision.status);
@@ -319,8 +346,8 @@ fn finish(world: &World, memory: &Memory, scenery: &Scenery, acts: bool, decisio
         publish::decide(world, memory, &own.facts, decision);
         if mode != Mode::Left {
             decision.wake(heartbeat::next(world.me, world.now));
-            own.wake_at.into_iter().for_each(|at| decision.wake(at));
         }
+        own.wake_at.into_iter().for_each(|at| decision.wake(at));
     }
 }
 

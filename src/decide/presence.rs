@@ -59,7 +59,7 @@ pub(super) fn stop(world: &World, presence: &Presence) -> Option<String> {
         Presence::Declared(mesh) if mesh.suspend => {
             Some(format!("{} says `suspend: true`; everything stays as it is", mesh.path))
         }
-        _ => elsewhere(world, presence),
+        _ => world.policies.unreadable().or_else(|| elsewhere(world, presence)),
     }
 }
 

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::own_facts::OwnFacts;
 use super::rotation::RotationStatus;
+use super::weights::{self, Stays};
 use super::{Decision, Scenery, World, heartbeat};
-use crate::derive::{Hold, ImportState, Inputs, Observed, PeerState, Share, live_imports, shares};
-use crate::model::{Destination, Export, MeshFolder, Peer, Traffic};
+use crate::derive::{Hold, ImportState, Inputs, Observed, PeerState, live_imports};
+use crate::model::{Export, MeshFolder, Peer, Traffic};
 
 /// Everything that people want to know of one mesh.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -212,10 +213,12 @@ pub(super) fn status(
     decision: &Decision,
     applied: Option<String>,
     own: &OwnFacts,
+    stays: &Stays,
 ) -> Status {
     let Scenery { folder, presence, observed } = scenery;
     let OwnFacts { facts, rotation, trusted, .. } = own;
     let inputs = Inputs { federation: world.federation, me: world.me, facts: world.facts, observed };
+    let traffic = |item: &Traffic| (item.name.clone(), weights::status(world, item, inputs, stays));
     let hold = |hold: &Hold| format!("{}: {}", hold.subject, hold.reason);
     let mine = |path: &str| path.starts_with(&format!("meshes/{}/", world.me)) || !path.starts_with("meshes/");
     Status {
@@ -245,7 +248,7 @@ pub(super) fn status(
         rotation: rotation.clone(),
         ingress: facts.ingress.iter().map(|(peer, endpoint)| (peer.clone(), endpoint.addresses.clone())).collect(),
         peerings: peerings(world, folder, observed, decision, trusted),
-        traffic: folder.traffic.values().map(|item| (item.name.clone(), traffic(item, inputs))).collect(),
+        traffic: folder.traffic.values().map(traffic).collect(),
         draining: draining(observed),
         would_do: decision.would_do.clone(),
         holds: decision.holds.iter().filter(|hold| !hold.asked).map(hold).collect(),
@@ -375,25 +378,4 @@ pub(super) fn disconnected(name: &str, answer: &str) -> String {
 
 fn is_exported(export: &Export, state: &PeerState) -> bool {
     export.exported_name().is_none_or(|exported| state.exports.contains(&format!("{}.{}", exported.name, exported.namespace)))
-}
-
-fn traffic(traffic: &Traffic, inputs: Inputs) -> TrafficStatus {
-    let mut status = TrafficStatus { service: traffic.service.to_string(), ..TrafficStatus::default() };
-    for rule in &traffic.rules {
-        let routes = shares(traffic, rule, inputs).into_iter().map(share).collect();
-        match &rule.when {
-            Some(when) => status.matches.push(MatchStatus { when: when.to_string(), routes }),
-            None => status.routes = routes,
-        }
-    }
-    status
-}
-
-fn share(Share { route, weight, why_not }: Share) -> ShareStatus {
-    let (to, service) = match &route.to {
-        Destination::Local { subset: None } => ("local".to_owned(), String::new()),
-        Destination::Local { subset: Some(subset) } => (format!("local {subset}"), String::new()),
-        Destination::Imported { peer, service } => (peer.clone(), service.to_string()),
-    };
-    ShareStatus { to, service, declared: route.weight, effective: weight, why: why_not.unwrap_or_default() }
 }

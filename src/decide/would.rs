@@ -18,10 +18,10 @@ pub(super) fn tell(world: &World, memory: &Memory, derived: &Derived, comparison
         decision.holds.extend(claimed(&wanted.object, live, &comparison, &memory.inventory));
     }
     let waits_for_people = |key: &Key| decision.holds.iter().any(|hold| hold.stuck && hold.key.as_ref() == Some(key));
-    let mut would = Vec::new();
+    let mut lines = Vec::new();
     for (key, wanted) in derived.wanted.iter().filter(|(key, _)| !waits_for_people(key)) {
         let Some(live) = world.live.get(key) else {
-            would.push(format!("create {key}"));
+            lines.push(format!("create {key}"));
             continue;
         };
         let comparison = comparisons.get(&wanted.object, live);
@@ -29,22 +29,22 @@ pub(super) fn tell(world: &World, memory: &Memory, derived: &Derived, comparison
         if !fields.is_empty() {
             let more = fields.len().saturating_sub(FIELDS_SHOWN);
             let shown = fields[..fields.len() - more].join(", ");
-            would.push(format!("change {key} {shown}{}", if more > 0 { format!(" and {more} more") } else { String::new() }));
+            lines.push(format!("change {key} {shown}{}", if more > 0 { format!(" and {more} more") } else { String::new() }));
         } else if !comparison.changes.is_empty() {
-            would.push(format!("adopt {key}"));
+            lines.push(format!("adopt {key}"));
         }
     }
     let kept = |key: &Key| derived.wanted.contains_key(key) || derived.holds.iter().any(|hold| hold.key.as_ref() == Some(key));
     let orphans = memory.inventory.iter().filter(|(key, _)| world.live.contains_key(*key) && !kept(key));
     for (key, origin) in orphans.filter(|(key, _)| !waits_for_people(key)) {
         let verb = if matches!(origin, Origin::Created(_)) && !super::remove::lasts(key) { "delete" } else { "give back" };
-        would.push(format!("{verb} {key}"));
+        lines.push(format!("{verb} {key}"));
     }
     decision.apply.clear();
     decision.delete.clear();
     decision.release.clear();
     decision.inventory.clone_from(&memory.inventory);
-    decision.would_do = would;
+    decision.would_do = lines;
 }
 
 /// Fields that mark an object as ours and say nothing else.

@@ -38,7 +38,7 @@ use crate::object::{Key, Object, set_id};
 
 pub use observed::{Health, ImportState, KeptExport, Observed, PeerState, Replacement};
 pub use peer_roots::{ROOTS_ANNOTATION, digest as roots_digest};
-pub use virtual_service::{Share, imported_host, not_imported, shares};
+pub use virtual_service::{Share, imported_host, live_weight, not_imported, shares};
 pub use withdrawn::{live_imports, service, why_not_given, withdrawn_exports, withdrawn_imports};
 
 /// Everything that objects are derived from.

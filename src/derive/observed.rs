@@ -21,16 +21,16 @@ pub struct Observed {
     pub health: BTreeMap<Destination, Health>,
     /// Peers that nothing declares any more but of which objects are left: their gateways go last.
     pub leaving: BTreeSet<String>,
-    /// By peer: its ServiceMeshPeer names other gateways than people declare.
-    pub replaced: BTreeMap<String, Replacement>,
-    /// Gateways of ours, by side and name, that nothing declares any more but that must stay for now, and why.
-    pub kept: BTreeMap<(&'static str, String), String>,
     /// By peer: roots as somebody else's ConfigMap has them.
     pub foreign_roots: BTreeMap<String, String>,
     /// Hosts of imported services that nothing gives us any more, and the VirtualService that still routes to each.
     pub routed: BTreeMap<String, String>,
     /// By peer: what is exported still, although it is withdrawn, because the peer may be using it.
     pub kept_exports: BTreeMap<String, Vec<KeptExport>>,
+    /// By peer: its ServiceMeshPeer names other gateways than people declare.
+    pub replaced: BTreeMap<String, Replacement>,
+    /// Gateways of ours, by side and name, that nothing declares any more but that must stay for now, and why.
+    pub kept: BTreeMap<(&'static str, String), String>,
 }
 
 /// A withdrawn service that is exported until its user has turned away from it.
@@ -42,13 +42,6 @@ pub struct KeptExport {
     pub name: ServiceName,
     /// What it waits for.
     pub reason: String,
-}
-
-impl Observed {
-    /// Whether the peer's ServiceMeshPeer and service sets go now, to be made anew.
-    pub fn is_remade(&self, peer: &str) -> bool {
-        self.replaced.get(peer).is_some_and(|replaced| replaced.taking_down)
-    }
 }
 
 /// Gateways of a peering that give way to others.

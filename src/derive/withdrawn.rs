@@ -21,14 +21,16 @@ fn half<'a>(federation: &'a Federation, mesh: &str, peer: &str) -> Half<'a> {
     federation.peer(mesh, peer).filter(|_| federation.mesh(mesh).is_some()).map_or(Half::Absent, Half::Declared)
 }
 
-/// Why declarations do not give us the service that is imported from the peer under this name, or not now; `None` where they do.
+/// Why people want nothing to be sent to a service that is imported from a peer under this name; `None` where they do.
 pub fn why_not_given(inputs: Inputs, peer: &str, imported_as: &ServiceName) -> Option<String> {
-    let Inputs { federation, me, observed, .. } = inputs;
+    let Inputs { federation, me, .. } = inputs;
     let path = format!("meshes/{peer}/peers/{me}.yaml");
+    if inputs.observed.replaced.get(peer).is_some_and(|replaced| replaced.taking_down) {
+        return Some(format!("the ingress gateway for {peer} is being replaced"));
+    }
     match half(federation, peer, me) {
         Half::Broken => None,
         Half::Absent => Some(format!("{peer} does not declare this peering ({path})")),
-        Half::Declared(_) if observed.is_remade(peer) => Some(format!("the ingress gateway for {peer} is being replaced")),
         Half::Declared(theirs) => {
             let imports = federation.peer(me, peer)?.imports.as_slice();
             let rule = imports.iter().find(|import| import.imported_as() == Some(imported_as));

@@ -65,8 +65,10 @@ pub(super) fn orphan(
     }
     let first = if is_kind(key, kinds::EXPORTED) {
         exports::empty_first(world, memory, live, origin, comparisons, decision)
-    } else if is_kind(key, kinds::PEER) && !scene.observed.is_remade(&key.name) {
-        distrust::first(world, memory, live, origin, decision)
+    } else if is_kind(key, kinds::PEER) {
+        // One that is only made anew keeps its roots.
+        let anew = scene.observed.replaced.get(&*key.name).is_some_and(|replaced| replaced.taking_down);
+        if anew { None } else { distrust::first(world, memory, live, origin, decision) }
     } else {
         None
     };

@@ -24,7 +24,7 @@ fn by_hand() -> Sim {
             sim.site(ROSA).server.status(key, status);
         }
     }
-    sim.site(ROSA).memory.inventory = Default::default();
+    sim.site(ROSA).memory.inventory = std::sync::Arc::default();
     sim.site(ROSA).log.clear();
     sim.restart(ROSA);
     sim
@@ -81,7 +81,7 @@ fn a_lost_inventory_is_found_again_on_the_objects() {
     let before = sim.sites[ROSA].memory.inventory.clone();
     let adopted = |origin: &&Origin| matches!(origin, Origin::Adopted(_));
     assert_eq!(before.values().filter(adopted).count(), 2, "the Service and the control plane");
-    sim.site(ROSA).memory.inventory = Default::default();
+    sim.site(ROSA).memory.inventory = std::sync::Arc::default();
     sim.restart(ROSA);
     sim.settle();
     assert_eq!(sim.sites[ROSA].memory.inventory, before);

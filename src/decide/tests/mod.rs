@@ -2,9 +2,11 @@
 
 mod addresses;
 mod adoption;
+mod gating;
 mod guards;
 mod leaving;
 mod ownership;
+mod policies;
 mod publishing;
 mod random;
 mod removal;

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
@@ -12,9 +12,11 @@ use super::server::Server;
 use crate::decide::{Apply, Comparisons, Decision, Memory, STATUS_PATH, Status, Unseen, World, decide, read_status};
 use crate::derive::kinds;
 use crate::facts::{Facts, published};
+use crate::model::defaults::GATING_SETTLE;
 use crate::model::testing::{self, Repo};
 use crate::model::{Diagnostic, Federation};
 use crate::object::Live;
+use crate::policy::{Cache, Loaded, Policies, load};
 
 /// The example where somebody else makes the namespaces and control planes.
 pub fn example() -> Repo {
@@ -22,6 +24,11 @@ pub fn example() -> Repo {
         else makes\n      spec: {version: v2.5}\n";
     let paths = ["rosa-prod-mesh", "aro-stg-mesh", "gcp-dev-mesh"].map(|mesh| format!("meshes/{mesh}/mesh.yaml"));
     paths.iter().fold(testing::example(), |repo, path| repo.edit(path, own, ""))
+}
+
+/// A repository with what its policies leave of it.
+pub fn judged(repo: &Repo) -> Loaded {
+    load(&repo.entries(), &[], &mut |path, _| Ok(repo.files[path].clone()), &mut Cache::default())
 }
 
 /// One mesh's cluster and agent.
@@ -48,13 +55,14 @@ pub struct Sim {
     pub repo: Repo,
     pub federation: Federation,
     pub problems: Vec<Diagnostic>,
+    pub policies: Arc<Policies>,
     pub sites: BTreeMap<String, Site>,
     pub now: Timestamp,
     pub commit: String,
-    /// Addresses that the clouds have given out.
-    balancers: usize,
     /// All agents run with `--observe`.
     pub observing: bool,
+    /// Addresses that the clouds have given out.
+    balancers: usize,
     /// Watches that are down: (mesh, its peer).
     pub cut: BTreeSet<(String, String)>,
     /// Watches that say that they are connected and hear nothing: since when.
@@ -79,16 +87,17 @@ pub fn ca(number: usize) -> String {
 impl Sim {
     /// Clusters for all meshes of a repository, with their control planes running and nothing of ours in them.
     pub fn new(repo: Repo) -> Self {
-        let (federation, problems) = repo.load();
+        let Loaded { federation, policies, problems } = judged(&repo);
         let mut sim = Self {
             repo,
             federation,
             problems,
+            policies,
             sites: BTreeMap::new(),
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
             commit: "c1".to_owned(),
-            balancers: 0,
             observing: false,
+            balancers: 0,
             cut: BTreeSet::new(),
             frozen: BTreeMap::new(),
             read: RefCell::default(),
@@ -115,7 +124,8 @@ impl Sim {
     /// People commit.
     pub fn commit(&mut self, change: impl FnOnce(Repo) -> Repo) {
         self.repo = change(std::mem::take(&mut self.repo));
-        (self.federation, self.problems) = self.repo.load();
+        let loaded = judged(&self.repo);
+        (self.federation, self.policies, self.problems) = (loaded.federation, loaded.policies, loaded.problems);
         self.commit.push('\'');
     }
 
@@ -173,6 +183,7 @@ impl Sim {
         let world = World {
             federation: &self.federation,
             problems: &self.problems,
+            policies: &self.policies,
             me,
             facts: &facts,
             statuses: &statuses,
@@ -197,10 +208,10 @@ impl Sim {
         site.memory.inventory.clone_from(&decision.inventory);
         site.memory.health.clone_from(&decision.health);
         site.memory.pending.clone_from(&decision.pending);
-        site.memory.addresses.clone_from(&decision.addresses);
         site.memory.withdrawals.clone_from(&decision.withdrawals);
         site.server.now = self.now;
         site.wake_at = decision.wake_at;
+        site.memory.addresses.clone_from(&decision.addresses);
         site.memory.applied = Some(decision.status.main.applied.clone()).filter(|commit| !commit.is_empty());
         site.memory.tell(&decision.status);
         site.events.extend(decision.events.iter().map(|event| format!("{} {}: {}", event.about, event.reason, event.note)));
@@ -252,6 +263,7 @@ impl Sim {
     }
 
     pub fn pass(&mut self, me: &str) -> Decision {
+        self.synchronise(me);
         let decision = self.decide(me);
         self.perform(me, &decision, || true);
         decision
@@ -268,9 +280,20 @@ impl Sim {
                     Some(at) => self.now = at,
                     None => return,
                 }
+                if !self.is_settling() {
+                    return;
+                }
+                self.now += SignedDuration::from_secs(10);
             }
         }
         panic!("does not settle: {:#?}", self.sites.values().map(|site| &site.log).collect::<Vec<_>>());
+    }
+
+    /// Some peer is back and waits for its weight.
+    fn is_settling(&self) -> bool {
+        let settle = |flaps: u32| GATING_SETTLE * (1 << flaps);
+        let mut lapses = self.sites.values().flat_map(|site| site.memory.health.lapses.values());
+        lapses.any(|lapse| lapse.sound_since.is_some_and(|since| self.now < since + settle(lapse.flaps)))
     }
 
     fn marks(&self) -> Vec<(u64, BTreeMap<String, String>)> {
@@ -330,6 +353,18 @@ impl Sim {
             site.server.get(&kinds::key(kinds::PEER, namespace, peer))
         });
         object.is_some_and(|object| object.pointer("/spec/remote/addresses").is_some())
+    }
+
+    /// What goes on by itself while time goes by: watches that are connected make their full synchronisations.
+    fn synchronise(&mut self, mesh: &str) {
+        for (key, object) in self.sites[mesh].server.live().iter().filter(|(key, _)| &*key.kind == "ServiceMeshPeer") {
+            let mut status = object.value()["status"].take();
+            let synced = self.synced(&(mesh.to_owned(), key.name.to_string()));
+            if let Some(watch) = status.pointer_mut("/discoveryStatus/active/0/watch") {
+                watch["lastFullSync"] = json!(synced);
+                self.site(mesh).server.status(key, status);
+            }
+        }
     }
 
     /// The last full synchronisation: a control plane makes one a minute.
