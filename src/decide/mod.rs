@@ -315,16 +315,10 @@ fn finish(world: &World, memory: &Memory, scenery: &Scenery, acts: bool, decisio
     let mode = mode(world, presence, decision);
     let own = match presence {
         Presence::Declared(mesh) => own_facts::gather(world, memory, folder, mesh, observed),
-        _ => OwnFacts {
-            facts: last_facts(world, mode),
-            rotation: world.own_status.rotation.clone(),
-            addresses: memory.addresses.clone(),
-            ..OwnFacts::default()
-        },
+        _ => OwnFacts { facts: last_facts(world, mode), ..OwnFacts::before(world, memory) },
     };
-    let OwnFacts { facts, rotation, addresses, holds, wake_at } = own;
-    decision.holds.extend(holds);
-    decision.addresses = addresses;
+    decision.holds.extend(own.holds.iter().cloned());
+    decision.addresses.clone_from(&own.addresses);
     decision.holds.sort();
     decision.holds.dedup();
     let settled = decision.leaves_cluster() && decision.would_do.is_empty();
@@ -338,7 +332,7 @@ fn finish(world: &World, memory: &Memory, scenery: &Scenery, acts: bool, decisio
     decision.status = if rests {
         world.own_status.clone() // what happens on `main` is no business of this mesh any more
     } else {
-        report::status(world, scenery, mode, decision, applied, (&facts, rotation), &stays)
+        report::status(world, scenery, mode, decision, applied, &own, &stays)
     };
     let known = matches!(presence, Presence::Declared(_));
     decision.conditions = conditions::conditions(world.me, known, settled, &decision.status);
@@ -349,11 +343,11 @@ fn finish(world: &World, memory: &Memory, scenery: &Scenery, acts: bool, decisio
     }
     let unknown = !known && world.published.is_empty(); // perhaps a slip in the agent's own configuration
     if elsewhere(world, presence).is_none() && !unknown {
-        publish::decide(world, memory, &facts, decision);
+        publish::decide(world, memory, &own.facts, decision);
         if mode != Mode::Left {
             decision.wake(heartbeat::next(world.me, world.now));
         }
-        wake_at.into_iter().for_each(|at| decision.wake(at));
+        own.wake_at.into_iter().for_each(|at| decision.wake(at));
     }
 }
 
