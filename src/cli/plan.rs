@@ -15,7 +15,7 @@ use crate::agent::declarations::{self, Declarations};
 use crate::agent::inventory;
 use crate::agent::scopes::{missing, scopes};
 use crate::cluster::{Cluster, ClusterOptions, Trouble};
-use crate::decide::{Comparisons, Memory, Status, World, decide};
+use crate::decide::{Comparisons, Line, Memory, Status, World, decide};
 use crate::error::{Error, Exit};
 use crate::facts::Facts;
 use crate::model::{Diagnostic, Federation, Place, Severity};
@@ -65,6 +65,8 @@ struct Declared {
     problems: Vec<Diagnostic>,
     facts: BTreeMap<String, Facts>,
     statuses: BTreeMap<String, Status>,
+    own_status: Status,
+    line: Line,
 }
 
 impl Plan {
@@ -100,9 +102,9 @@ impl Plan {
     fn committed(&self, now: Timestamp) -> Result<Declared, Error> {
         let remote = self.repo.fetch()?;
         let read = declarations::Reader::default().read(&remote.mirror, &self.mesh, now)?;
-        let Declarations { commit, federation, problems, facts, statuses, .. } = read;
-        let federation = (*federation).clone();
-        Ok(Declared { from: format!("{} {}", commit.id.short(), commit.summary), federation, problems, facts, statuses })
+        let Declarations { commit, line, federation, problems, facts, statuses, own_status, .. } = read;
+        let (from, federation) = (format!("{} {}", commit.id.short(), commit.summary), (*federation).clone());
+        Ok(Declared { from, federation, problems, facts, statuses, own_status, line })
     }
 
     /// The files as they are, and facts from the published branches if the folder is a repository.
@@ -123,19 +125,21 @@ impl Plan {
                 }
             }
         }
-        Ok(Declared { from: "the working tree".to_owned(), federation, problems, facts, statuses })
+        let (own_status, line) = (Status::default(), Line::default()); // what is no commit yet follows whatever is applied
+        Ok(Declared { from: "the working tree".to_owned(), federation, problems, facts, statuses, own_status, line })
     }
 
     /// Decides as the agent would, and performs nothing.
     async fn against_cluster(&self, declared: &Declared) -> Result<PlanView, Error> {
-        let Declared { from, federation, problems, facts, statuses } = declared;
+        let Declared { from, federation, problems, facts, statuses, own_status, line } = declared;
         let options = ClusterOptions { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() };
         let cluster = Cluster::connect(&options).await?;
         let cluster_uid = cluster.uid().await?;
         let mut memory = Memory::default();
         if let Some(mesh) = federation.mesh(&self.mesh) {
             let state = cluster.read_state(&mesh.namespace, STATE_NAME).await?;
-            memory.inventory = inventory::read(&state.map(|(data, _)| data).unwrap_or_default()).0.into();
+            let (inventory, admitted, _) = inventory::read(&state.map(|(data, _)| data).unwrap_or_default());
+            (memory.inventory, memory.admitted) = (inventory.into(), admitted);
             cluster.watch(&scopes(federation, mesh, &memory.inventory));
             if timeout(SYNC_LIMIT, cluster.synced()).await.is_err() {
                 let problems = cluster.view().problems();
@@ -158,9 +162,10 @@ impl Plan {
             missing: &missing(&snapshot),
             cluster_uid: &cluster_uid,
             commit: from,
+            line,
             verified: "",
             own_facts: &Facts::default(), // what it publishes is no part of the plan
-            own_status: &Status::default(),
+            own_status,
             published: &BTreeMap::new(),
             now: Timestamp::now(),
         };

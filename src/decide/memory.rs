@@ -1,10 +1,12 @@
-//! What the agent remembers between passes. Only the inventory outlives the process; the rest is found out again.
+//! What the agent remembers between passes. Only the inventory, with what may be removed of it, outlives the process; the rest is found
+//! out again.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::World;
 use super::compare::{Change, Comparison, compare};
 use crate::object::{Key, Kind, Live, Object};
 
@@ -13,12 +15,39 @@ use crate::object::{Key, Kind, Live, Object};
 pub struct Memory {
     /// Every object that we ever applied and have not yet removed or given back.
     pub inventory: Arc<BTreeMap<Key, Origin>>,
+    /// Of the inventory, what the guard has let go and is not gone yet.
+    pub admitted: BTreeSet<Key>,
     /// Objects that the API server did not take.
     pub failures: BTreeMap<Key, Failure>,
     /// What is about to be published, once it has stayed the same for a moment.
     pub pending: Option<Pending>,
-    /// The last commit of `main` of which everything was applied that could be.
-    pub applied: Option<String>,
+    /// What was applied last in full.
+    pub applied: Option<Applied>,
+}
+
+/// A commit of `main` of which everything was applied that could be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Its id.
+    pub commit: String,
+    /// Name of its federation.
+    pub federation: String,
+}
+
+impl Applied {
+    /// Everything is applied.
+    pub(super) fn now(world: &World, memory: &Memory) -> Self {
+        let before = || Self::before(world, memory).map(|before| before.federation);
+        let federation = world.federation.name.clone().or_else(before).unwrap_or_default();
+        Self { commit: world.commit.to_owned(), federation }
+    }
+
+    /// What had been applied before: by this process, or by the one that published the status.
+    pub(super) fn before(world: &World, memory: &Memory) -> Option<Self> {
+        let main = &world.own_status.main;
+        let published = || Self { commit: main.applied.clone(), federation: main.federation.clone() };
+        memory.applied.clone().or_else(|| (!main.applied.is_empty()).then(published))
+    }
 }
 
 /// Where an object of ours comes from.

@@ -4,6 +4,7 @@
 
 pub mod compare;
 mod conditions;
+mod guard;
 mod heartbeat;
 mod memory;
 mod observe;
@@ -24,7 +25,9 @@ use crate::object::{APPLIED_ANNOTATION, Key, Kind, Live, Object, SOURCE_ANNOTATI
 
 use compare::is_ours;
 pub use conditions::{Condition, ConditionKind};
-pub use memory::{Comparisons, Failure, Memory, Origin, Pending, REMOVAL};
+use guard::Ruling;
+pub use guard::{Line, Step, TRAILER};
+pub use memory::{Applied, Comparisons, Failure, Memory, Origin, Pending, REMOVAL};
 pub use observe::{LiveObjects, observe};
 pub use publish::{Publication, SETTLE, STATUS_PATH, read_status};
 pub use report::{
@@ -52,6 +55,8 @@ pub struct World<'a> {
     pub cluster_uid: &'a str,
     /// Commit of `main` that the declarations are from.
     pub commit: &'a str,
+    /// What is new on `main` with it.
+    pub line: &'a Line,
     /// How that commit was verified, for people.
     pub verified: &'a str,
     /// Facts that our own branch has now.
@@ -84,10 +89,14 @@ pub struct Decision {
     pub release: Vec<(Key, Kind)>,
     /// The inventory as it must be written before anything above is done; the very one in memory where nothing changes.
     pub inventory: Arc<BTreeMap<Key, Origin>>,
+    /// Of the inventory, what may be removed: written with it.
+    pub admitted: BTreeSet<Key>,
     /// To publish now.
     pub publish: Option<Publication>,
     /// What waits to be published.
     pub pending: Option<Pending>,
+    /// What is applied in full, to be remembered.
+    pub applied: Option<Applied>,
     /// What waits, and for what.
     pub holds: Vec<Hold>,
     /// What is so and what is not.
@@ -128,16 +137,27 @@ pub fn decide(world: &World, memory: &Memory, comparisons: &mut Comparisons) -> 
     let mut decision = Decision { inventory: memory.inventory.clone(), ..Decision::default() };
     let empty = MeshFolder::default();
     let folder = world.federation.meshes.get(world.me).unwrap_or(&empty);
-    let observed = observe(folder, world.live, &memory.inventory);
-    let stopped = stop(world, folder);
-    if let Some(reason) = stopped.clone() {
+    let mut observed = observe(folder, world.live, &memory.inventory);
+    let mut complete = false;
+    if let Some(reason) = stop(world, folder) {
         decision.hold(Hold { stuck: true, ..Hold::part(world.me, reason) });
+        decision.admitted.clone_from(&memory.admitted);
     } else {
-        let derived = derive(Inputs { federation: world.federation, me: world.me, facts: world.facts, observed: &observed });
-        change(world, memory, &derived, comparisons, &mut decision);
+        let derive_from =
+            |observed: &Observed| derive(Inputs { federation: world.federation, me: world.me, facts: world.facts, observed });
+        let mut derived = derive_from(&observed);
+        let ruling = guard::rule(world, memory, &derived);
+        if !ruling.kept.is_empty() {
+            observed.kept.clone_from(&ruling.kept);
+            derived = derive_from(&observed);
+        }
+        change(world, memory, &derived, &ruling, comparisons, &mut decision);
         comparisons.retain(&derived.wanted);
+        complete = ruling.waiting.is_empty() && decision.leaves_cluster();
+        decision.holds.extend(ruling.hold);
+        decision.admitted = ruling.admitted;
     }
-    finish(world, memory, folder, &observed, stopped.is_none(), &mut decision);
+    finish(world, memory, folder, &observed, complete, &mut decision);
     decision
 }
 
@@ -158,7 +178,14 @@ fn stop(world: &World, folder: &MeshFolder) -> Option<String> {
     })
 }
 
-fn change(world: &World, memory: &Memory, derived: &Derived, comparisons: &mut Comparisons, decision: &mut Decision) {
+fn change(
+    world: &World,
+    memory: &Memory,
+    derived: &Derived,
+    ruling: &Ruling,
+    comparisons: &mut Comparisons,
+    decision: &mut Decision,
+) {
     decision.holds.extend(derived.holds.iter().cloned());
     for (key, wanted) in &derived.wanted {
         let object = &wanted.object;
@@ -178,14 +205,8 @@ fn change(world: &World, memory: &Memory, derived: &Derived, comparisons: &mut C
     }
     let held: BTreeSet<Key> = decision.holds.iter().filter_map(|hold| hold.key.clone()).collect();
     let orphans = memory.inventory.iter().filter(|(key, _)| !derived.wanted.contains_key(*key) && !held.contains(*key));
-    let barrier = remove::barrier(world);
-    for (key, origin) in orphans {
-        match &barrier {
-            Some(reason) if world.live.contains_key(key) => {
-                decision.hold(Hold::stuck(key, format!("would be removed, but {reason}")));
-            }
-            _ => remove::orphan(world, memory, key, origin, comparisons, decision),
-        }
+    for (key, origin) in orphans.filter(|(key, _)| !ruling.waiting.contains(*key)) {
+        remove::orphan(world, memory, key, origin, comparisons, decision);
     }
 }
 
@@ -278,7 +299,7 @@ fn annotation(value: &serde_json::Value, name: &str) -> Option<String> {
 }
 
 /// Facts, status and what to publish of them.
-fn finish(world: &World, memory: &Memory, folder: &MeshFolder, observed: &Observed, acts: bool, decision: &mut Decision) {
+fn finish(world: &World, memory: &Memory, folder: &MeshFolder, observed: &Observed, complete: bool, decision: &mut Decision) {
     let mesh = folder.mesh.as_ref();
     let facts = match mesh {
         Some(mesh) => {
@@ -290,8 +311,8 @@ fn finish(world: &World, memory: &Memory, folder: &MeshFolder, observed: &Observ
     };
     decision.holds.sort();
     decision.holds.dedup();
-    let applied = if acts && decision.leaves_cluster() { Some(world.commit.to_owned()) } else { memory.applied.clone() };
-    decision.status = report::status(world, folder, observed, decision, applied, &facts);
+    decision.applied = if complete { Some(Applied::now(world, memory)) } else { Applied::before(world, memory) };
+    decision.status = report::status(world, folder, observed, decision, &facts);
     decision.conditions = conditions::conditions(world.me, mesh.is_some(), decision.leaves_cluster(), &decision.status);
     let unknown = mesh.is_none() && world.published.is_empty(); // perhaps a slip in the agent's own configuration
     let other_cluster = mesh.and_then(|mesh| mesh.cluster_uid.as_deref()).is_some_and(|pinned| pinned != world.cluster_uid);

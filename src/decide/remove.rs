@@ -70,7 +70,7 @@ pub(super) fn orphan(
 }
 
 /// A document with an error never causes a deletion: what came from it stays.
-fn broken_source(world: &World, live: &Live) -> Option<String> {
+pub(super) fn broken_source(world: &World, live: &Live) -> Option<String> {
     let value = live.value();
     match value.pointer("/metadata/annotations").and_then(|map| map.get(SOURCE_ANNOTATION)).and_then(Value::as_str) {
         Some(source) if world.federation.is_broken(source) => Some(format!("{source} has an error; what it declared stays")),

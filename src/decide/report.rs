@@ -50,6 +50,8 @@ pub struct AgentStatus {
 pub struct MainStatus {
     /// The last commit of which everything is applied that can be; what cannot is among the holds. Empty before the first.
     pub applied: String,
+    /// Name of the federation that it was a commit of.
+    pub federation: String,
     /// How the commit was verified.
     pub verified: String,
     /// The day on which the agent last looked, so that a silent agent is told from one with nothing to say.
@@ -136,21 +138,16 @@ pub struct ShareStatus {
     pub why: String,
 }
 
-pub(super) fn status(
-    world: &World,
-    folder: &MeshFolder,
-    observed: &Observed,
-    decision: &Decision,
-    applied: Option<String>,
-    facts: &Facts,
-) -> Status {
+pub(super) fn status(world: &World, folder: &MeshFolder, observed: &Observed, decision: &Decision, facts: &Facts) -> Status {
     let inputs = Inputs { federation: world.federation, me: world.me, facts: world.facts, observed };
+    let applied = decision.applied.clone().unwrap_or_default();
     let hold = |hold: &Hold| format!("{}: {}", hold.subject, hold.reason);
     let mine = |path: &str| path.starts_with(&format!("meshes/{}/", world.me)) || !path.starts_with("meshes/");
     Status {
         agent: AgentStatus { version: env!("CARGO_PKG_VERSION").into() },
         main: MainStatus {
-            applied: applied.unwrap_or_default(),
+            applied: applied.commit,
+            federation: applied.federation,
             verified: world.verified.to_owned(),
             heartbeat: heartbeat::day(world.me, world.now),
         },

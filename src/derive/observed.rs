@@ -15,6 +15,8 @@ pub struct Observed {
     pub gateways: BTreeMap<(String, &'static str, String), Map<String, Value>>,
     /// Peers that nothing declares any more but of which objects are left: their gateways go last.
     pub leaving: BTreeSet<String>,
+    /// Peers that the other side does not declare any more but that must not go yet: weights to them stay.
+    pub kept: BTreeSet<String>,
 }
 
 /// What the control plane says of one peer.

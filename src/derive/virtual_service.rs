@@ -99,7 +99,8 @@ fn missing(destination: &Destination, inputs: Inputs) -> Option<String> {
     let Destination::Imported { peer, service } = destination else { return None };
     let Inputs { federation, me, observed, .. } = inputs;
     let path = format!("meshes/{peer}/peers/{me}.yaml");
-    if federation.peer(peer, me).is_none() && !federation.is_broken(&path) && !federation.is_broken(&mesh_path(peer)) {
+    let broken = federation.is_broken(&path) || federation.is_broken(&mesh_path(peer));
+    if federation.peer(peer, me).is_none() && !broken && !observed.kept.contains(peer) {
         // Its service sets go next, and they wait for this.
         return Some(format!("{peer} does not declare this peering ({path})"));
     }

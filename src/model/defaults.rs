@@ -27,6 +27,13 @@ pub const OPERATOR_NAMESPACE: &str = "openshift-operators";
 /// OLM channel.
 pub const OPERATOR_CHANNEL: &str = "stable";
 
+/// Share of a mesh's peerings that one change may delete, in percent: what people retire in one go is rarely more than half, and what
+/// loses more is most often a slip (a folder moved, another branch).
+pub const GUARD_PEERINGS: u8 = 50;
+
+/// The same of its other objects.
+pub const GUARD_OBJECTS: u8 = 50;
+
 /// Name of this side's ingress gateway for a peer.
 pub fn ingress_gateway(peer: &str) -> String {
     format!("{peer}-ingress")

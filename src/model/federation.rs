@@ -17,6 +17,8 @@ pub struct Federation {
     pub name: Option<String>,
     /// Loopback or link-local ranges that meshes may publish all the same.
     pub allow_addresses: Vec<Cidr>,
+    /// How much one change may delete.
+    pub guards: Guards,
     /// Folders under `meshes/`.
     pub meshes: BTreeMap<String, MeshFolder>,
     /// Paths of documents with an error: what they declared before must be kept.
@@ -39,6 +41,21 @@ impl Federation {
     /// Whether the document at this path, or a folder that it would lie in, is broken.
     pub fn is_broken(&self, path: &str) -> bool {
         self.broken.contains(path) || path.match_indices('/').any(|(end, _)| self.broken.contains(&path[..end]))
+    }
+}
+
+/// How much of what a mesh has one change may delete, in percent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Guards {
+    /// Of its peerings.
+    pub peerings: u8,
+    /// Of its other objects, all together and kind by kind.
+    pub objects: u8,
+}
+
+impl Default for Guards {
+    fn default() -> Self {
+        Self { peerings: defaults::GUARD_PEERINGS, objects: defaults::GUARD_OBJECTS }
     }
 }
 

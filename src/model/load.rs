@@ -9,7 +9,7 @@ use super::at::Span;
 use super::convert::{self, Findings};
 use super::diagnostic::{Code, Diagnostic, Severity};
 use super::documents::{FederationDocument, MeshDocument, PeerDocument, TrafficDocument};
-use super::federation::{Federation, Manifest, Mesh, MeshFolder, Peer, Traffic};
+use super::federation::{Federation, Guards, Manifest, Mesh, MeshFolder, Peer, Traffic};
 use super::network::Cidr;
 use super::place::Place;
 use super::{references, yaml};
@@ -50,7 +50,7 @@ impl File {
 
 #[derive(Debug)]
 enum Content {
-    Federation(String, Vec<Cidr>),
+    Federation(String, Vec<Cidr>, Guards),
     Mesh(Box<Mesh>),
     Peer(Box<Peer>),
     Traffic(Box<Traffic>),
@@ -119,8 +119,8 @@ fn parse(path: &str, place: &Place, set: &str, bytes: Vec<u8>) -> File {
     };
     match place {
         Place::Federation => one(path, &text, |document: FederationDocument, findings| {
-            let (name, ranges) = convert::federation(document, findings);
-            Some(Content::Federation(name, ranges))
+            let (name, ranges, guards) = convert::federation(document, findings);
+            Some(Content::Federation(name, ranges, guards))
         }),
         Place::Mesh(mesh) => one(path, &text, |document: MeshDocument, findings| {
             Some(Content::Mesh(Box::new(convert::mesh(document, mesh, findings))))
@@ -179,8 +179,9 @@ fn manifests(path: &str, text: &str, set: &str) -> File {
 }
 
 fn take(federation: &mut Federation, place: &Place, file: &File) {
-    if let Content::Federation(name, ranges) = &file.content {
+    if let Content::Federation(name, ranges, guards) = &file.content {
         federation.name = Some(name.clone());
+        federation.guards = *guards;
         federation.allow_addresses.clone_from(ranges);
     }
     let Some(mesh) = place.mesh() else { return };

@@ -21,8 +21,8 @@ pub mod yaml;
 pub use at::{At, Span};
 pub use diagnostic::{Code, Diagnostic, Severity};
 pub use federation::{
-    Base, Destination, Export, Federation, Import, Ingress, Locality, Manifest, Mesh, MeshFolder, Mirror, Operator, Peer, Route,
-    ServiceName, Traffic,
+    Base, Destination, Export, Federation, Guards, Import, Ingress, Locality, Manifest, Mesh, MeshFolder, Mirror, Operator, Peer,
+    Route, ServiceName, Traffic,
 };
 pub use load::{Cache, ContentId, Reader, load};
 pub use network::Cidr;

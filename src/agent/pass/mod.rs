@@ -191,6 +191,7 @@ impl Agent {
             missing: &missing,
             cluster_uid: &self.cluster_uid,
             commit: &declarations.commit.id.to_string(),
+            line: &declarations.line,
             verified: &declarations.verified,
             own_facts: &self.own_facts,
             own_status: &self.own_status,

@@ -18,7 +18,7 @@ impl Agent {
     pub(super) async fn perform(&mut self, decision: Decision, live: &LiveObjects) -> bool {
         let settled = decision.leaves_cluster();
         self.memory.pending.clone_from(&decision.pending);
-        self.memory.applied = Some(decision.status.main.applied.clone()).filter(|commit| !commit.is_empty());
+        self.remember_applied(&decision);
         // The namespace that the state lies in may be among what is to be created.
         let (namespaces, others): (Vec<_>, Vec<_>) =
             decision.apply.iter().cloned().partition(|apply| apply.object.key.namespace.is_none());
@@ -30,6 +30,7 @@ impl Agent {
         }
         self.journal.trouble_over("state", "the inventory can be written");
         self.memory.inventory.clone_from(&decision.inventory);
+        self.memory.admitted.clone_from(&decision.admitted);
         self.memory.failures.retain(|key, _| decision.inventory.contains_key(key));
         self.apply(others).await;
         for object in &decision.delete {
@@ -48,6 +49,16 @@ impl Agent {
         }
         self.last = Some(decision);
         settled
+    }
+
+    /// What is new on `main` is counted from there, so that the repository's thread has to know.
+    fn remember_applied(&mut self, decision: &Decision) {
+        if self.memory.applied != decision.applied {
+            self.memory.applied.clone_from(&decision.applied);
+            if let Some(Ok(commit)) = self.memory.applied.as_ref().map(|applied| applied.commit.parse()) {
+                let _ = self.commands.send(Command::Applied(commit)); // fails only when the process ends
+            }
+        }
     }
 
     async fn apply(&mut self, applies: Vec<crate::decide::Apply>) {

@@ -25,11 +25,12 @@ impl Agent {
             return Ok(());
         }
         let data = self.cluster.read_state(namespace, STATE_NAME).await?.map(|(data, _)| data).unwrap_or_default();
-        let (inventory, unknown) = inventory::read(&data);
+        let (inventory, admitted, unknown) = inventory::read(&data);
         for line in unknown {
             warn!(event = "state", "ConfigMap/{namespace}/{STATE_NAME} has a line that this version does not understand: {line}");
         }
         Arc::make_mut(&mut self.memory.inventory).extend(inventory);
+        self.memory.admitted.extend(admitted);
         self.state = Some((namespace.to_owned(), data));
         self.written = None;
         Ok(())
@@ -51,10 +52,11 @@ impl Agent {
     /// Writes the inventory ahead of what it is about, so that a crash never leaves an object that nobody remembers.
     pub(super) async fn write_state(&mut self, decision: &Decision) -> Result<(), ApplyError> {
         let Some((namespace, data)) = &mut self.state else { return Ok(()) };
-        if self.written.as_ref().is_some_and(|written| Arc::ptr_eq(written, &decision.inventory)) {
+        let same = |written: &Arc<_>| Arc::ptr_eq(written, &decision.inventory) && self.memory.admitted == decision.admitted;
+        if self.written.as_ref().is_some_and(same) {
             return Ok(());
         }
-        let wanted = inventory::write(&decision.inventory);
+        let wanted = inventory::write(&decision.inventory, &decision.admitted);
         let patch = inventory::patch(data, &wanted);
         if !patch.is_empty() {
             let labels = BTreeMap::from([(SET_ID_LABEL.to_owned(), set_id(namespace))]);

@@ -1,6 +1,8 @@
 //! Decisions, performed on an API server in memory, until nothing is left to do.
 
+mod deletions;
 mod guards;
+mod history;
 mod ownership;
 mod publishing;
 mod random;

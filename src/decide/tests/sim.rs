@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use serde_json::{Value, json};
 
+use super::history::History;
 use super::server::Server;
 use crate::decide::{Apply, Comparisons, Decision, Memory, STATUS_PATH, Status, World, decide, read_status};
 use crate::derive::kinds;
@@ -43,6 +44,7 @@ pub struct Sim {
     pub sites: BTreeMap<String, Site>,
     pub now: Timestamp,
     pub commit: String,
+    pub history: History,
     /// Facts by their text: reading certificates takes most of the time here, and none of them ever expires.
     read: RefCell<HashMap<String, Facts>>,
 }
@@ -71,8 +73,10 @@ impl Sim {
             sites: BTreeMap::new(),
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
             commit: "c1".to_owned(),
+            history: History::default(),
             read: RefCell::default(),
         };
+        sim.history.push("c1");
         let names: Vec<String> = sim.federation.meshes.keys().cloned().collect();
         for (number, name) in names.iter().enumerate() {
             let mut site = Site::default();
@@ -96,7 +100,15 @@ impl Sim {
     pub fn commit(&mut self, change: impl FnOnce(Repo) -> Repo) {
         self.repo = change(std::mem::take(&mut self.repo));
         (self.federation, self.problems) = self.repo.load();
-        self.commit.push('\'');
+        while self.history.knows(&self.commit) {
+            self.commit.push('\'');
+        }
+        self.history.push(&self.commit);
+    }
+
+    /// The last commit has the trailer that allows deletions in a mesh.
+    pub fn allow(&mut self, mesh: &str) {
+        self.history.allow(mesh);
     }
 
     pub fn site(&mut self, mesh: &str) -> &mut Site {
@@ -147,6 +159,9 @@ impl Sim {
     pub fn decide(&mut self, me: &str) -> Decision {
         let (facts, own_facts) = (self.facts(me), self.own_facts(me));
         let (statuses, own_status) = (self.statuses(me), self.status(me).unwrap_or_default());
+        let applied =
+            self.sites[me].memory.applied.as_ref().map_or(own_status.main.applied.clone(), |applied| applied.commit.clone());
+        let main = self.history.line(me, Some(applied.as_str()).filter(|applied| !applied.is_empty()));
         let site = self.sites.get_mut(me).unwrap();
         let live = site.server.live();
         let world = World {
@@ -159,6 +174,7 @@ impl Sim {
             missing: &site.missing,
             cluster_uid: "uid-of-kube-system",
             commit: &self.commit,
+            line: &main,
             verified: "off",
             own_facts: &own_facts,
             own_status: &own_status,
@@ -173,7 +189,8 @@ impl Sim {
         let site = self.sites.get_mut(me).unwrap();
         site.memory.inventory.clone_from(&decision.inventory);
         site.memory.pending.clone_from(&decision.pending);
-        site.memory.applied = Some(decision.status.main.applied.clone()).filter(|commit| !commit.is_empty());
+        site.memory.admitted.clone_from(&decision.admitted);
+        site.memory.applied.clone_from(&decision.applied);
         for Apply { object, force } in decision.apply.iter().filter(|_| keep()) {
             site.server.apply(object, *force).unwrap_or_else(|error| panic!("{me}: {}: {error}", object.key));
             site.log.push(format!("apply {}", object.key));

@@ -11,7 +11,7 @@ pub use traffic::traffic;
 use super::at::{At, Span};
 use super::diagnostic::{Code, Diagnostic};
 use super::documents::{FederationDocument, LocalitySpec};
-use super::federation::{Locality, ServiceName};
+use super::federation::{Guards, Locality, ServiceName};
 use super::names;
 use super::network::Cidr;
 
@@ -65,8 +65,8 @@ impl<'a> Findings<'a> {
     }
 }
 
-/// `federation.yaml`: its name and the address ranges that it allows.
-pub fn federation(document: FederationDocument, findings: &mut Findings) -> (String, Vec<Cidr>) {
+/// `federation.yaml`: its name, the address ranges that it allows, and its guards.
+pub fn federation(document: FederationDocument, findings: &mut Findings) -> (String, Vec<Cidr>, Guards) {
     let FederationDocument { api_version: _, kind: _, metadata, spec } = document;
     let mut ranges = Vec::new();
     for text in spec.allow_addresses {
@@ -77,7 +77,22 @@ pub fn federation(document: FederationDocument, findings: &mut Findings) -> (Str
             }
         }
     }
-    (metadata.name.value, ranges)
+    let default = Guards::default();
+    let guards = Guards {
+        peerings: share(spec.guards.peerings, findings).unwrap_or(default.peerings),
+        objects: share(spec.guards.objects, findings).unwrap_or(default.objects),
+    };
+    (metadata.name.value, ranges, guards)
+}
+
+/// A share like `50%`, in percent.
+fn share(text: Option<At<String>>, findings: &mut Findings) -> Option<u8> {
+    let text = text?;
+    let share = text.strip_suffix('%').and_then(|number| number.parse().ok()).filter(|share| *share <= 100);
+    if share.is_none() {
+        findings.error(text.span, Code::BadValue, format!("`{}` is not a share", text.escape_debug()), "write it like `50%`");
+    }
+    share
 }
 
 fn locality(spec: LocalitySpec, findings: &mut Findings) -> Locality {

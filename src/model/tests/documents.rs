@@ -1,6 +1,7 @@
 //! Findings in one document.
 
 use super::{check, check_repo, pair};
+use crate::model::testing::Repo;
 use insta::assert_snapshot;
 
 #[test]
@@ -149,6 +150,21 @@ spec:
 ",
     );
     assert_snapshot!(found, @"meshes/a/mesh.yaml:7:65: error[MF006]: port 30443 is both discovery and service port");
+}
+
+#[test]
+fn a_guard_is_a_share() {
+    let federation =
+        |guards| format!("//- federation.yaml\nkind: Federation\nmetadata: {{name: test}}\nspec: {{guards: {guards}}}\n");
+    assert_snapshot!(
+        check(&federation("{peerings: 101%, objects: half}")),
+        @r"
+    federation.yaml:4:27: error[MF007]: `101%` is not a share (write it like `50%`)
+    federation.yaml:4:42: error[MF007]: `half` is not a share (write it like `50%`)
+    "
+    );
+    let (loaded, _) = Repo::new(&federation("{objects: 100%}")).load();
+    assert_eq!((loaded.guards.peerings, loaded.guards.objects), (50, 100));
 }
 
 #[test]
