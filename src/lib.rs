@@ -13,6 +13,7 @@
 //! | [`facts`] | what only a cluster knows and its peers need; pure |
 //! | [`model`] | declarations: what people write on `main`; pure |
 //! | [`object`] | Kubernetes objects as plain data |
+//! | [`words`] | text from elsewhere, fit for a message |
 
 pub mod agent;
 pub mod cli;
@@ -26,3 +27,4 @@ pub mod model;
 pub mod object;
 pub mod repo;
 pub mod view;
+pub mod words;

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::World;
 use super::compare::{Change, Comparison, compare};
+use super::report::Status;
 use crate::object::{Key, Kind, Live, Object};
 
 /// Memory of one agent.
@@ -23,6 +24,17 @@ pub struct Memory {
     pub pending: Option<Pending>,
     /// What was applied last in full.
     pub applied: Option<Applied>,
+    /// The mesh as the last pass told it; `None` before the first pass of this process.
+    pub told: Option<Status>,
+}
+
+impl Memory {
+    /// Remembers what a decision tells, so that the next one knows what is new.
+    pub fn tell(&mut self, status: &Status) {
+        if self.told.as_ref() != Some(status) {
+            self.told = Some(status.clone());
+        }
+    }
 }
 
 /// A commit of `main` of which everything was applied that could be.

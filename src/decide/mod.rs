@@ -4,6 +4,7 @@
 
 pub mod compare;
 mod conditions;
+mod events;
 mod guard;
 mod heartbeat;
 mod memory;
@@ -25,13 +26,15 @@ use crate::object::{APPLIED_ANNOTATION, Key, Kind, Live, Object, SOURCE_ANNOTATI
 
 use compare::is_ours;
 pub use conditions::{Condition, ConditionKind};
+pub use events::Event;
 use guard::Ruling;
 pub use guard::{Line, Step, TRAILER};
 pub use memory::{Applied, Comparisons, Failure, Memory, Origin, Pending, REMOVAL};
 pub use observe::{LiveObjects, observe};
 pub use publish::{Publication, SETTLE, STATUS_PATH, read_status};
 pub use report::{
-    AgentStatus, ExportStatus, ImportStatus, MainStatus, PeeringStatus, RootStatus, ShareStatus, Status, TrafficStatus,
+    AgentStatus, ExportStatus, ImportStatus, MainStatus, MatchStatus, PeeringStatus, RootStatus, ShareStatus, Status,
+    TrafficStatus,
 };
 
 /// Everything that a decision is made from.
@@ -101,6 +104,8 @@ pub struct Decision {
     pub holds: Vec<Hold>,
     /// What is so and what is not.
     pub conditions: Vec<Condition>,
+    /// What has just happened to objects of the cluster: on transitions only.
+    pub events: Vec<Event>,
     /// The mesh as its published status tells it.
     pub status: Status,
     /// Decide again then, even if nothing has happened.
@@ -314,6 +319,8 @@ fn finish(world: &World, memory: &Memory, folder: &MeshFolder, observed: &Observ
     decision.applied = if complete { Some(Applied::now(world, memory)) } else { Applied::before(world, memory) };
     decision.status = report::status(world, folder, observed, decision, &facts);
     decision.conditions = conditions::conditions(world.me, mesh.is_some(), decision.leaves_cluster(), &decision.status);
+    let before = memory.told.as_ref().unwrap_or(world.own_status);
+    decision.events.extend(events::between(world, before, &decision.status));
     let unknown = mesh.is_none() && world.published.is_empty(); // perhaps a slip in the agent's own configuration
     let other_cluster = mesh.and_then(|mesh| mesh.cluster_uid.as_deref()).is_some_and(|pinned| pinned != world.cluster_uid);
     if !other_cluster && !unknown {

@@ -9,6 +9,7 @@ use super::Origin;
 use crate::derive::{ImportState, Observed, PeerState, kinds};
 use crate::model::MeshFolder;
 use crate::object::{Key, Live};
+use crate::words;
 
 /// Live objects by identity.
 pub type LiveObjects = BTreeMap<Key, Arc<Live>>;
@@ -61,8 +62,7 @@ fn list<'a>(value: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> 
 
 fn watch_state(peer: &Value, state: &mut PeerState) {
     // Perhaps a peer's words: nothing in them that a terminal would obey.
-    let text =
-        |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().replace(char::is_control, " ");
+    let text = |value: &Value, key: &str| words::printable(value.get(key).and_then(Value::as_str).unwrap_or_default());
     let connected = |value: &Value| value.get("connected").and_then(Value::as_bool).unwrap_or(false);
     let active = || list(peer, "/status/discoveryStatus/active");
     let inactive = || list(peer, "/status/discoveryStatus/inactive");

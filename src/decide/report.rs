@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Decision, World, heartbeat};
-use crate::derive::{Hold, ImportState, Inputs, Observed, PeerState, shares};
+use crate::derive::{Hold, ImportState, Inputs, Observed, PeerState, Share, shares};
 use crate::facts::Facts;
 use crate::model::{Destination, Export, MeshFolder, Peer, Traffic};
 
@@ -118,7 +118,30 @@ pub struct ImportStatus {
 pub struct TrafficStatus {
     /// The service that clients call.
     pub service: String,
-    /// Destinations with their weights.
+    /// Requests that go elsewhere than the rest, the first match first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub matches: Vec<MatchStatus>,
+    /// Where all other requests go.
+    pub routes: Vec<ShareStatus>,
+}
+
+impl TrafficStatus {
+    /// The weights of the requests that a match describes as `when`, or of all others where it is empty.
+    pub fn shares(&self, when: &str) -> Option<&[ShareStatus]> {
+        if when.is_empty() {
+            return Some(&self.routes);
+        }
+        self.matches.iter().find(|item| item.when == when).map(|item| item.routes.as_slice())
+    }
+}
+
+/// Where requests of one kind go.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MatchStatus {
+    /// Which requests: `end-user = jason`.
+    pub when: String,
+    /// Where they go. Nothing in effect: none of it is there, and they go where the others go.
     pub routes: Vec<ShareStatus>,
 }
 
@@ -249,23 +272,22 @@ fn is_exported(export: &Export, state: &PeerState) -> bool {
 }
 
 fn traffic(traffic: &Traffic, inputs: Inputs) -> TrafficStatus {
-    let shares = shares(traffic, inputs).unwrap_or_default();
-    let routes = traffic.routes.iter().enumerate().map(|(i, route)| {
-        let (to, service) = match &route.to {
-            Destination::Local { subset } => {
-                (format!("local {}", subset.as_deref().unwrap_or_default()).trim_end().to_owned(), String::new())
-            }
-            Destination::Imported { peer, service } => (peer.clone(), service.to_string()),
-        };
-        let share = shares.get(i);
-        let why = share.and_then(|share| share.why_not.clone());
-        ShareStatus {
-            to,
-            service,
-            declared: route.weight,
-            effective: share.map_or(0, |share| share.weight),
-            why: why.unwrap_or_default(),
+    let mut status = TrafficStatus { service: traffic.service.to_string(), ..TrafficStatus::default() };
+    for rule in &traffic.rules {
+        let routes = shares(traffic, rule, inputs).into_iter().map(share).collect();
+        match &rule.when {
+            Some(when) => status.matches.push(MatchStatus { when: when.to_string(), routes }),
+            None => status.routes = routes,
         }
-    });
-    TrafficStatus { service: traffic.service.to_string(), routes: routes.collect() }
+    }
+    status
+}
+
+fn share(Share { route, weight, why_not }: Share) -> ShareStatus {
+    let (to, service) = match &route.to {
+        Destination::Local { subset: None } => ("local".to_owned(), String::new()),
+        Destination::Local { subset: Some(subset) } => (format!("local {subset}"), String::new()),
+        Destination::Imported { peer, service } => (peer.clone(), service.to_string()),
+    };
+    ShareStatus { to, service, declared: route.weight, effective: weight, why: why_not.unwrap_or_default() }
 }

@@ -1,5 +1,7 @@
 //! Every default of every document, in one place.
 
+use std::time::Duration;
+
 /// Port of discovery at a mesh's ingress (maistra/istio pkg/servicemesh/federation/common `DefaultDiscoveryPort`).
 pub const DISCOVERY_PORT: u16 = 8188;
 
@@ -11,6 +13,18 @@ pub const NODE_PORTS: std::ops::RangeInclusive<u16> = 30000..=32767;
 
 /// Share of requests that a mirror copies, in percent (Istio VirtualService: all of them).
 pub const MIRROR_PERCENTAGE: f64 = 100.0;
+
+/// Errors in a row until an endpoint is left out, low enough that failover follows in seconds (maistra-test-tool, failover).
+pub const CONSECUTIVE_5XX_ERRORS: u32 = 2;
+
+/// Time between two looks at the endpoints (maistra-test-tool, failover).
+pub const OUTLIER_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How long an endpoint is left out the first time (maistra-test-tool, failover).
+pub const BASE_EJECTION_TIME: Duration = Duration::from_secs(60);
+
+/// Endpoints that may be left out at once, in percent: all, or failover would never be complete (Istio's own default is 10).
+pub const MAX_EJECTION_PERCENT: u32 = 100;
 
 /// Label that tells a Service's subsets apart (Istio's convention for `app` and `version`).
 pub const SUBSET_LABEL: &str = "version";

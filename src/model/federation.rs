@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use super::at::{At, Span};
 use super::defaults;
-use super::documents::{ExpressionSpec, Platform, ServiceType, WhenUnavailable};
+use super::documents::{ExpressionSpec, Platform, ServiceType};
 use super::network::Cidr;
+use super::traffic::Traffic;
 use crate::object::Object;
 
 /// All that was loaded: one mesh with its peers' halves, or the whole repository.
@@ -204,6 +205,13 @@ pub struct Peer {
     pub locality: Option<Locality>,
 }
 
+impl Peer {
+    /// Where the peer's services count as running: as declared here, else as in its own Mesh.
+    pub fn runs_in<'a>(&'a self, mesh: Option<&'a Mesh>) -> Option<&'a Locality> {
+        self.locality.as_ref().or(mesh?.locality.as_ref())
+    }
+}
+
 /// `namespace/name` of a Service.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServiceName {
@@ -270,6 +278,8 @@ pub struct Import {
     pub as_local: bool,
     /// Domain of the imported host.
     pub domain_suffix: Option<String>,
+    /// Ports on which it speaks plain TCP.
+    pub tcp_ports: Vec<At<u16>>,
 }
 
 impl Import {
@@ -287,74 +297,4 @@ impl Import {
             None => format!("{}.{}.svc.{peer}-imports.local", name.name, name.namespace),
         }
     }
-}
-
-/// Where requests for one service go.
-#[derive(Clone, Debug)]
-pub struct Traffic {
-    /// Name.
-    pub name: String,
-    /// Path of the document.
-    pub path: String,
-    /// The service that clients call.
-    pub service: At<ServiceName>,
-    /// Destinations.
-    pub routes: Vec<Route>,
-    /// Copies.
-    pub mirror: Option<Mirror>,
-    /// Labels of the subsets that are used.
-    pub subsets: BTreeMap<String, BTreeMap<String, String>>,
-    /// What becomes of the weight of a service that is not there.
-    pub when_unavailable: WhenUnavailable,
-}
-
-/// One destination and its share.
-#[derive(Clone, Debug)]
-pub struct Route {
-    /// Where to.
-    pub to: Destination,
-    /// Percent.
-    pub weight: u32,
-    /// Place in the document.
-    pub span: Span,
-}
-
-/// Where copies go.
-#[derive(Clone, Debug)]
-pub struct Mirror {
-    /// Where to.
-    pub to: Destination,
-    /// Percent.
-    pub percentage: f64,
-    /// Place in the document.
-    pub span: Span,
-}
-
-/// Where requests can go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Destination {
-    /// The service here, or one subset of it.
-    Local {
-        /// Subset.
-        subset: Option<String>,
-    },
-    /// A service imported from a peer.
-    Imported {
-        /// Peer.
-        peer: String,
-        /// Name that it is imported as.
-        service: ServiceName,
-    },
-}
-
-impl Traffic {
-    /// Every destination with its place, the mirror's last.
-    pub fn destinations(&self) -> impl Iterator<Item = (&Destination, Span)> {
-        self.routes.iter().map(|r| (&r.to, r.span)).chain(self.mirror.iter().map(|m| (&m.to, m.span)))
-    }
-}
-
-/// Labels of a subset that declares none.
-pub fn default_subset(name: &str) -> BTreeMap<String, String> {
-    BTreeMap::from([(defaults::SUBSET_LABEL.to_owned(), name.to_owned())])
 }

@@ -9,9 +9,10 @@ use super::at::Span;
 use super::convert::{self, Findings};
 use super::diagnostic::{Code, Diagnostic, Severity};
 use super::documents::{FederationDocument, MeshDocument, PeerDocument, TrafficDocument};
-use super::federation::{Federation, Guards, Manifest, Mesh, MeshFolder, Peer, Traffic};
+use super::federation::{Federation, Guards, Manifest, Mesh, MeshFolder, Peer};
 use super::network::Cidr;
 use super::place::Place;
+use super::traffic::Traffic;
 use super::{references, yaml};
 use crate::object::{Object, set_id};
 

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 
 use super::federation::{EXPIRES_SOON, FederationStatus, MeshView, PeeringView, RootView, ServiceView};
 use super::table::{self, Cell};
-use super::{Look, Tone, clean, count};
+use super::{Look, Tone, count};
+use crate::words::printable;
 
 /// Lines about what needs attention that fit one screen; `wide` and the data formats have them all.
 const MAX_ATTENTION: usize = 12;
@@ -29,9 +30,9 @@ pub fn render(status: &FederationStatus, now: Timestamp, wide: bool, look: Look)
     let mut out = format!(
         "{} {}   {}@{short} {verified}, {}, {} ago   {}, {ready} of {} ready\n\n",
         look.paint(Tone::Strong, "FEDERATION"),
-        clean(name),
-        clean(branch),
-        clean(&commit.author),
+        printable(name),
+        printable(branch),
+        printable(&commit.author),
         age(now, commit.committed_at),
         count_meshes(meshes.len()),
         count(peerings.len(), "peering"),
@@ -56,7 +57,7 @@ pub fn render(status: &FederationStatus, now: Timestamp, wide: bool, look: Look)
         out.push('\n');
     }
     for line in &attention[..shown] {
-        let _ = writeln!(out, "{} {}", look.paint(Tone::Bad, "!"), clean(line)); // writing to a String cannot fail
+        let _ = writeln!(out, "{} {}", look.paint(Tone::Bad, "!"), printable(line)); // writing to a String cannot fail
     }
     if attention.len() > shown {
         let _ = writeln!(out, "… and {} more: meshfed status -o wide", attention.len() - shown); // the same
@@ -150,12 +151,14 @@ fn crossing(service: &ServiceView, both_ways: bool, wide: bool) -> Cell {
     }
 }
 
+/// `20 → 0`, with the requests that it is about where that is not all.
 fn weight(service: &ServiceView) -> Cell {
+    let when = if service.when.is_empty() { String::new() } else { format!(" where {}", service.when) };
     match (service.declared_weight, service.effective_weight) {
         (None, _) => Cell::from("-"),
-        (Some(declared), None) => Cell::from(format!("{declared} → ?")),
-        (Some(declared), Some(effective)) if declared == effective => Cell::from(format!("{declared} → {effective}")),
-        (Some(declared), Some(effective)) => Cell::new(&format!("{declared} → {effective}"), Tone::Bad),
+        (Some(declared), None) => Cell::from(format!("{declared} → ?{when}")),
+        (Some(declared), Some(effective)) if declared == effective => Cell::from(format!("{declared} → {effective}{when}")),
+        (Some(declared), Some(effective)) => Cell::new(&format!("{declared} → {effective}{when}"), Tone::Bad),
     }
 }
 
@@ -215,6 +218,7 @@ mod tests {
             service: "bookinfo/details".into(),
             imported_as: Some("prod-bookinfo/details-v2".into()),
             live: why.is_empty(),
+            when: String::new(),
             declared_weight: Some(20),
             effective_weight: Some(effective),
             why: String::new(),

@@ -20,7 +20,7 @@ use super::inventory::Inventory;
 use super::journal::Journal;
 use super::repository::{Command, News};
 use super::scopes::{missing, scopes};
-use crate::cluster::{Cluster, Trouble};
+use crate::cluster::{Cluster, Recorder, Trouble};
 use crate::decide::{Comparisons, Decision, Memory, Status, World, decide};
 use crate::facts::Facts;
 use crate::model::Severity;
@@ -38,6 +38,7 @@ const SYNC_LIMIT: Duration = Duration::from_secs(10);
 pub(super) struct Agent {
     me: String,
     pub(super) cluster: Cluster,
+    recorder: Recorder,
     pub(super) cluster_uid: String,
     pub(super) journal: Journal,
     commands: Sender<Command>,
@@ -62,9 +63,11 @@ pub(super) struct Agent {
 
 impl Agent {
     pub(super) fn new(me: String, cluster: Cluster, commands: Sender<Command>) -> Self {
+        let recorder = cluster.recorder(&me);
         Self {
             me,
             cluster,
+            recorder,
             cluster_uid: String::new(),
             journal: Journal::default(),
             commands,

@@ -47,6 +47,10 @@ impl Agent {
             self.publishing.sent = Some(publication.files.clone());
             let _ = self.commands.send(Command::Publish(publication.clone())); // fails only when the process ends
         }
+        self.memory.tell(&decision.status);
+        for event in &decision.events {
+            self.recorder.record(event.clone());
+        }
         self.last = Some(decision);
         settled
     }

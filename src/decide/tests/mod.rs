@@ -10,3 +10,4 @@ mod removal;
 mod server;
 mod sim;
 mod steady;
+mod telling;

@@ -1,7 +1,7 @@
 //! A federation in memory: a repository, a cluster and an agent for each mesh, and a control plane that behaves like the real one.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::OnceLock;
 
 use jiff::{SignedDuration, Timestamp};
@@ -35,6 +35,7 @@ pub struct Site {
     pub messages: Vec<String>,
     pub missing: BTreeMap<Kind, String>,
     pub log: Vec<String>,
+    pub events: Vec<String>,
 }
 
 pub struct Sim {
@@ -45,6 +46,10 @@ pub struct Sim {
     pub now: Timestamp,
     pub commit: String,
     pub history: History,
+    /// Watches that are down: (mesh, its peer).
+    pub cut: BTreeSet<(String, String)>,
+    /// Watches that say that they are connected and hear nothing: since when.
+    pub frozen: BTreeMap<(String, String), Timestamp>,
     /// Facts by their text: reading certificates takes most of the time here, and none of them ever expires.
     read: RefCell<HashMap<String, Facts>>,
 }
@@ -74,6 +79,8 @@ impl Sim {
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
             commit: "c1".to_owned(),
             history: History::default(),
+            cut: BTreeSet::new(),
+            frozen: BTreeMap::new(),
             read: RefCell::default(),
         };
         sim.history.push("c1");
@@ -191,6 +198,8 @@ impl Sim {
         site.memory.pending.clone_from(&decision.pending);
         site.memory.admitted.clone_from(&decision.admitted);
         site.memory.applied.clone_from(&decision.applied);
+        site.memory.tell(&decision.status);
+        site.events.extend(decision.events.iter().map(|event| format!("{} {}: {}", event.about, event.reason, event.note)));
         for Apply { object, force } in decision.apply.iter().filter(|_| keep()) {
             site.server.apply(object, *force).unwrap_or_else(|error| panic!("{me}: {}: {error}", object.key));
             site.log.push(format!("apply {}", object.key));
@@ -253,9 +262,16 @@ impl Sim {
                 match &*key.kind {
                     "ServiceMeshControlPlane" => self.gateways(name, number, &namespace, &value),
                     "ServiceMeshPeer" => {
-                        let connected = value.pointer("/spec/remote/addresses").is_some();
-                        let watch = json!({"pod": "istiod", "watch": {"connected": connected}});
-                        self.site(name).server.status(key, json!({"discoveryStatus": {"active": [watch]}}));
+                        let link = (name.clone(), key.name.to_string());
+                        let up = value.pointer("/spec/remote/addresses").is_some() && !self.cut.contains(&link);
+                        let watch = if up {
+                            json!({"connected": true, "lastFullSync": self.synced(&link)})
+                        } else {
+                            json!({"connected": false, "lastDisconnectStatus": "503 Service Unavailable"})
+                        };
+                        let pod = json!([{"pod": "istiod", "watch": watch}]);
+                        let status = if up { json!({"active": pod}) } else { json!({"active": [], "inactive": pod}) };
+                        self.site(name).server.status(key, json!({"discoveryStatus": status}));
                     }
                     "ExportedServiceSet" => {
                         let exported: Vec<Value> = exported(&value).iter().map(|name| json!({"exportedName": name})).collect();
@@ -269,6 +285,12 @@ impl Sim {
                 }
             }
         }
+    }
+
+    /// The last full synchronisation: a control plane makes one a minute.
+    fn synced(&self, link: &(String, String)) -> String {
+        let now = self.frozen.get(link).copied().unwrap_or(self.now);
+        Timestamp::from_second(now.as_second() / 60 * 60).unwrap().to_string()
     }
 
     fn gateways(&mut self, mesh: &str, number: usize, namespace: &str, control_plane: &Value) {

@@ -2,6 +2,8 @@
 
 mod mesh;
 mod peer;
+mod resilience;
+mod routes;
 mod traffic;
 
 pub use mesh::mesh;
