@@ -72,7 +72,9 @@ impl Journal {
     fn condition(&mut self, condition: &Condition) {
         let Condition { subject, kind, status, message } = condition;
         let known = self.conditions.insert((subject.clone(), *kind), *status);
-        if known.unwrap_or(false) == *status || matches!(kind, ConditionKind::Applied | ConditionKind::Valid) {
+        if known.unwrap_or(false) == *status
+            || matches!(kind, ConditionKind::Applied | ConditionKind::Valid | ConditionKind::Unique)
+        {
             return;
         }
         let (kind, words) = (kind.name(), kind.words(*status));

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueEnum;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::timeout;
 
 use super::remote::RepoArgs;
@@ -167,6 +167,7 @@ impl Plan {
             own_facts: &Facts::default(), // what it publishes is no part of the plan
             own_status,
             published: &BTreeMap::new(),
+            patience: SignedDuration::ZERO,
             now: Timestamp::now(),
         };
         let decision = decide(&world, &memory, &mut comparisons);

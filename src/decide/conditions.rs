@@ -1,6 +1,7 @@
 //! Conditions: what people and alerts watch, in the manner of Kubernetes API conventions. A transition of one is worth a log line.
 
 use super::report::{self, PeeringStatus, Status};
+use crate::derive::Hold;
 
 /// A fact about the mesh that is either so or not.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,6 +23,8 @@ pub enum ConditionKind {
     Applied,
     /// Of the mesh: no document that concerns it has an error.
     Valid,
+    /// Of the mesh: no other cluster has its name.
+    Unique,
     /// Of a peer: our control plane watches its.
     Connected,
     /// Of a peer: all that is declared works.
@@ -34,6 +37,7 @@ impl ConditionKind {
         match self {
             Self::Applied => "Applied",
             Self::Valid => "Valid",
+            Self::Unique => "Unique",
             Self::Connected => "Connected",
             Self::Ready => "Ready",
         }
@@ -46,6 +50,8 @@ impl ConditionKind {
             (Self::Applied, false) => "being applied",
             (Self::Valid, true) => "valid",
             (Self::Valid, false) => "has errors",
+            (Self::Unique, true) => "in one cluster",
+            (Self::Unique, false) => "claimed by another cluster",
             (Self::Connected, true) => "connected",
             (Self::Connected, false) => "disconnected",
             (Self::Ready, true) => "ready",
@@ -55,7 +61,7 @@ impl ConditionKind {
 }
 
 /// The conditions of a mesh and, where its document says what to look at, of its peers.
-pub(super) fn conditions(me: &str, known: bool, settled: bool, status: &Status) -> Vec<Condition> {
+pub(super) fn conditions(me: &str, known: bool, settled: bool, dispute: Option<&Hold>, status: &Status) -> Vec<Condition> {
     let condition = |subject: &str, kind, status: bool, message: &str| Condition {
         subject: subject.to_owned(),
         kind,
@@ -71,6 +77,7 @@ pub(super) fn conditions(me: &str, known: bool, settled: bool, status: &Status) 
     let mut all = vec![
         condition(me, ConditionKind::Applied, settled, "objects differ from what is declared"),
         condition(me, ConditionKind::Valid, status.problems.is_empty(), problem),
+        condition(me, ConditionKind::Unique, dispute.is_none(), dispute.map(|hold| &*hold.reason).unwrap_or_default()),
     ];
     all.extend(status.peerings.iter().filter(|_| known).flat_map(peering));
     all

@@ -22,6 +22,8 @@ pub struct Memory {
     pub failures: BTreeMap<Key, Failure>,
     /// What is about to be published, once it has stayed the same for a moment.
     pub pending: Option<Pending>,
+    /// Since when this cluster has waited for the mesh's owner to answer.
+    pub claimed: Option<Timestamp>,
     /// What was applied last in full.
     pub applied: Option<Applied>,
     /// The mesh as the last pass told it; `None` before the first pass of this process.

@@ -2,6 +2,7 @@
 //!
 //! Pure: no clock, network, disk or randomness. The agent, `plan` and the tests call the same function.
 
+mod claim;
 pub mod compare;
 mod conditions;
 mod events;
@@ -17,13 +18,15 @@ mod report;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::derive::{Derived, Hold, Inputs, Need, Observed, derive};
 use crate::facts::Facts;
 use crate::model::{Diagnostic, Federation, MeshFolder, Place};
 use crate::object::{APPLIED_ANNOTATION, Key, Kind, Live, Object, SOURCE_ANNOTATION};
 
+use claim::Standing;
+pub use claim::patience;
 use compare::is_ours;
 pub use conditions::{Condition, ConditionKind};
 pub use events::Event;
@@ -68,6 +71,8 @@ pub struct World<'a> {
     pub own_status: &'a Status,
     /// Files that our own branch has now.
     pub published: &'a BTreeMap<String, String>,
+    /// How long a cluster waits for an answer before it takes the mesh over from another one.
+    pub patience: SignedDuration,
     /// Now.
     pub now: Timestamp,
 }
@@ -94,6 +99,8 @@ pub struct Decision {
     pub inventory: Arc<BTreeMap<Key, Origin>>,
     /// Of the inventory, what may be removed: written with it.
     pub admitted: BTreeSet<Key>,
+    /// Since when this cluster has waited for the mesh's owner to answer.
+    pub claimed: Option<Timestamp>,
     /// To publish now.
     pub publish: Option<Publication>,
     /// What waits to be published.
@@ -144,8 +151,10 @@ pub fn decide(world: &World, memory: &Memory, comparisons: &mut Comparisons) -> 
     let folder = world.federation.meshes.get(world.me).unwrap_or(&empty);
     let mut observed = observe(folder, world.live, &memory.inventory);
     let mut complete = false;
-    if let Some(reason) = stop(world, folder) {
-        decision.hold(Hold { stuck: true, ..Hold::part(world.me, reason) });
+    decision.claimed = claim::since(world, memory);
+    let standing = claim::standing(world, folder, decision.claimed);
+    if let Some(hold) = stop(world, folder, &standing) {
+        decision.hold(hold);
         decision.admitted.clone_from(&memory.admitted);
     } else {
         let derive_from =
@@ -162,25 +171,19 @@ pub fn decide(world: &World, memory: &Memory, comparisons: &mut Comparisons) -> 
         decision.holds.extend(ruling.hold);
         decision.admitted = ruling.admitted;
     }
-    finish(world, memory, folder, &observed, complete, &mut decision);
+    finish(world, memory, folder, &observed, &standing, complete, &mut decision);
     decision
 }
 
 /// Why nothing at all may change.
-fn stop(world: &World, folder: &MeshFolder) -> Option<String> {
-    let Some(mesh) = &folder.mesh else {
-        return Some(format!("meshes/{}/mesh.yaml is missing or has an error; everything stays as it is", world.me));
-    };
-    if mesh.suspend {
-        return Some(format!("{} says `suspend: true`; everything stays as it is", mesh.path));
+fn stop(world: &World, folder: &MeshFolder, standing: &Standing) -> Option<Hold> {
+    let stuck = |reason: String| Some(Hold { stuck: true, ..Hold::part(world.me, reason) });
+    match &folder.mesh {
+        None => stuck(format!("meshes/{}/mesh.yaml is missing or has an error; everything stays as it is", world.me)),
+        Some(mesh) if mesh.suspend => stuck(format!("{} says `suspend: true`; everything stays as it is", mesh.path)),
+        Some(_) if standing.acts() => None,
+        Some(_) => standing.hold(world, folder),
     }
-    let pinned = mesh.cluster_uid.as_deref()?;
-    (pinned != world.cluster_uid).then(|| {
-        format!(
-            "this cluster is {}, but {} pins clusterUID {pinned}; nothing is applied or published",
-            world.cluster_uid, mesh.path
-        )
-    })
 }
 
 fn change(
@@ -304,9 +307,17 @@ fn annotation(value: &serde_json::Value, name: &str) -> Option<String> {
 }
 
 /// Facts, status and what to publish of them.
-fn finish(world: &World, memory: &Memory, folder: &MeshFolder, observed: &Observed, complete: bool, decision: &mut Decision) {
+fn finish(
+    world: &World,
+    memory: &Memory,
+    folder: &MeshFolder,
+    observed: &Observed,
+    standing: &Standing,
+    complete: bool,
+    decision: &mut Decision,
+) {
     let mesh = folder.mesh.as_ref();
-    let facts = match mesh {
+    let mut facts = match mesh {
         Some(mesh) => {
             let (facts, holds) = own_facts::gather(folder, mesh, world.live, world.cluster_uid, world.own_facts, world.now);
             decision.holds.extend(holds);
@@ -314,19 +325,28 @@ fn finish(world: &World, memory: &Memory, folder: &MeshFolder, observed: &Observ
         }
         None => world.own_facts.clone(),
     };
+    facts.claims = standing.claims(world);
+    let dispute = standing.hold(world, folder);
+    decision.holds.extend(dispute.clone().filter(|_| standing.acts()));
     decision.holds.sort();
     decision.holds.dedup();
     decision.applied = if complete { Some(Applied::now(world, memory)) } else { Applied::before(world, memory) };
     decision.status = report::status(world, folder, observed, decision, &facts);
-    decision.conditions = conditions::conditions(world.me, mesh.is_some(), decision.leaves_cluster(), &decision.status);
+    decision.conditions =
+        conditions::conditions(world.me, mesh.is_some(), decision.leaves_cluster(), dispute.as_ref(), &decision.status);
     let before = memory.told.as_ref().unwrap_or(world.own_status);
     decision.events.extend(events::between(world, before, &decision.status));
-    let unknown = mesh.is_none() && world.published.is_empty(); // perhaps a slip in the agent's own configuration
-    let other_cluster = mesh.and_then(|mesh| mesh.cluster_uid.as_deref()).is_some_and(|pinned| pinned != world.cluster_uid);
-    if !other_cluster && !unknown {
-        publish::decide(world, memory, &facts, decision);
-        decision.wake(heartbeat::next(world.me, world.now));
-        facts.retiring.values().for_each(|since| decision.wake(own_facts::retires_at(*since)));
+    match standing {
+        // Perhaps a slip in the agent's own configuration.
+        Standing::Owner if mesh.is_none() && world.published.is_empty() => {}
+        Standing::Owner | Standing::Challenged { answer: true } => {
+            publish::decide(world, memory, &facts, decision);
+            decision.wake(heartbeat::next(world.me, world.now));
+            facts.retiring.values().for_each(|since| decision.wake(own_facts::retires_at(*since)));
+        }
+        Standing::Claims => publish::claim(world, decision),
+        Standing::Waits { until } => decision.wake(*until),
+        Standing::Challenged { answer: false } | Standing::Refused | Standing::Elsewhere => {}
     }
 }
 

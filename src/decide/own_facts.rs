@@ -1,6 +1,6 @@
 //! What this mesh tells its peers: read from the live cluster, never replaced by nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -42,7 +42,7 @@ pub fn gather(
             holds.push(Hold::part(format!("Service/{}", peer.ingress), "has no load-balancer address yet"));
         }
     }
-    (Facts { cluster_uid: Some(uid.to_owned()), roots, retiring, ingress, broken: false }, holds)
+    (Facts { cluster_uid: Some(uid.to_owned()), claims: BTreeSet::new(), roots, retiring, ingress, broken: false }, holds)
 }
 
 type Roots = (Vec<Root>, BTreeMap<String, Timestamp>);

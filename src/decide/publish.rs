@@ -75,6 +75,21 @@ pub(super) fn decide(world: &World, memory: &Memory, facts: &Facts, decision: &m
     decision.pending = Some(pending);
 }
 
+/// Puts this cluster's claim into what another one published, and changes nothing else of it.
+pub(super) fn claim(world: &World, decision: &mut Decision) {
+    let mut facts = world.own_facts.clone();
+    facts.claims.insert(world.cluster_uid.to_owned());
+    match published::write(world.me, &facts) {
+        Ok(text) => {
+            let mut files = world.published.clone();
+            files.insert(FACTS_PATH.to_owned(), text);
+            let message = format!("{}: cluster {} claims this mesh", world.me, world.cluster_uid);
+            decision.publish = Some(Publication { files, message });
+        }
+        Err(error) => decision.hold(Hold { stuck: true, ..Hold::part("publishing", error.to_string()) }),
+    }
+}
+
 /// What waits, and since when each part of it is as it is.
 fn wait(world: &World, memory: &Memory, files: BTreeMap<String, String>) -> Pending {
     let before = memory.pending.as_ref();
@@ -108,6 +123,9 @@ fn write(me: &str, facts: &Facts, status: &Status) -> Result<BTreeMap<String, St
 fn message(world: &World, facts: &Facts, status: &Status) -> String {
     let me = world.me;
     let before = world.own_facts;
+    if !facts.claims.is_empty() && facts.claims != before.claims {
+        return format!("{me}: cluster {} has this mesh, and another one claims it", world.cluster_uid);
+    }
     let mut news: Vec<String> = facts
         .roots
         .iter()

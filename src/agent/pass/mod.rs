@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::timeout;
 use tracing::info;
 
@@ -40,6 +40,7 @@ pub(super) struct Agent {
     pub(super) cluster: Cluster,
     recorder: Recorder,
     pub(super) cluster_uid: String,
+    patience: SignedDuration,
     pub(super) journal: Journal,
     commands: Sender<Command>,
     declarations: Option<Arc<Declarations>>,
@@ -62,13 +63,14 @@ pub(super) struct Agent {
 }
 
 impl Agent {
-    pub(super) fn new(me: String, cluster: Cluster, commands: Sender<Command>) -> Self {
+    pub(super) fn new(me: String, cluster: Cluster, commands: Sender<Command>, patience: SignedDuration) -> Self {
         let recorder = cluster.recorder(&me);
         Self {
             me,
             cluster,
             recorder,
             cluster_uid: String::new(),
+            patience,
             journal: Journal::default(),
             commands,
             declarations: None,
@@ -199,6 +201,7 @@ impl Agent {
             own_facts: &self.own_facts,
             own_status: &self.own_status,
             published: &self.own_files,
+            patience: self.patience,
             now: Timestamp::now(),
         };
         let decision = decide(&world, &self.memory, &mut self.comparisons);
@@ -224,7 +227,7 @@ impl Agent {
             return stuck && !self.stale;
         }
         let Publishing { sent, failure } = &self.publishing;
-        let idle = sent.is_none() && (failure.is_some() || decision.pending.is_none());
+        let idle = sent.is_none() && decision.claimed.is_none() && (failure.is_some() || decision.pending.is_none());
         idle && !self.stale && decision.leaves_cluster() && !self.memory.failures.values().any(|failure| !failure.stuck)
     }
 

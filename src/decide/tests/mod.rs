@@ -1,5 +1,6 @@
 //! Decisions, performed on an API server in memory, until nothing is left to do.
 
+mod claims;
 mod deletions;
 mod guards;
 mod history;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::history::History;
 use super::server::Server;
-use crate::decide::{Apply, Comparisons, Decision, Memory, STATUS_PATH, Status, World, decide, read_status};
+use crate::decide::{Apply, Comparisons, Decision, Memory, STATUS_PATH, Status, World, decide, patience, read_status};
 use crate::derive::kinds;
 use crate::facts::{Facts, published};
 use crate::model::testing::{self, Repo};
@@ -29,6 +29,8 @@ pub fn example() -> Repo {
 #[derive(Debug, Default)]
 pub struct Site {
     pub server: Server,
+    /// UID of its `kube-system`, where it is not that of all the others.
+    pub cluster_uid: Option<String>,
     pub memory: Memory,
     pub comparisons: Comparisons,
     pub published: BTreeMap<String, String>,
@@ -179,13 +181,14 @@ impl Sim {
             statuses: &statuses,
             live: &live,
             missing: &site.missing,
-            cluster_uid: "uid-of-kube-system",
+            cluster_uid: site.cluster_uid.as_deref().unwrap_or("uid-of-kube-system"),
             commit: &self.commit,
             line: &main,
             verified: "off",
             own_facts: &own_facts,
             own_status: &own_status,
             published: &site.published,
+            patience: patience(SignedDuration::from_secs(30)),
             now: self.now,
         };
         decide(&world, &site.memory, &mut site.comparisons)
@@ -198,6 +201,7 @@ impl Sim {
         site.memory.pending.clone_from(&decision.pending);
         site.memory.admitted.clone_from(&decision.admitted);
         site.memory.applied.clone_from(&decision.applied);
+        site.memory.claimed = decision.claimed;
         site.memory.tell(&decision.status);
         site.events.extend(decision.events.iter().map(|event| format!("{} {}: {}", event.about, event.reason, event.note)));
         for Apply { object, force } in decision.apply.iter().filter(|_| keep()) {
