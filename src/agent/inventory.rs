@@ -6,13 +6,9 @@
 //!   v1beta1 created prod-bookinfo/details
 //! core.Namespace: |
 //!   v1 adopted prod-bookinfo
-//! removing: |
-//!   networking.istio.io.VirtualService prod-bookinfo/details
 //! ```
-//!
-//! What is being removed stands apart, so that an older agent finds every object where it looks for it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crate::decide::Origin;
@@ -21,11 +17,8 @@ use crate::object::{Key, Kind};
 /// Objects by identity, with where each comes from.
 pub type Inventory = BTreeMap<Key, Origin>;
 
-/// The key of what is being removed. No kind's: theirs have a dot.
-const REMOVING: &str = "removing";
-
 /// The data of the ConfigMap; keys of a ConfigMap take letters, digits, `-`, `_` and `.` (Kubernetes API).
-pub fn write(inventory: &Inventory, removing: &BTreeSet<Key>) -> BTreeMap<String, String> {
+pub fn write(inventory: &Inventory) -> BTreeMap<String, String> {
     let mut data: BTreeMap<String, String> = BTreeMap::new();
     for (key, origin) in inventory {
         let (origin, kind) = match origin {
@@ -35,11 +28,18 @@ pub fn write(inventory: &Inventory, removing: &BTreeSet<Key>) -> BTreeMap<String
         let lines = data.entry(kind_key(key)).or_default();
         let _ = writeln!(lines, "{} {origin} {}", kind.version, place(key)); // writing to a String cannot fail
     }
-    if !removing.is_empty() {
-        let lines = removing.iter().map(|key| format!("{} {}\n", kind_key(key), place(key)));
-        data.insert(REMOVING.to_owned(), lines.collect());
-    }
     data
+}
+
+/// An object by kind and place, as one line.
+pub fn line(key: &Key) -> String {
+    format!("{} {}", kind_key(key), place(key))
+}
+
+/// Reads what [`line`] wrote.
+pub fn key(line: &str) -> Option<Key> {
+    let (kind, place) = line.split_once(' ')?;
+    identity(kind, "", place).map(|(key, _)| key)
 }
 
 fn kind_key(key: &Key) -> String {
@@ -54,19 +54,11 @@ fn place(key: &Key) -> String {
 }
 
 /// Reads what [`write`] wrote; also gives the lines that it does not understand, which a newer agent may have written.
-pub fn read(data: &BTreeMap<String, String>) -> (Inventory, BTreeSet<Key>, Vec<String>) {
+pub fn read(data: &BTreeMap<String, String>) -> (Inventory, Vec<String>) {
     let mut inventory = Inventory::new();
-    let mut removing = BTreeSet::new();
     let mut unknown = Vec::new();
     for (key, lines) in data {
         for line in lines.lines() {
-            if key == REMOVING {
-                match line.split_once(' ').and_then(|(kind, place)| identity(kind, "", place)) {
-                    Some((key, _)) => drop(removing.insert(key)),
-                    None => unknown.push(format!("{key}: {line}")),
-                }
-                continue;
-            }
             match entry(key, line) {
                 Some((key, origin)) => {
                     inventory.insert(key, origin);
@@ -75,7 +67,7 @@ pub fn read(data: &BTreeMap<String, String>) -> (Inventory, BTreeSet<Key>, Vec<S
             }
         }
     }
-    (inventory, removing, unknown)
+    (inventory, unknown)
 }
 
 fn entry(key: &str, line: &str) -> Option<(Key, Origin)> {
@@ -98,13 +90,6 @@ fn identity(kind: &str, version: &str, place: &str) -> Option<(Key, Kind)> {
     Some((key, kind))
 }
 
-/// What has to be patched so that the ConfigMap says `wanted`; `None` removes a key.
-pub fn patch(written: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>) -> BTreeMap<String, Option<String>> {
-    let changed = wanted.iter().filter(|(key, value)| written.get(*key) != Some(*value));
-    let gone = written.keys().filter(|key| !wanted.contains_key(*key));
-    changed.map(|(key, value)| (key.clone(), Some(value.clone()))).chain(gone.map(|key| (key.clone(), None))).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,27 +102,16 @@ mod tests {
             (Key::new(&route, Some("n"), "a"), Origin::Created(route.clone())),
             (Key::new(&namespace, None, "n"), Origin::Adopted(namespace.clone())),
         ]);
-        let removing = BTreeSet::from([Key::new(&route, Some("n"), "a"), Key::new(&namespace, None, "n")]);
-        let data = write(&inventory, &removing);
+        let data = write(&inventory);
         assert_eq!(data["networking.istio.io.VirtualService"], "v1beta1 created n/a\n");
-        assert_eq!(data["removing"], "core.Namespace n\nnetworking.istio.io.VirtualService n/a\n");
-        assert_eq!(read(&data), (inventory.clone(), removing, vec![]));
-        assert!(!write(&inventory, &BTreeSet::new()).contains_key("removing"));
+        assert_eq!(read(&data), (inventory, vec![]));
     }
 
     #[test]
     fn a_line_from_the_future_is_reported_and_harmless() {
         let data = BTreeMap::from([("core.ConfigMap".to_owned(), "v1 borrowed n/a\nv1 created n/b\n".to_owned())]);
-        let (inventory, _, unknown) = read(&data);
+        let (inventory, unknown) = read(&data);
         assert_eq!(inventory.len(), 1);
         assert_eq!(unknown, ["core.ConfigMap: v1 borrowed n/a"]);
-    }
-
-    #[test]
-    fn only_what_changed_is_patched() {
-        let map =
-            |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<BTreeMap<_, _>>();
-        let patch = patch(&map(&[("a", "1"), ("b", "1")]), &map(&[("a", "1"), ("c", "1")]));
-        assert_eq!(patch, BTreeMap::from([("b".into(), None), ("c".into(), Some("1".into()))]));
     }
 }

@@ -8,11 +8,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::compare::is_ours;
-use super::memory::{Applied, Memory, Origin};
+use super::memory::{Applied, Memory};
 use super::observe::peer_of;
 use super::{World, remove};
 use crate::derive::{Derived, Hold};
-use crate::model::Guards;
+use crate::model::{Guards, MeshFolder};
 use crate::object::Key;
 
 /// Trailer of a commit on `main` that allows deletions beyond the limits, with the names of the meshes it is for.
@@ -58,6 +58,12 @@ pub(super) struct Ruling {
     pub hold: Option<Hold>,
 }
 
+/// Whether a peer has withdrawn a peering that is still there, so that [`Ruling::kept`] may matter to what is derived.
+pub(super) fn may_keep(world: &World, memory: &Memory, folder: &MeshFolder) -> bool {
+    let withdrawn = |peer: &str| folder.peers.contains_key(peer) && world.federation.peer(peer, world.me).is_none();
+    memory.inventory.keys().filter_map(peer_of).any(withdrawn)
+}
+
 /// Rules on everything in the inventory that nothing declares any more.
 pub(super) fn rule(world: &World, memory: &Memory, derived: &Derived) -> Ruling {
     let derived_holds: BTreeSet<&Key> = derived.holds.iter().filter_map(|hold| hold.key.as_ref()).collect();
@@ -66,8 +72,8 @@ pub(super) fn rule(world: &World, memory: &Memory, derived: &Derived) -> Ruling 
     let admitted: BTreeSet<Key> = known.cloned().collect();
     let barrier = remove::barrier(world);
     let asks = |key: &Key| orphan(key) && (barrier.is_some() || !admitted.contains(key));
-    let waiting = memory.inventory.iter().filter(|(key, origin)| asks(key) && goes(world, key, origin));
-    let waiting: BTreeSet<Key> = waiting.map(|(key, _)| key.clone()).collect();
+    let waiting = memory.inventory.keys().filter(|key| asks(key) && goes(world, key));
+    let waiting: BTreeSet<Key> = waiting.cloned().collect();
     if waiting.is_empty() {
         return Ruling { admitted, ..Ruling::default() };
     }
@@ -89,9 +95,9 @@ pub(super) fn rule(world: &World, memory: &Memory, derived: &Derived) -> Ruling 
 }
 
 /// Whether its removal would take something away now. What is gone already, or stays for a reason of its own, is not counted.
-fn goes(world: &World, key: &Key, origin: &Origin) -> bool {
+fn goes(world: &World, key: &Key) -> bool {
     match world.live.get(key) {
-        None => world.missing.contains_key(origin.kind()),
+        None => world.unseen.blind(key).is_some(),
         Some(live) => !live.deleting && is_ours(live) && remove::broken_source(world, live).is_none(),
     }
 }

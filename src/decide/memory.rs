@@ -1,5 +1,5 @@
-//! What the agent remembers between passes. Only the inventory, with what may be removed of it, outlives the process; the rest is found
-//! out again.
+//! What the agent remembers between passes. Only the inventory, with what may be removed of it, and the lapses of destinations outlive the
+//! process; the rest is found out again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::World;
 use super::compare::{Change, Comparison, compare};
+use super::health::HealthMemory;
 use super::report::Status;
 use crate::object::{Key, Kind, Live, Object};
 
@@ -18,6 +19,8 @@ pub struct Memory {
     pub inventory: Arc<BTreeMap<Key, Origin>>,
     /// Of the inventory, what the guard has let go and is not gone yet.
     pub admitted: BTreeSet<Key>,
+    /// How destinations have been.
+    pub health: HealthMemory,
     /// Objects that the API server did not take.
     pub failures: BTreeMap<Key, Failure>,
     /// What is about to be published, once it has stayed the same for a moment.

@@ -7,6 +7,7 @@ pub mod compare;
 mod conditions;
 mod events;
 mod guard;
+mod health;
 mod heartbeat;
 mod memory;
 mod observe;
@@ -14,6 +15,7 @@ pub mod own_facts;
 mod publish;
 mod remove;
 mod report;
+mod unseen;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -32,6 +34,7 @@ pub use conditions::{Condition, ConditionKind};
 pub use events::Event;
 use guard::Ruling;
 pub use guard::{Line, Step, TRAILER};
+pub use health::{HealthMemory, Lapse, Lapses};
 pub use memory::{Applied, Comparisons, Failure, Memory, Origin, Pending, REMOVAL};
 pub use observe::{LiveObjects, observe};
 pub use publish::{Publication, SETTLE, STATUS_PATH, read_status};
@@ -39,6 +42,7 @@ pub use report::{
     AgentStatus, ExportStatus, ImportStatus, MainStatus, MatchStatus, PeeringStatus, RootStatus, ShareStatus, Status,
     TrafficStatus,
 };
+pub use unseen::{Gap, Unseen};
 
 /// Everything that a decision is made from.
 #[derive(Clone, Copy)]
@@ -55,8 +59,8 @@ pub struct World<'a> {
     pub statuses: &'a BTreeMap<String, Status>,
     /// Live objects of every kind that matters.
     pub live: &'a LiveObjects,
-    /// Kinds that the cluster does not serve, with what to do about it.
-    pub missing: &'a BTreeMap<Kind, String>,
+    /// What is not known of them.
+    pub unseen: &'a Unseen,
     /// UID of the cluster's `kube-system` Namespace.
     pub cluster_uid: &'a str,
     /// Commit of `main` that the declarations are from.
@@ -101,6 +105,8 @@ pub struct Decision {
     pub admitted: BTreeSet<Key>,
     /// Since when this cluster has waited for the mesh's owner to answer.
     pub claimed: Option<Timestamp>,
+    /// What is to be remembered of destinations, written like the inventory.
+    pub health: HealthMemory,
     /// To publish now.
     pub publish: Option<Publication>,
     /// What waits to be published.
@@ -156,15 +162,16 @@ pub fn decide(world: &World, memory: &Memory, comparisons: &mut Comparisons) -> 
     if let Some(hold) = stop(world, folder, &standing) {
         decision.hold(hold);
         decision.admitted.clone_from(&memory.admitted);
+        decision.health = memory.health.clone();
     } else {
         let derive_from =
             |observed: &Observed| derive(Inputs { federation: world.federation, me: world.me, facts: world.facts, observed });
-        let mut derived = derive_from(&observed);
-        let ruling = guard::rule(world, memory, &derived);
-        if !ruling.kept.is_empty() {
-            observed.kept.clone_from(&ruling.kept);
-            derived = derive_from(&observed);
+        if guard::may_keep(world, memory, folder) {
+            observed.kept = guard::rule(world, memory, &derive_from(&observed)).kept;
         }
+        health::assess(world, folder, &memory.health, &mut observed, &mut decision);
+        let derived = derive_from(&observed);
+        let ruling = guard::rule(world, memory, &derived);
         change(world, memory, &derived, &ruling, comparisons, &mut decision);
         comparisons.retain(&derived.wanted);
         complete = ruling.waiting.is_empty() && decision.leaves_cluster();
@@ -228,8 +235,8 @@ fn obstacle(
     decision: &mut Decision,
 ) -> Option<Hold> {
     let wanted = &derived.wanted[key];
-    if let Some(reason) = world.missing.get(&wanted.object.kind) {
-        return Some(Hold::stuck(key, reason));
+    if let Some(gap) = world.unseen.blind(key) {
+        return Some(Hold::stuck(key, gap.reason.clone()));
     }
     if world.live.get(key).is_some_and(|live| live.deleting) {
         return Some(Hold::waiting(key, "is being deleted"));

@@ -163,8 +163,8 @@ pub struct ShareStatus {
 
 pub(super) fn status(world: &World, folder: &MeshFolder, observed: &Observed, decision: &Decision, facts: &Facts) -> Status {
     let inputs = Inputs { federation: world.federation, me: world.me, facts: world.facts, observed };
-    let applied = decision.applied.clone().unwrap_or_default();
     let hold = |hold: &Hold| format!("{}: {}", hold.subject, hold.reason);
+    let applied = decision.applied.clone().unwrap_or_default();
     let mine = |path: &str| path.starts_with(&format!("meshes/{}/", world.me)) || !path.starts_with("meshes/");
     Status {
         agent: AgentStatus { version: env!("CARGO_PKG_VERSION").into() },

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use jiff::SignedDuration;
+
 use super::at::{At, Span};
 use super::defaults;
 use super::documents::{ExpressionSpec, Platform, ServiceType};
@@ -20,6 +22,8 @@ pub struct Federation {
     pub allow_addresses: Vec<Cidr>,
     /// How much one change may delete.
     pub guards: Guards,
+    /// When weight flows to a peer; `None` where `federation.yaml` is missing or broken.
+    pub gating: Option<Gating>,
     /// Folders under `meshes/`.
     pub meshes: BTreeMap<String, MeshFolder>,
     /// Paths of documents with an error: what they declared before must be kept.
@@ -58,6 +62,34 @@ impl Default for Guards {
     fn default() -> Self {
         Self { peerings: defaults::GUARD_PEERINGS, objects: defaults::GUARD_OBJECTS }
     }
+}
+
+/// When weight flows to a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gating {
+    /// How old the last full synchronisation with a connected peer may be.
+    pub stale_after: SignedDuration,
+    /// How long a peer that was away must be sound before it gets its weight back.
+    pub settle: SignedDuration,
+}
+
+impl Default for Gating {
+    fn default() -> Self {
+        Self { stale_after: defaults::STALE_AFTER, settle: defaults::GATING_SETTLE }
+    }
+}
+
+/// What `federation.yaml` says.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Name of the federation.
+    pub name: String,
+    /// See [`Federation::allow_addresses`].
+    pub allow_addresses: Vec<Cidr>,
+    /// See [`Federation::gating`].
+    pub gating: Gating,
+    /// See [`Federation::guards`].
+    pub guards: Guards,
 }
 
 /// One folder under `meshes/`.

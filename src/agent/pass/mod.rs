@@ -16,17 +16,17 @@ use tracing::info;
 
 use super::Outcome;
 use super::declarations::{self, Declarations};
-use super::inventory::Inventory;
 use super::journal::Journal;
 use super::repository::{Command, News};
-use super::scopes::{missing, scopes};
+use super::scopes::{scopes, unseen};
 use crate::cluster::{Cluster, Recorder, Trouble};
-use crate::decide::{Comparisons, Decision, Memory, Status, World, decide};
+use crate::decide::{Comparisons, Decision, Gap, Memory, Status, World, decide};
 use crate::facts::Facts;
 use crate::model::Severity;
 use crate::object::Kind;
 use publishing::Publishing;
 use retry::{RETRY, later};
+use state::Written;
 
 /// Passes in a row before the loop looks at other events; each has applied something, so this many mean a fight.
 const MAX_PASSES: usize = 20;
@@ -53,8 +53,8 @@ pub(super) struct Agent {
     unserved: BTreeMap<Kind, String>,
     /// Namespace and data of the ConfigMap as it lies in the cluster; `None` before it was read.
     state: Option<(String, BTreeMap<String, String>)>,
-    /// The inventory that these data say, once it was written.
-    written: Option<Arc<Inventory>>,
+    /// What these data say, once they were written.
+    written: Option<Written>,
     publishing: Publishing,
     stale: bool,
     /// The last pass could not decide, or not perform, for want of the inventory or the watches; whether only people can end that.
@@ -184,8 +184,8 @@ impl Agent {
         }
         let snapshot = self.cluster.view().snapshot();
         let live = snapshot.objects();
-        let mut missing = missing(&snapshot);
-        missing.extend(self.unserved.clone());
+        let mut unseen = unseen(&snapshot);
+        unseen.extend(self.unserved.iter().map(|(kind, reason)| Gap::kind(kind.clone(), reason)));
         let world = World {
             federation: &declarations.federation,
             problems: &declarations.problems,
@@ -193,7 +193,7 @@ impl Agent {
             facts: &declarations.facts,
             statuses: &declarations.statuses,
             live,
-            missing: &missing,
+            unseen: &unseen,
             cluster_uid: &self.cluster_uid,
             commit: &declarations.commit.id.to_string(),
             line: &declarations.line,

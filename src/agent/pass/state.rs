@@ -1,6 +1,6 @@
 //! The agent's ConfigMap: read once, written ahead of what it is about.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -9,14 +9,18 @@ use tracing::warn;
 use super::Agent;
 use super::perform::failure;
 use super::retry::{backoff, later};
-use crate::agent::inventory;
+use crate::agent::inventory::Inventory;
+use crate::agent::remembered::{self, Remembered};
 use crate::cluster::ApplyError;
-use crate::decide::Decision;
+use crate::decide::{Decision, Lapses};
 use crate::derive::Hold;
-use crate::object::{STATE_NAME, set_id};
+use crate::object::{Key, STATE_NAME, set_id};
 
 /// Label of the ConfigMap that names a set (KEP-3659).
 const SET_ID_LABEL: &str = "applyset.kubernetes.io/id";
+
+/// What the ConfigMap says: inventory, removals, lapses.
+pub(super) type Written = (Arc<Inventory>, BTreeSet<Key>, Arc<Lapses>);
 
 impl Agent {
     /// Reads the agent's ConfigMap, once for each namespace that the control plane has ever had in this process.
@@ -25,12 +29,13 @@ impl Agent {
             return Ok(());
         }
         let data = self.cluster.read_state(namespace, STATE_NAME).await?.map(|(data, _)| data).unwrap_or_default();
-        let (inventory, admitted, unknown) = inventory::read(&data);
+        let (Remembered { inventory, admitted, lapses }, unknown) = remembered::read(&data);
         for line in unknown {
             warn!(event = "state", "ConfigMap/{namespace}/{STATE_NAME} has a line that this version does not understand: {line}");
         }
         Arc::make_mut(&mut self.memory.inventory).extend(inventory);
         self.memory.admitted.extend(admitted);
+        Arc::make_mut(&mut self.memory.health.lapses).extend(lapses);
         self.state = Some((namespace.to_owned(), data));
         self.written = None;
         Ok(())
@@ -49,21 +54,23 @@ impl Agent {
         self.last = Some(Decision { wake_at, holds, publish: None, ..decision });
     }
 
-    /// Writes the inventory ahead of what it is about, so that a crash never leaves an object that nobody remembers.
+    /// Writes inventory and lapses ahead of what they are about, so that a crash never leaves an object, nor a weight, that nobody
+    /// remembers.
     pub(super) async fn write_state(&mut self, decision: &Decision) -> Result<(), ApplyError> {
         let Some((namespace, data)) = &mut self.state else { return Ok(()) };
-        let same = |written: &Arc<_>| Arc::ptr_eq(written, &decision.inventory) && self.memory.admitted == decision.admitted;
+        let (inventory, admitted, lapses) = (&decision.inventory, &decision.admitted, &decision.health.lapses);
+        let same = |(i, a, l): &Written| Arc::ptr_eq(i, inventory) && a == admitted && Arc::ptr_eq(l, lapses);
         if self.written.as_ref().is_some_and(same) {
             return Ok(());
         }
-        let wanted = inventory::write(&decision.inventory, &decision.admitted);
-        let patch = inventory::patch(data, &wanted);
+        let wanted = remembered::write(inventory, admitted, lapses);
+        let patch = remembered::patch(data, &wanted);
         if !patch.is_empty() {
             let labels = BTreeMap::from([(SET_ID_LABEL.to_owned(), set_id(namespace))]);
             self.cluster.write_state(namespace, STATE_NAME, &patch, &labels).await?;
             *data = wanted;
         }
-        self.written = Some(decision.inventory.clone());
+        self.written = Some((inventory.clone(), admitted.clone(), lapses.clone()));
         Ok(())
     }
 }

@@ -12,3 +12,4 @@ mod server;
 mod sim;
 mod steady;
 mod telling;
+mod traffic;

@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 
 use super::history::History;
 use super::server::Server;
-use crate::decide::{Apply, Comparisons, Decision, Memory, STATUS_PATH, Status, World, decide, patience, read_status};
+use crate::decide::{Apply, Comparisons, Decision, Memory, STATUS_PATH, Status, Unseen, World, decide, patience, read_status};
 use crate::derive::kinds;
 use crate::facts::{Facts, published};
 use crate::model::testing::{self, Repo};
 use crate::model::{Diagnostic, Federation};
-use crate::object::{Kind, Live};
+use crate::object::Live;
 
 /// The example where somebody else makes the namespaces and control planes.
 pub fn example() -> Repo {
@@ -35,7 +35,7 @@ pub struct Site {
     pub comparisons: Comparisons,
     pub published: BTreeMap<String, String>,
     pub messages: Vec<String>,
-    pub missing: BTreeMap<Kind, String>,
+    pub unseen: Unseen,
     pub log: Vec<String>,
     pub events: Vec<String>,
 }
@@ -180,7 +180,7 @@ impl Sim {
             facts: &facts,
             statuses: &statuses,
             live: &live,
-            missing: &site.missing,
+            unseen: &site.unseen,
             cluster_uid: site.cluster_uid.as_deref().unwrap_or("uid-of-kube-system"),
             commit: &self.commit,
             line: &main,
@@ -198,6 +198,7 @@ impl Sim {
     pub fn perform(&mut self, me: &str, decision: &Decision, mut keep: impl FnMut() -> bool) {
         let site = self.sites.get_mut(me).unwrap();
         site.memory.inventory.clone_from(&decision.inventory);
+        site.memory.health.clone_from(&decision.health);
         site.memory.pending.clone_from(&decision.pending);
         site.memory.admitted.clone_from(&decision.admitted);
         site.memory.applied.clone_from(&decision.applied);

@@ -10,10 +10,12 @@ pub use mesh::mesh;
 pub use peer::peer;
 pub use traffic::traffic;
 
+use jiff::SignedDuration;
+
 use super::at::{At, Span};
 use super::diagnostic::{Code, Diagnostic};
 use super::documents::{FederationDocument, LocalitySpec};
-use super::federation::{Guards, Locality, ServiceName};
+use super::federation::{Gating, Guards, Locality, ServiceName, Settings};
 use super::names;
 use super::network::Cidr;
 
@@ -67,8 +69,8 @@ impl<'a> Findings<'a> {
     }
 }
 
-/// `federation.yaml`: its name, the address ranges that it allows, and its guards.
-pub fn federation(document: FederationDocument, findings: &mut Findings) -> (String, Vec<Cidr>, Guards) {
+/// `federation.yaml`.
+pub fn federation(document: FederationDocument, findings: &mut Findings) -> Settings {
     let FederationDocument { api_version: _, kind: _, metadata, spec } = document;
     let mut ranges = Vec::new();
     for text in spec.allow_addresses {
@@ -79,12 +81,21 @@ pub fn federation(document: FederationDocument, findings: &mut Findings) -> (Str
             }
         }
     }
-    let default = Guards::default();
-    let guards = Guards {
-        peerings: share(spec.guards.peerings, findings).unwrap_or(default.peerings),
-        objects: share(spec.guards.objects, findings).unwrap_or(default.objects),
+    let default = Gating::default();
+    let mut time = |text: Option<At<String>>, default| match text.and_then(|text| resilience::duration(&text, findings)) {
+        Some(time) => SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX),
+        None => default,
     };
-    (metadata.name.value, ranges, guards)
+    let gating = Gating {
+        stale_after: time(spec.gating.stale_after, default.stale_after),
+        settle: time(spec.gating.settle, default.settle),
+    };
+    let most = Guards::default();
+    let guards = Guards {
+        peerings: share(spec.guards.peerings, findings).unwrap_or(most.peerings),
+        objects: share(spec.guards.objects, findings).unwrap_or(most.objects),
+    };
+    Settings { name: metadata.name.value, allow_addresses: ranges, gating, guards }
 }
 
 /// A share like `50%`, in percent.

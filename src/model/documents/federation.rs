@@ -13,6 +13,8 @@ pub struct FederationSpec {
     pub allow_addresses: Vec<At<String>>,
     /// How much one change may delete in a mesh before its agent asks for a person's word.
     pub guards: GuardsSpec,
+    /// When weight flows to a peer; for control planes with another resync period than the usual minute.
+    pub gating: GatingSpec,
 }
 
 /// Shares like `50%`, of what the agent of a mesh looks after. More than that is deleted only by a commit with the trailer
@@ -24,4 +26,16 @@ pub struct GuardsSpec {
     pub peerings: Option<At<String>>,
     /// Share of its other objects, of all together and of those of each kind, 50% where it is not given. Ten may always go.
     pub objects: Option<At<String>>,
+}
+
+/// When weight flows to a peer. Durations like `90s` or `3m`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub struct GatingSpec {
+    /// How old the last full synchronisation with a connected peer may be before its weight goes elsewhere; default `3m`, which is three
+    /// resyncs of the control plane.
+    pub stale_after: Option<At<String>>,
+    /// How long a peer that was away must be well before it gets its weight back; default `30s`. It doubles each time that the peer goes
+    /// away again, up to 32 times as long, and is forgotten after twice that without a lapse.
+    pub settle: Option<At<String>>,
 }
