@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::World;
 use super::compare::{Change, Comparison, compare};
+use super::fights::Fights;
 use super::health::HealthMemory;
 use super::report::Status;
 use crate::object::{Key, Kind, Live, Object};
@@ -23,6 +24,8 @@ pub struct Memory {
     pub health: HealthMemory,
     /// Objects that the API server did not take.
     pub failures: BTreeMap<Key, Failure>,
+    /// What was written lately, and what somebody undoes.
+    pub fights: Fights,
     /// What is about to be published, once it has stayed the same for a moment.
     pub pending: Option<Pending>,
     /// Since when this cluster has waited for the mesh's owner to answer.

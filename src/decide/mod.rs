@@ -6,6 +6,7 @@ mod claim;
 pub mod compare;
 mod conditions;
 mod events;
+mod fights;
 mod guard;
 mod health;
 mod heartbeat;
@@ -32,6 +33,7 @@ pub use claim::patience;
 use compare::is_ours;
 pub use conditions::{Condition, ConditionKind};
 pub use events::Event;
+pub use fights::Fights;
 use guard::Ruling;
 pub use guard::{Line, Step, TRAILER};
 pub use health::{HealthMemory, Lapse, Lapses};
@@ -223,6 +225,7 @@ fn change(
     for (key, origin) in orphans.filter(|(key, _)| !ruling.waiting.contains(*key)) {
         remove::orphan(world, memory, key, origin, comparisons, decision);
     }
+    fights::rest_from(world, memory, comparisons, decision);
 }
 
 /// What stands between us and applying an object.

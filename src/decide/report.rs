@@ -163,7 +163,6 @@ pub struct ShareStatus {
 
 pub(super) fn status(world: &World, folder: &MeshFolder, observed: &Observed, decision: &Decision, facts: &Facts) -> Status {
     let inputs = Inputs { federation: world.federation, me: world.me, facts: world.facts, observed };
-    let hold = |hold: &Hold| format!("{}: {}", hold.subject, hold.reason);
     let applied = decision.applied.clone().unwrap_or_default();
     let mine = |path: &str| path.starts_with(&format!("meshes/{}/", world.me)) || !path.starts_with("meshes/");
     Status {
@@ -188,7 +187,7 @@ pub(super) fn status(world: &World, folder: &MeshFolder, observed: &Observed, de
         ingress: facts.ingress.iter().map(|(peer, endpoint)| (peer.clone(), endpoint.addresses.clone())).collect(),
         peerings: folder.peers.values().map(|peer| (peer.name.value.clone(), peering(world, peer, observed, decision))).collect(),
         traffic: folder.traffic.values().map(|item| (item.name.clone(), traffic(item, inputs))).collect(),
-        holds: decision.holds.iter().map(hold).collect(),
+        holds: decision.holds.iter().map(ToString::to_string).collect(),
         problems: world.problems.iter().filter(|problem| mine(&problem.path)).map(ToString::to_string).collect(),
     }
 }

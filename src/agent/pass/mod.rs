@@ -28,7 +28,7 @@ use publishing::Publishing;
 use retry::{RETRY, later};
 use state::Written;
 
-/// Passes in a row before the loop looks at other events; each has applied something, so this many mean a fight.
+/// Passes in a row before the loop looks at other events: a chain of needs is shorter.
 const MAX_PASSES: usize = 20;
 
 /// Longest wait for first listings before other news are looked at: a commit may take away the very kind that cannot be listed.
@@ -158,9 +158,8 @@ impl Agent {
                 return new;
             }
         }
-        self.journal.trouble("fight", "something undoes what is applied; going on in a while");
         if let Some(last) = &mut self.last {
-            last.wake_at = Some(later(Timestamp::now(), RETRY.1));
+            last.wake_at = Some(later(Timestamp::now(), RETRY.0));
         }
         true
     }

@@ -19,6 +19,7 @@ impl Agent {
         let settled = decision.leaves_cluster();
         self.memory.pending.clone_from(&decision.pending);
         self.memory.claimed = decision.claimed;
+        self.memory.fights.forget(Timestamp::now());
         self.remember_applied(&decision);
         // The namespace that the state lies in may be among what is to be created.
         let (namespaces, others): (Vec<_>, Vec<_>) =
@@ -76,6 +77,7 @@ impl Agent {
             match result {
                 Ok(live) => {
                     self.memory.failures.remove(key);
+                    self.memory.fights.wrote(&object, Timestamp::now());
                     self.comparisons.accept(&object, &live);
                     info!(event = "applied", object = %key, "applied {key}");
                 }

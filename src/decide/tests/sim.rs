@@ -205,7 +205,9 @@ impl Sim {
         site.memory.claimed = decision.claimed;
         site.memory.tell(&decision.status);
         site.events.extend(decision.events.iter().map(|event| format!("{} {}: {}", event.about, event.reason, event.note)));
+        site.memory.fights.forget(self.now);
         for Apply { object, force } in decision.apply.iter().filter(|_| keep()) {
+            site.memory.fights.wrote(object, self.now);
             site.server.apply(object, *force).unwrap_or_else(|error| panic!("{me}: {}: {error}", object.key));
             site.log.push(format!("apply {}", object.key));
             let live = Live::new(site.server.get(&object.key).unwrap()).unwrap();
