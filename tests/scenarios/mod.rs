@@ -1,3 +1,4 @@
 //! What federated meshes are for, each use case from its first commit to its last.
 
+mod disaster;
 mod migration;
