@@ -133,7 +133,7 @@ fn peering_rows(peering: &PeeringView, wide: bool) -> Vec<Vec<Cell>> {
     }
     let rows = services.iter().map(|service| {
         let mut row = if head.is_empty() { vec![Cell::default(), Cell::default()] } else { std::mem::take(&mut head) };
-        row.extend([crossing(service, both_ways, wide), weight(service), std::mem::take(&mut why)]);
+        row.extend([crossing(service, both_ways, wide), weight(service, wide), std::mem::take(&mut why)]);
         row
     });
     rows.collect()
@@ -151,9 +151,16 @@ fn crossing(service: &ServiceView, both_ways: bool, wide: bool) -> Cell {
     }
 }
 
+/// Most characters of a match that the narrow table shows: one header and its value.
+const MAX_WHEN: usize = 30;
+
 /// `20 → 0`, with the requests that it is about where that is not all.
-fn weight(service: &ServiceView) -> Cell {
-    let when = if service.when.is_empty() { String::new() } else { format!(" where {}", service.when) };
+fn weight(service: &ServiceView, wide: bool) -> Cell {
+    let when = match service.when.char_indices().nth(MAX_WHEN) {
+        _ if service.when.is_empty() => String::new(),
+        Some((end, _)) if !wide => format!(" where {}…", &service.when[..end]),
+        _ => format!(" where {}", service.when),
+    };
     match (service.declared_weight, service.effective_weight) {
         (None, _) => Cell::from("-"),
         (Some(declared), None) => Cell::from(format!("{declared} → ?{when}")),
@@ -281,6 +288,18 @@ mod tests {
             assert!(wide.contains(whole), "{wide}");
         }
         assert!(render(&status, time(NOW), false, Look::default()).contains("… and 8 more"));
+    }
+
+    #[test]
+    fn weights_of_a_match_say_which_requests() {
+        let mut status = mk_status();
+        let mut matched = status.peerings[0].services[0].clone();
+        matched.when = "end-user = jason and x-group ~ (alpha|beta|gamma)".into();
+        status.peerings[0].services.insert(0, matched);
+        let narrow = render(&status, time(NOW), false, Look::default());
+        assert!(narrow.contains("20 → 20 where end-user = jason and x-group ~…"), "{narrow}");
+        assert!(narrow.lines().any(|line| line.trim_end().ends_with("20 → 20")), "{narrow}");
+        assert!(render(&status, time(NOW), true, Look::default()).contains("x-group ~ (alpha|beta|gamma)"));
     }
 
     #[test]

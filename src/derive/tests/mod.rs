@@ -4,6 +4,7 @@ mod example;
 mod sides;
 mod traffic;
 mod variants;
+mod weights;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
