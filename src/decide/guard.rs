@@ -69,7 +69,13 @@ pub(super) fn rule(world: &World, memory: &Memory, derived: &Derived) -> Ruling 
     let derived_holds: BTreeSet<&Key> = derived.holds.iter().filter_map(|hold| hold.key.as_ref()).collect();
     let orphan = |key: &Key| !derived.wanted.contains_key(key) && !derived_holds.contains(key);
     let known = memory.admitted.iter().filter(|key| memory.inventory.contains_key(*key) && orphan(key));
-    let admitted: BTreeSet<Key> = known.cloned().collect();
+    let mut admitted: BTreeSet<Key> = known.cloned().collect();
+    // A peering that has begun to leave goes on: what comes last of it may have been wanted until now.
+    let begun: BTreeSet<String> = admitted.iter().filter_map(peer_of).map(str::to_owned).collect();
+    if !begun.is_empty() {
+        let rest = memory.inventory.keys().filter(|key| orphan(key) && peer_of(key).is_some_and(|peer| begun.contains(peer)));
+        admitted.extend(rest.cloned());
+    }
     let barrier = remove::barrier(world);
     let asks = |key: &Key| orphan(key) && (barrier.is_some() || !admitted.contains(key));
     let waiting = memory.inventory.keys().filter(|key| asks(key) && goes(world, key));
@@ -78,7 +84,7 @@ pub(super) fn rule(world: &World, memory: &Memory, derived: &Derived) -> Ruling 
         return Ruling { admitted, ..Ruling::default() };
     }
     let established = memory.inventory.keys().filter(|key| !orphan(key) || waiting.contains(*key));
-    let count = Count::of(world, established, &waiting);
+    let count = Count::of(established, &waiting);
     let objection = match barrier {
         Some(reason) => Some(Objection { reason, way_out: "Mend it, or bring it back".into() }),
         None => objection(world, Applied::before(world, memory), &count),
@@ -111,15 +117,12 @@ struct Count {
 }
 
 impl Count {
-    fn of<'a>(world: &World, established: impl Iterator<Item = &'a Key> + Clone, waiting: &BTreeSet<Key>) -> Self {
-        let namespace = world.federation.mesh(world.me).map(|mesh| mesh.namespace.as_str());
-        let peer = |key: &&'a Key| peer_of(key).filter(|_| key.namespace.as_deref() == namespace);
-        let stays = established.clone().filter(|key| !waiting.contains(*key)).filter_map(|key| peer(&key));
-        let stays: BTreeSet<&str> = stays.collect();
-        let all: BTreeSet<&str> = established.clone().filter_map(|key| peer(&key)).collect();
+    fn of<'a>(established: impl Iterator<Item = &'a Key> + Clone, waiting: &BTreeSet<Key>) -> Self {
+        let stays: BTreeSet<&str> = established.clone().filter(|key| !waiting.contains(*key)).filter_map(peer_of).collect();
+        let all: BTreeSet<&str> = established.clone().filter_map(peer_of).collect();
         let peers: BTreeSet<String> = all.difference(&stays).map(|peer| (*peer).to_owned()).collect();
         let mut objects: BTreeMap<String, (Vec<String>, usize)> = BTreeMap::new();
-        for key in established.filter(|key| peer(key).is_none_or(|peer| !peers.contains(peer))) {
+        for key in established.filter(|key| peer_of(key).is_none_or(|peer| !peers.contains(peer))) {
             let (gone, of) = objects.entry(key.kind.to_string()).or_default();
             *of += 1;
             gone.extend(waiting.contains(key).then(|| key.to_string()));

@@ -1,7 +1,7 @@
 //! Deletions that a slip in the repository asks for (T12 of the threats): what would go stays, and what is added or changed goes on.
 
 use super::sim::{Sim, example};
-use crate::decide::{Comparisons, Decision, Memory};
+use crate::decide::{Applied, Comparisons, Decision, Memory};
 use crate::model::testing::Repo;
 
 const ROSA: &str = "rosa-prod-mesh";
@@ -146,6 +146,22 @@ fn a_commit_with_the_trailer_lets_them_go_and_a_restart_in_the_middle_goes_on() 
     sim.settle();
     assert_eq!(peerings(&sim), 0, "{:#?}", sim.decide(ROSA).holds);
     assert!(sim.sites[ROSA].memory.admitted.is_empty());
+}
+
+#[test]
+fn a_peering_that_has_begun_to_leave_goes_on_with_what_was_wanted_until_then() {
+    let mut sim = settled(example());
+    sim.commit(alone);
+    sim.allow(ROSA);
+    sim.pass(ROSA);
+    restart(&mut sim);
+    sim.commit(|repo| repo);
+    let applied = sim.decide(ROSA).applied.map(|applied| Applied { commit: sim.commit.clone(), ..applied });
+    let memory = &mut sim.site(ROSA).memory;
+    memory.applied = applied;
+    memory.admitted.retain(|key| *key.kind == *"ServiceMeshPeer");
+    sim.settle();
+    assert_eq!((peerings(&sim), held(&sim.decide(ROSA))), (0, ""));
 }
 
 #[test]
