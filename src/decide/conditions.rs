@@ -1,7 +1,9 @@
 //! Conditions: what people and alerts watch, in the manner of Kubernetes API conventions. A transition of one is worth a log line.
 
 use super::report::{self, PeeringStatus, Status};
+use super::rotation::RotationStatus;
 use crate::derive::Hold;
+use crate::model::root::short;
 
 /// A fact about the mesh that is either so or not.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,6 +27,8 @@ pub enum ConditionKind {
     Valid,
     /// Of the mesh: no other cluster has its name.
     Unique,
+    /// Of the mesh: every peer that trusts it trusts the CA roots that it uses now.
+    RootsTrusted,
     /// Of a peer: our control plane watches its.
     Connected,
     /// Of a peer: all that is declared works.
@@ -38,6 +42,7 @@ impl ConditionKind {
             Self::Applied => "Applied",
             Self::Valid => "Valid",
             Self::Unique => "Unique",
+            Self::RootsTrusted => "RootsTrusted",
             Self::Connected => "Connected",
             Self::Ready => "Ready",
         }
@@ -52,6 +57,8 @@ impl ConditionKind {
             (Self::Valid, false) => "has errors",
             (Self::Unique, true) => "in one cluster",
             (Self::Unique, false) => "claimed by another cluster",
+            (Self::RootsTrusted, true) => "uses a CA that its peers trust",
+            (Self::RootsTrusted, false) => "uses a CA that not all peers trust",
             (Self::Connected, true) => "connected",
             (Self::Connected, false) => "disconnected",
             (Self::Ready, true) => "ready",
@@ -73,11 +80,14 @@ pub(super) fn conditions(me: &str, known: bool, settled: bool, dispute: Option<&
         let connected = condition(name, ConditionKind::Connected, peering.connected, &why);
         [connected, condition(name, ConditionKind::Ready, peering.ready, &peering.why)]
     };
+    let RotationStatus { to, exposed, .. } = &status.rotation;
+    let distrust = format!("{} do not trust CA root {} yet", exposed.join(", "), short(to));
     let problem = status.problems.first().map(String::as_str).unwrap_or_default();
     let mut all = vec![
         condition(me, ConditionKind::Applied, settled, "objects differ from what is declared"),
         condition(me, ConditionKind::Valid, status.problems.is_empty(), problem),
         condition(me, ConditionKind::Unique, dispute.is_none(), dispute.map(|hold| &*hold.reason).unwrap_or_default()),
+        condition(me, ConditionKind::RootsTrusted, exposed.is_empty(), &distrust),
     ];
     all.extend(status.peerings.iter().filter(|_| known).flat_map(peering));
     all

@@ -11,7 +11,7 @@ use super::compare::is_ours;
 use super::memory::{Applied, Memory};
 use super::observe::peer_of;
 use super::{World, remove};
-use crate::derive::{Derived, Hold};
+use crate::derive::{Derived, Hold, Observed};
 use crate::model::{Guards, MeshFolder};
 use crate::object::Key;
 
@@ -65,7 +65,7 @@ pub(super) fn may_keep(world: &World, memory: &Memory, folder: &MeshFolder) -> b
 }
 
 /// Rules on everything in the inventory that nothing declares any more.
-pub(super) fn rule(world: &World, memory: &Memory, derived: &Derived) -> Ruling {
+pub(super) fn rule(world: &World, memory: &Memory, observed: &Observed, derived: &Derived) -> Ruling {
     let derived_holds: BTreeSet<&Key> = derived.holds.iter().filter_map(|hold| hold.key.as_ref()).collect();
     let orphan = |key: &Key| !derived.wanted.contains_key(key) && !derived_holds.contains(key);
     let known = memory.admitted.iter().filter(|key| memory.inventory.contains_key(*key) && orphan(key));
@@ -77,7 +77,10 @@ pub(super) fn rule(world: &World, memory: &Memory, derived: &Derived) -> Ruling 
         admitted.extend(rest.cloned());
     }
     let barrier = remove::barrier(world);
-    let asks = |key: &Key| orphan(key) && (barrier.is_some() || !admitted.contains(key));
+    // What gives way to another gateway comes back at once.
+    let renewed =
+        |key: &Key| peer_of(key).and_then(|peer| observed.replaced.get(peer)).is_some_and(|replaced| replaced.taking_down);
+    let asks = |key: &Key| orphan(key) && (barrier.is_some() || !(admitted.contains(key) || renewed(key)));
     let waiting = memory.inventory.keys().filter(|key| asks(key) && goes(world, key));
     let waiting: BTreeSet<Key> = waiting.cloned().collect();
     if waiting.is_empty() {

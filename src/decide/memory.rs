@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::World;
+use super::addresses::Settling;
 use super::compare::{Change, Comparison, compare};
 use super::fights::Fights;
 use super::health::HealthMemory;
@@ -32,6 +33,8 @@ pub struct Memory {
     pub claimed: Option<Timestamp>,
     /// What was applied last in full.
     pub applied: Option<Applied>,
+    /// By peer: load balancers that have changed lately.
+    pub addresses: BTreeMap<String, Settling>,
     /// The mesh as the last pass told it; `None` before the first pass of this process.
     pub told: Option<Status>,
 }
@@ -111,6 +114,8 @@ pub struct Failure {
 pub struct Pending {
     /// Files by path.
     pub files: BTreeMap<String, String>,
+    /// CA roots that its facts say are used no more, and since when.
+    pub retiring: BTreeMap<String, Timestamp>,
     /// Since when its facts are as they are.
     pub facts_since: Timestamp,
     /// Since when its status is as it is.

@@ -2,6 +2,7 @@
 //!
 //! Pure: no clock, network, disk or randomness. The agent, `plan` and the tests call the same function.
 
+mod addresses;
 mod claim;
 pub mod compare;
 mod conditions;
@@ -12,11 +13,14 @@ mod health;
 mod heartbeat;
 mod memory;
 mod observe;
-pub mod own_facts;
+mod own_facts;
 mod publish;
 mod remove;
+mod replace;
 mod report;
+mod rotation;
 mod unseen;
+mod workloads;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -28,6 +32,7 @@ use crate::facts::Facts;
 use crate::model::{Diagnostic, Federation, MeshFolder, Place};
 use crate::object::{APPLIED_ANNOTATION, Key, Kind, Live, Object, SOURCE_ANNOTATION};
 
+pub use addresses::Settling;
 use claim::Standing;
 pub use claim::patience;
 use compare::is_ours;
@@ -39,11 +44,13 @@ pub use guard::{Line, Step, TRAILER};
 pub use health::{HealthMemory, Lapse, Lapses};
 pub use memory::{Applied, Comparisons, Failure, Memory, Origin, Pending, REMOVAL};
 pub use observe::{LiveObjects, observe};
+use own_facts::OwnFacts;
 pub use publish::{Publication, SETTLE, STATUS_PATH, read_status};
 pub use report::{
     AgentStatus, ExportStatus, ImportStatus, MainStatus, MatchStatus, PeeringStatus, RootStatus, ShareStatus, Status,
     TrafficStatus,
 };
+pub use rotation::{Phase, RotationStatus};
 pub use unseen::{Gap, Unseen};
 
 /// Everything that a decision is made from.
@@ -115,6 +122,8 @@ pub struct Decision {
     pub pending: Option<Pending>,
     /// What is applied in full, to be remembered.
     pub applied: Option<Applied>,
+    /// By peer: load balancers that have changed lately.
+    pub addresses: BTreeMap<String, Settling>,
     /// What waits, and for what.
     pub holds: Vec<Hold>,
     /// What is so and what is not.
@@ -158,6 +167,7 @@ pub fn decide(world: &World, memory: &Memory, comparisons: &mut Comparisons) -> 
     let empty = MeshFolder::default();
     let folder = world.federation.meshes.get(world.me).unwrap_or(&empty);
     let mut observed = observe(folder, world.live, &memory.inventory);
+    replace::observe(world, folder, &memory.inventory, &mut observed);
     let mut complete = false;
     decision.claimed = claim::since(world, memory);
     let standing = claim::standing(world, folder, decision.claimed);
@@ -169,11 +179,11 @@ pub fn decide(world: &World, memory: &Memory, comparisons: &mut Comparisons) -> 
         let derive_from =
             |observed: &Observed| derive(Inputs { federation: world.federation, me: world.me, facts: world.facts, observed });
         if guard::may_keep(world, memory, folder) {
-            observed.kept = guard::rule(world, memory, &derive_from(&observed)).kept;
+            observed.withheld = guard::rule(world, memory, &observed, &derive_from(&observed)).kept;
         }
         health::assess(world, folder, &memory.health, &mut observed, &mut decision);
         let derived = derive_from(&observed);
-        let ruling = guard::rule(world, memory, &derived);
+        let ruling = guard::rule(world, memory, &observed, &derived);
         change(world, memory, &derived, &ruling, comparisons, &mut decision);
         comparisons.retain(&derived.wanted);
         complete = ruling.waiting.is_empty() && decision.leaves_cluster();
@@ -222,7 +232,12 @@ fn change(
     }
     let held: BTreeSet<Key> = decision.holds.iter().filter_map(|hold| hold.key.clone()).collect();
     let orphans = memory.inventory.iter().filter(|(key, _)| !derived.wanted.contains_key(*key) && !held.contains(*key));
+    let unsettled = workloads::unsettled_routes(world, derived, &held, decision);
     for (key, origin) in orphans.filter(|(key, _)| !ruling.waiting.contains(*key)) {
+        if let Some(reason) = workloads::routed(&unsettled, key).filter(|_| world.live.contains_key(key)) {
+            decision.hold(Hold::waiting(key, reason));
+            continue;
+        }
         remove::orphan(world, memory, key, origin, comparisons, decision);
     }
     fights::rest_from(world, memory, comparisons, decision);
@@ -327,21 +342,25 @@ fn finish(
     decision: &mut Decision,
 ) {
     let mesh = folder.mesh.as_ref();
-    let mut facts = match mesh {
-        Some(mesh) => {
-            let (facts, holds) = own_facts::gather(folder, mesh, world.live, world.cluster_uid, world.own_facts, world.now);
-            decision.holds.extend(holds);
-            facts
-        }
-        None => world.own_facts.clone(),
+    let own = match mesh {
+        Some(mesh) => own_facts::gather(world, memory, folder, mesh, observed),
+        None => OwnFacts {
+            facts: world.own_facts.clone(),
+            rotation: world.own_status.rotation.clone(),
+            addresses: memory.addresses.clone(),
+            ..OwnFacts::default()
+        },
     };
+    let OwnFacts { mut facts, rotation, addresses, holds, wake_at } = own;
+    decision.holds.extend(holds);
+    decision.addresses = addresses;
     facts.claims = standing.claims(world);
     let dispute = standing.hold(world, folder);
     decision.holds.extend(dispute.clone().filter(|_| standing.acts()));
     decision.holds.sort();
     decision.holds.dedup();
     decision.applied = if complete { Some(Applied::now(world, memory)) } else { Applied::before(world, memory) };
-    decision.status = report::status(world, folder, observed, decision, &facts);
+    decision.status = report::status(world, folder, observed, decision, (&facts, rotation));
     decision.conditions =
         conditions::conditions(world.me, mesh.is_some(), decision.leaves_cluster(), dispute.as_ref(), &decision.status);
     let before = memory.told.as_ref().unwrap_or(world.own_status);
@@ -352,7 +371,7 @@ fn finish(
         Standing::Owner | Standing::Challenged { answer: true } => {
             publish::decide(world, memory, &facts, decision);
             decision.wake(heartbeat::next(world.me, world.now));
-            facts.retiring.values().for_each(|since| decision.wake(own_facts::retires_at(*since)));
+            wake_at.into_iter().for_each(|at| decision.wake(at));
         }
         Standing::Claims => publish::claim(world, decision),
         Standing::Waits { until } => decision.wake(*until),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::rotation::{self, RotationStatus};
 use super::{Decision, World, heartbeat};
 use crate::derive::{Hold, ImportState, Inputs, Observed, PeerState, Share, shares};
 use crate::facts::Facts;
@@ -24,6 +25,8 @@ pub struct Status {
     pub objects: usize,
     /// CA roots that the mesh publishes.
     pub ca_roots: Vec<RootStatus>,
+    /// How far a change of its CA is.
+    pub rotation: RotationStatus,
     /// Addresses that it publishes, by peer.
     pub ingress: BTreeMap<String, Vec<String>>,
     /// By peer.
@@ -68,6 +71,8 @@ pub struct RootStatus {
     pub not_after: String,
     /// The control plane no longer uses it; it stays while certificates from it live.
     pub retiring: bool,
+    /// People declare it; the control plane does not use it yet.
+    pub announced: bool,
 }
 
 /// One peering from this side.
@@ -84,6 +89,8 @@ pub struct PeeringStatus {
     pub peer_connected: bool,
     /// How our last watch ended, where we are not connected.
     pub last_disconnect: String,
+    /// Fingerprints of the peer's CA roots that our control plane trusts.
+    pub trusted_roots: Vec<String>,
     /// What the peer may use.
     pub exports: Vec<ExportStatus>,
     /// What we take.
@@ -161,7 +168,13 @@ pub struct ShareStatus {
     pub why: String,
 }
 
-pub(super) fn status(world: &World, folder: &MeshFolder, observed: &Observed, decision: &Decision, facts: &Facts) -> Status {
+pub(super) fn status(
+    world: &World,
+    folder: &MeshFolder,
+    observed: &Observed,
+    decision: &Decision,
+    (facts, rotation): (&Facts, RotationStatus),
+) -> Status {
     let inputs = Inputs { federation: world.federation, me: world.me, facts: world.facts, observed };
     let applied = decision.applied.clone().unwrap_or_default();
     let mine = |path: &str| path.starts_with(&format!("meshes/{}/", world.me)) || !path.starts_with("meshes/");
@@ -182,8 +195,10 @@ pub(super) fn status(world: &World, folder: &MeshFolder, observed: &Observed, de
                 fingerprint: root.fingerprint.clone(),
                 not_after: root.not_after.to_string(),
                 retiring: facts.retiring.contains_key(&root.fingerprint),
+                announced: facts.announced.contains(&root.fingerprint),
             })
             .collect(),
+        rotation,
         ingress: facts.ingress.iter().map(|(peer, endpoint)| (peer.clone(), endpoint.addresses.clone())).collect(),
         peerings: folder.peers.values().map(|peer| (peer.name.value.clone(), peering(world, peer, observed, decision))).collect(),
         traffic: folder.traffic.values().map(|item| (item.name.clone(), traffic(item, inputs))).collect(),
@@ -221,6 +236,7 @@ fn peering(world: &World, peer: &Peer, observed: &Observed, decision: &Decision)
         declared_by_both,
         connected: state.connected,
         peer_connected: state.remote_connected,
+        trusted_roots: rotation::trusted(world, name),
         last_disconnect: if state.connected { String::new() } else { state.last_disconnect.clone() },
         exports: state.exports.iter().map(|name| ExportStatus { name: name.clone() }).collect(),
         why: if ready { String::new() } else { why(world, peer, state, &imports, decision) },

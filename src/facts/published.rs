@@ -30,6 +30,8 @@ pub struct Facts {
     pub roots: Vec<Root>,
     /// Fingerprints of roots that the control plane no longer uses, and since when.
     pub retiring: BTreeMap<String, Timestamp>,
+    /// Fingerprints of roots that the control plane does not use yet, declared by people.
+    pub announced: BTreeSet<String>,
     /// Where each peer finds its ingress.
     pub ingress: BTreeMap<String, Endpoint>,
     /// The file had an error: what it said before must stay in use.
@@ -67,6 +69,8 @@ struct WrittenSpec<'a> {
     ca_roots: Vec<&'a str>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     retiring: &'a BTreeMap<String, Timestamp>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    announced: &'a BTreeSet<String>,
     ingress: &'a BTreeMap<String, Endpoint>,
 }
 
@@ -89,6 +93,8 @@ struct ReadSpec {
     #[serde(default)]
     retiring: BTreeMap<String, Timestamp>,
     #[serde(default)]
+    announced: BTreeSet<String>,
+    #[serde(default)]
     ingress: BTreeMap<String, ReadEndpoint>,
 }
 
@@ -102,7 +108,7 @@ struct ReadEndpoint {
 
 /// Writes the facts of `mesh`; the same facts give the same bytes.
 pub fn write(mesh: &str, facts: &Facts) -> Result<String, serde_saphyr::ser_error::Error> {
-    let Facts { cluster_uid, claims, roots, retiring, ingress, broken: _ } = facts;
+    let Facts { cluster_uid, claims, roots, retiring, announced, ingress, broken: _ } = facts;
     serde_saphyr::to_string(&Written {
         api_version: API_VERSION,
         kind: "Published",
@@ -112,6 +118,7 @@ pub fn write(mesh: &str, facts: &Facts) -> Result<String, serde_saphyr::ser_erro
             claims,
             ca_roots: roots.iter().map(|root| root.pem.as_str()).collect(),
             retiring,
+            announced,
             ingress,
         },
     })
@@ -135,14 +142,12 @@ pub fn read(mesh: &str, path: &str, text: &str, allow: &[Cidr], now: Timestamp) 
         found.push(Diagnostic::error(path, span, Code::BadFact, message, help));
     };
     let roots = read_roots(&spec.ca_roots, now, &mut error).unwrap_or_default();
-    let ingress = spec
-        .ingress
-        .into_iter()
-        .filter_map(|(peer, endpoint)| Some((peer, read_endpoint(endpoint, allow, &mut error)?)))
-        .collect();
-    let claims = spec.claims.into_iter().filter(|uid| is_uid(uid)).take(MAX_CLAIMS).collect();
-    let cluster_uid = spec.cluster_uid.filter(|uid| is_uid(uid));
-    (Facts { cluster_uid, claims, roots, retiring: spec.retiring, ingress, broken: !found.is_empty() }, found)
+    let ReadSpec { cluster_uid, claims, ca_roots: _, retiring, announced, ingress } = spec;
+    let ingress =
+        ingress.into_iter().filter_map(|(peer, endpoint)| Some((peer, read_endpoint(endpoint, allow, &mut error)?))).collect();
+    let claims = claims.into_iter().filter(|uid| is_uid(uid)).take(MAX_CLAIMS).collect();
+    let cluster_uid = cluster_uid.filter(|uid| is_uid(uid));
+    (Facts { cluster_uid, claims, roots, retiring, announced, ingress, broken: !found.is_empty() }, found)
 }
 
 /// Whether a text can be an object's UID: a UUID (Kubernetes API), which is compared and shown, nothing else.

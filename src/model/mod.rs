@@ -15,6 +15,7 @@ pub mod names;
 mod network;
 mod place;
 mod references;
+pub mod root;
 pub mod schema;
 mod traffic;
 pub mod yaml;
@@ -22,7 +23,8 @@ pub mod yaml;
 pub use at::{At, Span};
 pub use diagnostic::{Code, Diagnostic, Severity};
 pub use federation::{
-    Base, Export, Federation, Gating, Guards, Import, Ingress, Locality, Manifest, Mesh, MeshFolder, Operator, Peer, ServiceName,
+    Base, Ca, Export, Federation, Gating, Guards, Import, Ingress, Locality, Manifest, Mesh, MeshFolder, Operator, Peer,
+    ServiceName,
 };
 pub use load::{Cache, ContentId, Reader, load};
 pub use network::Cidr;

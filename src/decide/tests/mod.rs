@@ -1,5 +1,6 @@
 //! Decisions, performed on an API server in memory, until nothing is left to do.
 
+mod addresses;
 mod claims;
 mod deletions;
 mod guards;
@@ -8,6 +9,8 @@ mod ownership;
 mod publishing;
 mod random;
 mod removal;
+mod replace;
+mod rotation;
 mod server;
 mod sim;
 mod steady;

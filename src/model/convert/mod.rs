@@ -110,6 +110,9 @@ fn share(text: Option<At<String>>, findings: &mut Findings) -> Option<u8> {
 
 fn locality(spec: LocalitySpec, findings: &mut Findings) -> Locality {
     let LocalitySpec { region, zone, subzone } = spec;
+    for value in std::iter::once(&region).chain(&zone).chain(&subzone) {
+        findings.name(value, names::label_value);
+    }
     if let (None, Some(subzone)) = (&zone, &subzone) {
         // maistra/istio drops the whole locality without a word
         findings.error(subzone.span, Code::BadValue, "a `subzone` needs a `zone`", "add the zone that it lies in");

@@ -1,7 +1,7 @@
 //! Findings in one document.
 
 use super::{check, check_repo, pair};
-use crate::model::testing::Repo;
+use crate::model::testing::{Repo, ca_roots};
 use insta::assert_snapshot;
 
 #[test]
@@ -116,6 +116,44 @@ fn a_long_mesh_name_is_refused_because_it_becomes_a_label() {
 }
 
 #[test]
+fn declared_ca_roots_are_ca_certificates_and_nothing_else() {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+    let key = KeyPair::generate().unwrap();
+    let make = |is_ca| {
+        let mut params = CertificateParams::default();
+        params.is_ca = is_ca;
+        params.self_signed(&key).unwrap().pem()
+    };
+    let mesh = |roots: &[String], overlap: &str| {
+        let roots = ca_roots(roots);
+        format!(
+            "//- meshes/a/mesh.yaml\nkind: Mesh\nmetadata: {{name: a}}\nspec:\n  trustDomain: a.example\n  ca:\n    overlap: \
+             {overlap}\n{roots}"
+        )
+    };
+    let root = make(IsCa::Ca(BasicConstraints::Unconstrained));
+    let repo =
+        Repo::new("//- federation.yaml\nkind: Federation\nmetadata: {name: f}\n").with(&mesh(std::slice::from_ref(&root), "36h"));
+    let declared = &repo.valid().meshes["a"].mesh.clone().unwrap().ca;
+    assert_eq!((declared.roots.len(), declared.overlap), (1, jiff::SignedDuration::from_hours(36)));
+    assert!(declared.roots[0].self_issued);
+    let bad = [root.clone(), root, make(IsCa::NoCa), key.serialize_pem(), "{{ROOT}}".to_owned()];
+    let found = check(&mesh(&bad, "a while"));
+    let expected = [
+        "`a while` is not a duration (write it like `36h` or `2days`)",
+        "is listed twice",
+        "is not a CA certificate (basicConstraints CA:TRUE is missing)",
+        "a private key is among the CA certificates (whoever read this repository has it",
+        "holds no PEM certificate",
+    ];
+    let lines: Vec<&str> = found.lines().collect();
+    assert_eq!(lines.len(), expected.len(), "{found}");
+    for (line, words) in lines.iter().zip(expected) {
+        assert!(line.contains(words), "{words}\n{found}");
+    }
+}
+
+#[test]
 fn addresses_and_node_ports_are_checked() {
     let found = check(
         "\
@@ -173,6 +211,16 @@ fn a_range_of_addresses_must_be_one() {
         check("//- federation.yaml\nkind: Federation\nmetadata: {name: test}\nspec: {allowAddresses: [10.0.0.0/8, 10.0.0.1]}\n"),
         @"federation.yaml:4:37: error[MF007]: `10.0.0.1` is not a range (write it like `127.0.0.0/8`)"
     );
+}
+
+#[test]
+fn a_region_is_what_a_label_can_say() {
+    let found =
+        check("//- meshes/a/peers/b.yaml\nkind: Peer\nmetadata: {name: b}\nspec:\n  locality: {region: eu/west, zone: '*'}\n");
+    assert_snapshot!(found, @r"
+    meshes/a/peers/b.yaml:5:22: error[MF003]: `eu/west` cannot be the value of a label: letters, digits, `-`, `_` and `.`, at most 63, a letter or digit at both ends
+    meshes/a/peers/b.yaml:5:37: error[MF003]: `*` cannot be the value of a label: letters, digits, `-`, `_` and `.`, at most 63, a letter or digit at both ends
+    ");
 }
 
 #[test]
@@ -336,6 +384,12 @@ spec:
   matches: [{uri: /v2, routes: [{local: {}}]}]
 ",
     );
+    let long = check(&format!(
+        "//- meshes/a/traffic/long.yaml\nkind: Traffic\nmetadata: {{name: long}}\nspec:\n  service: apps/x\n  \
+         matches: [{{uri: {{regex: '{}'}}, routes: [{{local: {{}}}}]}}]\n",
+        r"\pL".repeat(1_000_000)
+    ));
+    assert_snapshot!(long, @"meshes/a/traffic/long.yaml:6:27: error[MF007]: 3000000 characters; the limit is 1024");
     assert_snapshot!(found, @r"
     meshes/a/traffic/four.yaml:6:19: error[MF001]: unknown value `/v2` (there are: exact, prefix, regex)
     meshes/a/traffic/one.yaml:7:5: error[MF007]: this match takes every request (give `headers` or `uri`; what all other requests do stands under `spec.routes`)
@@ -344,7 +398,7 @@ spec:
     meshes/a/traffic/one.yaml:9:54: error[MF003]: the control plane ignores a header called `uri` (the path is matched by `uri` beside `headers`)
     meshes/a/traffic/one.yaml:9:71: error[MF003]: `` is not a header's name: lower-case letters, digits and `-` (write it as `x-request-id`)
     meshes/a/traffic/one.yaml:11:26: error[MF007]: nothing to compare with (for a header that only has to be there write `regex: .+`)
-    meshes/a/traffic/one.yaml:11:42: error[MF007]: no header or path holds a control character (for a header that only has to be there write `regex: .+`)
+    meshes/a/traffic/one.yaml:11:42: error[MF007]: no header or path holds a control character
     meshes/a/traffic/one.yaml:11:62: error[MF007]: not a regular expression: look-around, including look-ahead and look-behind, is not supported (the control plane reads RE2 syntax)
     meshes/a/traffic/one.yaml:11:84: error[MF007]: not a regular expression: unclosed character class (the control plane reads RE2 syntax)
     meshes/a/traffic/one.yaml:12:14: error[MF008]: the weights sum to 90, not 100 (change the weights)
@@ -384,9 +438,19 @@ spec:
   service: apps/three
   failover: {to: [b, b]}
   routes: [{peer: b, service: shop/x}]
+//- meshes/a/traffic/four.yaml
+kind: Traffic
+metadata: {name: four}
+spec: {service: apps/four, timeout: 0s}
+//- meshes/a/traffic/five.yaml
+kind: Traffic
+metadata: {name: five}
+spec: {service: apps/five, failover: {to: []}}
 ",
     );
     assert_snapshot!(found, @r"
+    meshes/a/traffic/five.yaml:4:38: error[MF007]: there is no peer to fail over to (name peers: `to: [aro-stg-mesh]`)
+    meshes/a/traffic/four.yaml:4:37: error[MF007]: `0s` is shorter than a millisecond or a fraction of one (leave it out for no limit)
     meshes/a/traffic/one.yaml:6:12: error[MF007]: `3 parsecs` is not a length of time (write it as `500ms`, `3s` or `1m 30s`)
     meshes/a/traffic/one.yaml:7:23: error[MF007]: `attempts: 0` turns retries off (remove the other fields of `retries`)
     meshes/a/traffic/one.yaml:7:41: error[MF007]: `1us` is shorter than a millisecond or a fraction of one (leave it out for no limit)
