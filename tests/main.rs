@@ -13,6 +13,7 @@ mod lab;
 mod lab_works;
 mod lifecycle;
 mod ownership;
+mod policies;
 mod publishing;
 mod quiet;
 mod replacing;

@@ -22,7 +22,7 @@ pub struct Journal {
     commit: String,
     problems: BTreeSet<Diagnostic>,
     holds: BTreeSet<Hold>,
-    conditions: BTreeMap<(String, ConditionKind), bool>,
+    conditions: BTreeMap<(String, ConditionKind), (bool, String)>,
     troubles: BTreeMap<&'static str, String>,
 }
 
@@ -68,20 +68,22 @@ impl Journal {
         }
     }
 
-    /// A peering that came or went; what concerns the mesh itself has lines of its own.
+    /// A peering that came or went, weights that moved; what concerns the mesh itself has lines of its own.
     fn condition(&mut self, condition: &Condition) {
         let Condition { subject, kind, status, message } = condition;
-        let known = self.conditions.insert((subject.clone(), *kind), *status);
-        if known.unwrap_or(false) == *status
-            || matches!(kind, ConditionKind::Applied | ConditionKind::Valid | ConditionKind::Unique)
+        let known = self.conditions.insert((subject.clone(), *kind), (*status, message.clone()));
+        let (before, words_before) = known.unwrap_or_default();
+        // Weights can move again while they are not as declared.
+        let moved = *kind == ConditionKind::AsDeclared && words_before != *message;
+        if (before == *status && !moved) || matches!(kind, ConditionKind::Applied | ConditionKind::Valid | ConditionKind::Unique)
         {
             return;
         }
-        let (kind, words) = (kind.name(), kind.words(*status));
+        let (kind, about, words) = (kind.name(), kind.about(subject), kind.words(*status));
         if *status {
-            info!(event = "condition", condition = kind, status, peer = subject, "peering with {subject}: {words}");
+            info!(event = "condition", condition = kind, status, subject, "{about}: {words}");
         } else {
-            warn!(event = "condition", condition = kind, status, peer = subject, "peering with {subject}: {words}: {message}");
+            warn!(event = "condition", condition = kind, status, subject, "{about}: {words}: {message}");
         }
     }
 

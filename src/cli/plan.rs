@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -20,6 +21,7 @@ use crate::error::{Error, Exit};
 use crate::facts::Facts;
 use crate::model::{Diagnostic, Federation, Place, Severity};
 use crate::object::STATE_NAME;
+use crate::policy::{Loaded, Policies};
 use crate::view::plan::{self, Plan as PlanView};
 
 /// Longest wait for the cluster's objects: somebody sits and waits, and a listing takes seconds at most.
@@ -62,6 +64,7 @@ enum Format {
 struct Declared {
     from: String,
     federation: Federation,
+    policies: Arc<Policies>,
     problems: Vec<Diagnostic>,
     facts: BTreeMap<String, Facts>,
     statuses: BTreeMap<String, Status>,
@@ -102,15 +105,15 @@ impl Plan {
     fn committed(&self, now: Timestamp) -> Result<Declared, Error> {
         let remote = self.repo.fetch()?;
         let read = declarations::Reader::default().read(&remote.mirror, &self.mesh, now)?;
-        let Declarations { commit, line, federation, problems, facts, statuses, own_status, .. } = read;
+        let Declarations { commit, line, federation, policies, problems, facts, statuses, own_status, .. } = read;
         let (from, federation) = (format!("{} {}", commit.id.short(), commit.summary), (*federation).clone());
-        Ok(Declared { from, federation, problems, facts, statuses, own_status, line })
+        Ok(Declared { from, federation, policies, problems, facts, statuses, own_status, line })
     }
 
     /// The files as they are, and facts from the published branches if the folder is a repository.
     fn working_tree(&self, folder: &Path, now: Timestamp) -> Result<Declared, Error> {
         let tree = Tree::read(folder)?;
-        let (federation, found) = tree.load();
+        let Loaded { federation, policies, problems: found } = tree.load();
         let peers = tree.peers(&self.mesh);
         let mut problems: Vec<Diagnostic> =
             found.into_iter().filter(|finding| Place::of(&finding.path).concerns(&self.mesh, &peers)).collect();
@@ -126,12 +129,12 @@ impl Plan {
             }
         }
         let (own_status, line) = (Status::default(), Line::default()); // what is no commit yet follows whatever is applied
-        Ok(Declared { from: "the working tree".to_owned(), federation, problems, facts, statuses, own_status, line })
+        Ok(Declared { from: "the working tree".to_owned(), federation, policies, problems, facts, statuses, own_status, line })
     }
 
     /// Decides as the agent would, and performs nothing.
     async fn against_cluster(&self, declared: &Declared) -> Result<PlanView, Error> {
-        let Declared { from, federation, problems, facts, statuses, own_status, line } = declared;
+        let Declared { from, federation, policies, problems, facts, statuses, own_status, line } = declared;
         let options = ClusterOptions { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() };
         let cluster = Cluster::connect(&options).await?;
         let cluster_uid = cluster.uid().await?;
@@ -157,6 +160,7 @@ impl Plan {
         let world = World {
             federation,
             problems,
+            policies,
             me: &self.mesh,
             facts,
             statuses,

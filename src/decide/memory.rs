@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::World;
 use super::addresses::Settling;
+use super::admission::Verdicts;
 use super::compare::{Change, Comparison, compare};
 use super::fights::Fights;
 use super::health::HealthMemory;
@@ -128,6 +129,8 @@ pub struct Pending {
 #[derive(Debug, Default)]
 pub struct Comparisons {
     seen: HashMap<Key, Seen>,
+    /// What policies said of the objects.
+    pub(super) verdicts: Verdicts,
 }
 
 #[derive(Debug)]
@@ -167,10 +170,16 @@ impl Comparisons {
         comparison
     }
 
+    /// How many objects policies have judged since the start.
+    pub fn judged(&self) -> u64 {
+        self.verdicts.judged
+    }
+
     /// Forgets objects that nobody wants any more.
     pub fn retain<T>(&mut self, wanted: &BTreeMap<Key, T>) {
         if self.seen.len() > wanted.len() {
             self.seen.retain(|key, _| wanted.contains_key(key));
         }
+        self.verdicts.retain(wanted);
     }
 }

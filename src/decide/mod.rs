@@ -3,6 +3,8 @@
 //! Pure: no clock, network, disk or randomness. The agent, `plan` and the tests call the same function.
 
 mod addresses;
+mod admission;
+mod admitted;
 mod claim;
 pub mod compare;
 mod conditions;
@@ -20,6 +22,7 @@ mod replace;
 mod report;
 mod rotation;
 mod unseen;
+mod weights;
 mod workloads;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,8 +34,11 @@ use crate::derive::{Derived, Hold, Inputs, Need, Observed, derive};
 use crate::facts::Facts;
 use crate::model::{Diagnostic, Federation, MeshFolder, Place};
 use crate::object::{APPLIED_ANNOTATION, Key, Kind, Live, Object, SOURCE_ANNOTATION};
+use crate::policy::Policies;
 
 pub use addresses::Settling;
+use admission::Namespaces;
+pub use admission::forbidden;
 use claim::Standing;
 pub use claim::patience;
 use compare::is_ours;
@@ -60,6 +66,8 @@ pub struct World<'a> {
     pub federation: &'a Federation,
     /// What is wrong with them.
     pub problems: &'a [Diagnostic],
+    /// What must not be applied.
+    pub policies: &'a Policies,
     /// The mesh that the agent looks after.
     pub me: &'a str,
     /// Facts of its peers.
@@ -168,7 +176,7 @@ pub fn decide(world: &World, memory: &Memory, comparisons: &mut Comparisons) -> 
     let folder = world.federation.meshes.get(world.me).unwrap_or(&empty);
     let mut observed = observe(folder, world.live, &memory.inventory);
     replace::observe(world, folder, &memory.inventory, &mut observed);
-    let mut complete = false;
+    let mut applied = None;
     decision.claimed = claim::since(world, memory);
     let standing = claim::standing(world, folder, decision.claimed);
     if let Some(hold) = stop(world, folder, &standing) {
@@ -186,11 +194,11 @@ pub fn decide(world: &World, memory: &Memory, comparisons: &mut Comparisons) -> 
         let ruling = guard::rule(world, memory, &observed, &derived);
         change(world, memory, &derived, &ruling, comparisons, &mut decision);
         comparisons.retain(&derived.wanted);
-        complete = ruling.waiting.is_empty() && decision.leaves_cluster();
+        applied = Some(ruling.waiting.is_empty() && decision.leaves_cluster());
         decision.holds.extend(ruling.hold);
         decision.admitted = ruling.admitted;
     }
-    finish(world, memory, folder, &observed, &standing, complete, &mut decision);
+    finish(world, memory, folder, &observed, &standing, applied, &mut decision);
     decision
 }
 
@@ -200,8 +208,8 @@ fn stop(world: &World, folder: &MeshFolder, standing: &Standing) -> Option<Hold>
     match &folder.mesh {
         None => stuck(format!("meshes/{}/mesh.yaml is missing or has an error; everything stays as it is", world.me)),
         Some(mesh) if mesh.suspend => stuck(format!("{} says `suspend: true`; everything stays as it is", mesh.path)),
-        Some(_) if standing.acts() => None,
-        Some(_) => standing.hold(world, folder),
+        Some(_) if !standing.acts() => standing.hold(world, folder),
+        Some(_) => world.policies.unreadable().and_then(stuck),
     }
 }
 
@@ -214,8 +222,13 @@ fn change(
     decision: &mut Decision,
 ) {
     decision.holds.extend(derived.holds.iter().cloned());
+    let namespaces = Namespaces::new(world, derived);
     for (key, wanted) in &derived.wanted {
         let object = &wanted.object;
+        if let Some(hold) = comparisons.verdicts.hold(world, object, &namespaces) {
+            decision.hold(hold);
+            continue;
+        }
         if let Some(live) = world.live.get(key)
             && comparisons.get(object, live).changes.is_empty()
             && !live.deleting
@@ -331,14 +344,14 @@ fn annotation(value: &serde_json::Value, name: &str) -> Option<String> {
     value.pointer("/metadata/annotations")?.get(name)?.as_str().map(str::to_owned)
 }
 
-/// Facts, status and what to publish of them.
+/// Facts, status and what to publish of them. `applied` says whether all of `main` is, and is `None` where nothing may change.
 fn finish(
     world: &World,
     memory: &Memory,
     folder: &MeshFolder,
     observed: &Observed,
     standing: &Standing,
-    complete: bool,
+    applied: Option<bool>,
     decision: &mut Decision,
 ) {
     let mesh = folder.mesh.as_ref();
@@ -359,8 +372,13 @@ fn finish(
     decision.holds.extend(dispute.clone().filter(|_| standing.acts()));
     decision.holds.sort();
     decision.holds.dedup();
-    decision.applied = if complete { Some(Applied::now(world, memory)) } else { Applied::before(world, memory) };
-    decision.status = report::status(world, folder, observed, decision, (&facts, rotation));
+    decision.applied = if applied == Some(true) { Some(Applied::now(world, memory)) } else { Applied::before(world, memory) };
+    let stays = |key: &Key| {
+        let held = decision.holds.iter().find(|hold| hold.key.as_ref() == Some(key)).map(|hold| hold.reason.clone());
+        let failed = || memory.failures.get(key).map(|failure| failure.message.clone()); // until it is taken
+        held.or_else(failed).or(applied.is_none().then(|| "nothing is changed at present".to_owned()))
+    };
+    decision.status = report::status(world, folder, observed, decision, (&facts, rotation), &stays);
     decision.conditions =
         conditions::conditions(world.me, mesh.is_some(), decision.leaves_cluster(), dispute.as_ref(), &decision.status);
     let before = memory.told.as_ref().unwrap_or(world.own_status);

@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::rotation::{self, RotationStatus};
+use super::weights::{self, Stays};
 use super::{Decision, World, heartbeat};
-use crate::derive::{Hold, ImportState, Inputs, Observed, PeerState, Share, shares};
+use crate::derive::{Hold, ImportState, Inputs, Observed, PeerState};
 use crate::facts::Facts;
-use crate::model::{Destination, Export, MeshFolder, Peer, Traffic};
+use crate::model::{Export, MeshFolder, Peer, Traffic};
 
 /// Everything that people want to know of one mesh.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -174,9 +175,11 @@ pub(super) fn status(
     observed: &Observed,
     decision: &Decision,
     (facts, rotation): (&Facts, RotationStatus),
+    stays: &Stays,
 ) -> Status {
     let inputs = Inputs { federation: world.federation, me: world.me, facts: world.facts, observed };
     let applied = decision.applied.clone().unwrap_or_default();
+    let traffic = |item: &Traffic| (item.name.clone(), weights::status(world, item, inputs, stays));
     let mine = |path: &str| path.starts_with(&format!("meshes/{}/", world.me)) || !path.starts_with("meshes/");
     Status {
         agent: AgentStatus { version: env!("CARGO_PKG_VERSION").into() },
@@ -201,7 +204,7 @@ pub(super) fn status(
         rotation,
         ingress: facts.ingress.iter().map(|(peer, endpoint)| (peer.clone(), endpoint.addresses.clone())).collect(),
         peerings: folder.peers.values().map(|peer| (peer.name.value.clone(), peering(world, peer, observed, decision))).collect(),
-        traffic: folder.traffic.values().map(|item| (item.name.clone(), traffic(item, inputs))).collect(),
+        traffic: folder.traffic.values().map(traffic).collect(),
         holds: decision.holds.iter().map(ToString::to_string).collect(),
         problems: world.problems.iter().filter(|problem| mine(&problem.path)).map(ToString::to_string).collect(),
     }
@@ -284,25 +287,4 @@ pub(super) fn disconnected(name: &str, answer: &str) -> String {
 
 fn is_exported(export: &Export, state: &PeerState) -> bool {
     export.exported_name().is_none_or(|exported| state.exports.contains(&format!("{}.{}", exported.name, exported.namespace)))
-}
-
-fn traffic(traffic: &Traffic, inputs: Inputs) -> TrafficStatus {
-    let mut status = TrafficStatus { service: traffic.service.to_string(), ..TrafficStatus::default() };
-    for rule in &traffic.rules {
-        let routes = shares(traffic, rule, inputs).into_iter().map(share).collect();
-        match &rule.when {
-            Some(when) => status.matches.push(MatchStatus { when: when.to_string(), routes }),
-            None => status.routes = routes,
-        }
-    }
-    status
-}
-
-fn share(Share { route, weight, why_not }: Share) -> ShareStatus {
-    let (to, service) = match &route.to {
-        Destination::Local { subset: None } => ("local".to_owned(), String::new()),
-        Destination::Local { subset: Some(subset) } => (format!("local {subset}"), String::new()),
-        Destination::Imported { peer, service } => (peer.clone(), service.to_string()),
-    };
-    ShareStatus { to, service, declared: route.weight, effective: weight, why: why_not.unwrap_or_default() }
 }

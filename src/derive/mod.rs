@@ -38,7 +38,7 @@ use crate::object::{Key, Object, set_id};
 
 pub use observed::{Health, ImportState, Observed, PeerState, Replacement};
 pub use peer_roots::{ROOTS_ANNOTATION, digest as roots_digest};
-pub use virtual_service::{Share, imported_host, not_imported, shares, undeclared};
+pub use virtual_service::{Share, imported_host, live_weight, not_imported, shares, undeclared};
 
 /// Everything that objects are derived from.
 #[derive(Clone, Copy)]

@@ -133,6 +133,22 @@ pub fn shares<'a>(traffic: &Traffic, rule: &'a Rule, inputs: Inputs) -> Vec<Shar
     shares
 }
 
+/// The weight that a live VirtualService gives to a destination of a rule; 0 where it knows neither.
+pub fn live_weight(traffic: &Traffic, rule: &Rule, to: &Destination, inputs: Inputs, live: &Value) -> u32 {
+    let list = |value: &'_ Value, pointer: &str| value.pointer(pointer).and_then(Value::as_array).cloned().unwrap_or_default();
+    let when = rule.when.as_ref().map(|when| json!([conditions(when)]));
+    let entry = list(live, "/spec/http").into_iter().find(|entry| entry.get("match") == when.as_ref());
+    let destination = destination(traffic, inputs, to);
+    let routes = entry.map(|entry| list(&entry, "/route")).unwrap_or_default();
+    let route = routes.iter().find(|route| route.get("destination") == Some(&destination));
+    let weight = route.map(|route| match route.get("weight") {
+        // Istio: all of it where there is one destination.
+        None if routes.len() == 1 => 100,
+        weight => weight.and_then(Value::as_u64).and_then(|weight| u32::try_from(weight).ok()).unwrap_or_default(),
+    });
+    weight.unwrap_or_default()
+}
+
 /// Stretches weights so that they sum to 100, by largest remainder, the earlier route first on a tie. Nothing stays nothing.
 fn scale(shares: &mut [Share]) {
     let total: u32 = shares.iter().map(|share| share.weight).sum();

@@ -26,7 +26,7 @@ pub use federation::{
     Base, Ca, Export, Federation, Gating, Guards, Import, Ingress, Locality, Manifest, Mesh, MeshFolder, Operator, Peer,
     ServiceName,
 };
-pub use load::{Cache, ContentId, Reader, load};
+pub use load::{Cache, ContentId, Reader, load, withdraw};
 pub use network::Cidr;
 pub use place::Place;
 pub use references::offered;

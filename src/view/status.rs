@@ -130,14 +130,17 @@ fn peering_rows(peering: &PeeringView, wide: bool) -> Vec<Vec<Cell>> {
     let both_ways = services.iter().any(|service| service.importer != *first);
     let ready = if *ready { Cell::new("yes", Tone::Good) } else { Cell::new("no", Tone::Bad) };
     let mut head = vec![format!("{first} <-> {second}").into(), ready];
-    let mut why = Cell::from(why);
+    let mut why = why.clone();
     if services.is_empty() {
-        head.extend([Cell::from("-"), Cell::from("-"), why]);
+        head.extend([Cell::from("-"), Cell::from("-"), why.into()]);
         return vec![head];
     }
     let rows = services.iter().map(|service| {
         let mut row = if head.is_empty() { vec![Cell::default(), Cell::default()] } else { std::mem::take(&mut head) };
-        row.extend([crossing(service, both_ways, wide), weight(service, wide), std::mem::take(&mut why)]);
+        // A peering can be ready while a service has not got its weight back.
+        let why = std::mem::take(&mut why);
+        let why = if why.is_empty() { &service.why } else { &why };
+        row.extend([crossing(service, both_ways, wide), weight(service, wide), why.into()]);
         row
     });
     rows.collect()
@@ -291,6 +294,26 @@ mod tests {
     #[test]
     fn the_federation_fits_one_screen() {
         insta::assert_snapshot!(render(&mk_status(), time(NOW), false, Look { width: Some(100), colour: false }));
+    }
+
+    #[test]
+    fn a_weight_that_is_not_back_yet_has_its_cause_beside_it() {
+        let mut status = mk_status();
+        let mut peering = mk_peering("aro-stg-mesh", "", 0);
+        peering.services[0].why =
+            "aro-stg-mesh is back since 2026-11-20T11:59:50Z, and gets its weight at 2026-11-20T12:00:20Z if it stays".into();
+        status.peerings = vec![peering];
+        let screen = render(&status, time(NOW), false, Look { width: Some(100), colour: false });
+        let table: Vec<&str> =
+            screen.lines().skip_while(|line| !line.starts_with("PEERING")).take_while(|line| !line.is_empty()).collect();
+        insta::assert_snapshot!(table.join("\n"), @r"
+        PEERING                          READY  EXPORTED → IMPORTED   WEIGHT  WHY
+        rosa-prod-mesh <-> aro-stg-mesh  yes    details → details-v2  20 → 0  aro-stg-mesh is back since
+                                                                              2026-11-20T11:59:50Z, and gets
+                                                                              its weight at
+                                                                              2026-11-20T12:00:20Z if it
+                                                                              stays
+        ");
     }
 
     #[test]

@@ -188,6 +188,7 @@ impl Agent {
         let world = World {
             federation: &declarations.federation,
             problems: &declarations.problems,
+            policies: &declarations.policies,
             me: &self.me,
             facts: &declarations.facts,
             statuses: &declarations.statuses,

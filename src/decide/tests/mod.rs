@@ -3,9 +3,11 @@
 mod addresses;
 mod claims;
 mod deletions;
+mod gating;
 mod guards;
 mod history;
 mod ownership;
+mod policies;
 mod publishing;
 mod random;
 mod removal;

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
@@ -13,9 +13,11 @@ use super::server::Server;
 use crate::decide::{Apply, Comparisons, Decision, Memory, STATUS_PATH, Status, Unseen, World, decide, patience, read_status};
 use crate::derive::kinds;
 use crate::facts::{Facts, published};
+use crate::model::defaults::GATING_SETTLE;
 use crate::model::testing::{self, Repo};
 use crate::model::{Diagnostic, Federation};
 use crate::object::Live;
+use crate::policy::{Cache, Loaded, Policies, load};
 
 /// The example where somebody else makes the namespaces and control planes.
 pub fn example() -> Repo {
@@ -23,6 +25,11 @@ pub fn example() -> Repo {
         else makes\n      spec: {version: v2.5}\n";
     let paths = ["rosa-prod-mesh", "aro-stg-mesh", "gcp-dev-mesh"].map(|mesh| format!("meshes/{mesh}/mesh.yaml"));
     paths.iter().fold(testing::example(), |repo, path| repo.edit(path, own, ""))
+}
+
+/// A repository with what its policies leave of it.
+pub fn judged(repo: &Repo) -> Loaded {
+    load(&repo.entries(), &[], &mut |path, _| Ok(repo.files[path].clone()), &mut Cache::default())
 }
 
 /// One mesh's cluster and agent.
@@ -44,6 +51,7 @@ pub struct Sim {
     pub repo: Repo,
     pub federation: Federation,
     pub problems: Vec<Diagnostic>,
+    pub policies: Arc<Policies>,
     pub sites: BTreeMap<String, Site>,
     pub now: Timestamp,
     pub commit: String,
@@ -74,11 +82,12 @@ pub fn ca(number: usize) -> String {
 impl Sim {
     /// Clusters for all meshes of a repository, with their control planes running and nothing of ours in them.
     pub fn new(repo: Repo) -> Self {
-        let (federation, problems) = repo.load();
+        let Loaded { federation, policies, problems } = judged(&repo);
         let mut sim = Self {
             repo,
             federation,
             problems,
+            policies,
             sites: BTreeMap::new(),
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
             commit: "c1".to_owned(),
@@ -111,7 +120,8 @@ impl Sim {
     /// People commit.
     pub fn commit(&mut self, change: impl FnOnce(Repo) -> Repo) {
         self.repo = change(std::mem::take(&mut self.repo));
-        (self.federation, self.problems) = self.repo.load();
+        let loaded = judged(&self.repo);
+        (self.federation, self.policies, self.problems) = (loaded.federation, loaded.policies, loaded.problems);
         while self.history.knows(&self.commit) {
             self.commit.push('\'');
         }
@@ -179,6 +189,7 @@ impl Sim {
         let world = World {
             federation: &self.federation,
             problems: &self.problems,
+            policies: &self.policies,
             me,
             facts: &facts,
             statuses: &statuses,
@@ -232,6 +243,7 @@ impl Sim {
     }
 
     pub fn pass(&mut self, me: &str) -> Decision {
+        self.synchronise(me);
         let decision = self.decide(me);
         self.perform(me, &decision, || true);
         decision
@@ -243,10 +255,20 @@ impl Sim {
             let before = self.marks();
             self.round();
             if self.marks() == before && self.sites.values().all(|site| site.memory.pending.is_none()) {
-                return;
+                if !self.is_settling() {
+                    return;
+                }
+                self.now += SignedDuration::from_secs(10);
             }
         }
         panic!("does not settle: {:#?}", self.sites.values().map(|site| &site.log).collect::<Vec<_>>());
+    }
+
+    /// Some peer is back and waits for its weight.
+    fn is_settling(&self) -> bool {
+        let settle = |flaps: u32| GATING_SETTLE * (1 << flaps);
+        let mut lapses = self.sites.values().flat_map(|site| site.memory.health.lapses.values());
+        lapses.any(|lapse| lapse.sound_since.is_some_and(|since| self.now < since + settle(lapse.flaps)))
     }
 
     fn marks(&self) -> Vec<(u64, BTreeMap<String, String>)> {
@@ -306,6 +328,18 @@ impl Sim {
             site.server.get(&kinds::key(kinds::PEER, namespace, peer))
         });
         object.is_some_and(|object| object.pointer("/spec/remote/addresses").is_some())
+    }
+
+    /// What goes on by itself while time goes by: watches that are connected make their full synchronisations.
+    fn synchronise(&mut self, mesh: &str) {
+        for (key, object) in self.sites[mesh].server.live().iter().filter(|(key, _)| &*key.kind == "ServiceMeshPeer") {
+            let mut status = object.value()["status"].take();
+            let synced = self.synced(&(mesh.to_owned(), key.name.to_string()));
+            if let Some(watch) = status.pointer_mut("/discoveryStatus/active/0/watch") {
+                watch["lastFullSync"] = json!(synced);
+                self.site(mesh).server.status(key, status);
+            }
+        }
     }
 
     /// The last full synchronisation: a control plane makes one a minute.
