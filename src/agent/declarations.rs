@@ -67,10 +67,15 @@ impl Reader {
             statuses.extend(branch.status.clone().map(|status| (peer.clone(), status)));
             problems.extend(branch.found.iter().cloned());
         }
-        self.branches.retain(|mesh, _| peers.contains(mesh));
         let own_files = files(mirror, me)?;
         let own_status = own_status(&own_files);
         let applied = self.applied.or_else(|| own_status.main.applied.parse().ok());
+        // Of a peer whose file is gone only the last word matters: does it still use what it was given?
+        for peer in own_status.peerings.keys().filter(|peer| !peers.contains(peer)) {
+            let branch = self.branch(mirror, peer, &federation.allow_addresses, now)?;
+            statuses.extend(branch.and_then(|branch| branch.status.clone()).map(|status| (peer.clone(), status)));
+        }
+        self.branches.retain(|mesh, _| statuses.contains_key(mesh) || facts.contains_key(mesh));
         Ok(Declarations {
             line: line(mirror, me, tip, applied)?,
             verified: snapshot.verified.to_string(),

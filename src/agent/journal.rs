@@ -22,6 +22,7 @@ pub struct Journal {
     commit: String,
     problems: BTreeSet<Diagnostic>,
     holds: BTreeSet<Hold>,
+    would_do: BTreeSet<String>,
     conditions: BTreeMap<(String, ConditionKind), (bool, String)>,
     troubles: BTreeMap<&'static str, String>,
 }
@@ -63,6 +64,11 @@ impl Journal {
             }
         }
         self.holds = holds;
+        let would_do: BTreeSet<String> = decision.would_do.iter().cloned().collect();
+        for line in would_do.difference(&self.would_do) {
+            info!(event = "would", "would {line}");
+        }
+        self.would_do = would_do;
         for condition in &decision.conditions {
             self.condition(condition);
         }

@@ -15,8 +15,9 @@ use super::{facts, output, render};
 use crate::agent::declarations::{self, Declarations};
 use crate::agent::remembered;
 use crate::agent::scopes::{scopes, unseen};
+use crate::agent::throwaway;
 use crate::cluster::{Cluster, ClusterOptions, Trouble};
-use crate::decide::{Comparisons, Line, Memory, Status, World, decide};
+use crate::decide::{Comparisons, Line, Memory, Status, World, decide, presence};
 use crate::error::{Error, Exit};
 use crate::facts::Facts;
 use crate::model::{Diagnostic, Federation, Place, Severity};
@@ -139,13 +140,14 @@ impl Plan {
         let cluster = Cluster::connect(&options).await?;
         let cluster_uid = cluster.uid().await?;
         let mut memory = Memory::default();
-        if let Some(mesh) = federation.mesh(&self.mesh) {
-            let state = cluster.read_state(&mesh.namespace, STATE_NAME).await?;
+        let presence = presence(federation, &self.mesh, own_status);
+        if let Some((namespace, _)) = presence.control_plane() {
+            let state = cluster.read_state(namespace, STATE_NAME).await?;
             let (remembered, _) = remembered::read(&state.map(|(data, _)| data).unwrap_or_default());
             memory.inventory = remembered.inventory.into();
             memory.admitted = remembered.admitted;
             memory.health.lapses = remembered.lapses.into();
-            cluster.watch(&scopes(federation, mesh, &memory.inventory));
+            cluster.watch(&scopes(federation, &presence, &memory.inventory));
             if timeout(SYNC_LIMIT, cluster.synced()).await.is_err() {
                 let problems = cluster.view().problems();
                 let why =
@@ -174,6 +176,8 @@ impl Plan {
             own_status,
             published: &BTreeMap::new(),
             patience: SignedDuration::ZERO,
+            throwaway_root: &throwaway::root().map_err(Error::other)?,
+            observing: false,
             now: Timestamp::now(),
         };
         let decision = decide(&world, &memory, &mut comparisons);

@@ -12,10 +12,10 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Memory, World};
+use super::presence::elsewhere;
+use super::{Memory, Presence, World};
 use crate::derive::Hold;
 use crate::facts::Facts;
-use crate::model::MeshFolder;
 
 /// How many polls an owner gets to see a challenge and to answer it: one may just have begun, one may fail.
 const PATIENCE_POLLS: i32 = 3;
@@ -58,18 +58,18 @@ pub(super) fn since(world: &World, memory: &Memory) -> Option<Timestamp> {
 }
 
 /// What the cluster that the agent is in may do.
-pub(super) fn standing(world: &World, folder: &MeshFolder, since: Option<Timestamp>) -> Standing {
+pub(super) fn standing(world: &World, presence: &Presence, since: Option<Timestamp>) -> Standing {
     let Facts { cluster_uid: owner, claims, .. } = world.own_facts;
     let until = since.map(|since| since.saturating_add(world.patience).unwrap_or(Timestamp::MAX));
     let taken = until.is_some_and(|until| until <= world.now);
-    match &folder.mesh {
-        Some(mesh) => match rule(world.cluster_uid, mesh.cluster_uid.as_deref(), owner.as_deref(), claims, taken) {
-            Rule::Waits => Standing::Waits { until: until.unwrap_or(world.now) },
-            Rule::Is(standing) => standing,
-        },
-        // Nothing says whether this cluster is meant.
-        None if owner.as_ref().is_none_or(|owner| owner == world.cluster_uid) => Standing::Owner,
-        None => Standing::Elsewhere,
+    let pinned = match presence {
+        Presence::Declared(mesh) => mesh.cluster_uid.as_deref(),
+        // Nothing says any more which cluster is meant: that which has it.
+        Presence::Leaving(_) | Presence::Unknown(_) => owner.as_deref(),
+    };
+    match rule(world.cluster_uid, pinned, owner.as_deref(), claims, taken) {
+        Rule::Waits => Standing::Waits { until: until.unwrap_or(world.now) },
+        Rule::Is(standing) => standing,
     }
 }
 
@@ -111,9 +111,8 @@ impl Standing {
     }
 
     /// What keeps it from doing everything.
-    pub(super) fn hold(&self, world: &World, folder: &MeshFolder) -> Option<Hold> {
-        let mesh = folder.mesh.as_ref()?;
-        let (me, path) = (world.cluster_uid, &mesh.path);
+    pub(super) fn hold(&self, world: &World, presence: &Presence) -> Option<Hold> {
+        let (me, path) = (world.cluster_uid, format!("meshes/{}/mesh.yaml", world.me));
         let owner = world.own_facts.cluster_uid.as_deref().unwrap_or_default();
         let others: Vec<&str> = world.own_facts.claims.iter().map(String::as_str).filter(|claim| *claim != me).collect();
         let way_out = format!(
@@ -138,10 +137,7 @@ impl Standing {
                  answered by then, it counts as lost and this one takes over",
                 until.strftime("%H:%M:%S UTC")
             ),
-            Self::Elsewhere => format!(
-                "this cluster is {me}, but {path} pins clusterUID {}; nothing is applied or published",
-                mesh.cluster_uid.as_deref().unwrap_or_default()
-            ),
+            Self::Elsewhere => elsewhere(world, presence)?,
         };
         let stuck = !matches!(self, Self::Claims | Self::Waits { .. });
         Some(Hold { stuck, ..Hold::part(world.me, reason) })

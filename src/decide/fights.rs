@@ -101,9 +101,9 @@ fn hold(world: &World, object: &Object, comparisons: &mut Comparisons) -> Hold {
         None => "somebody deletes it each time that it is made".to_owned(),
         Some(live) => {
             let comparison = comparisons.get(object, live);
-            let owner = comparison.writers().chain(comparison.appliers()).next();
+            let owner = comparison.changes.iter().find_map(|change| Some((change.owners.first()?, &change.path)));
             match (owner, comparison.changes.first()) {
-                (Some((manager, path)), _) => format!("`{manager}` sets {path} back each time that it is applied"),
+                (Some((owner, path)), _) => format!("`{}` sets {path} back each time that it is applied", owner.manager),
                 (None, Some(change)) => format!("somebody takes {} out each time that it is applied", change.path),
                 (None, None) => "somebody undoes it each time that it is applied".to_owned(),
             }

@@ -65,7 +65,8 @@ pub(super) fn may_keep(world: &World, memory: &Memory, folder: &MeshFolder) -> b
 }
 
 /// Rules on everything in the inventory that nothing declares any more.
-pub(super) fn rule(world: &World, memory: &Memory, observed: &Observed, derived: &Derived) -> Ruling {
+/// `whole` says that the whole mesh was taken out of the repository.
+pub(super) fn rule(world: &World, memory: &Memory, whole: bool, observed: &Observed, derived: &Derived) -> Ruling {
     let derived_holds: BTreeSet<&Key> = derived.holds.iter().filter_map(|hold| hold.key.as_ref()).collect();
     let orphan = |key: &Key| !derived.wanted.contains_key(key) && !derived_holds.contains(key);
     let known = memory.admitted.iter().filter(|key| memory.inventory.contains_key(*key) && orphan(key));
@@ -90,7 +91,7 @@ pub(super) fn rule(world: &World, memory: &Memory, observed: &Observed, derived:
     let count = Count::of(established, &waiting);
     let objection = match barrier {
         Some(reason) => Some(Objection { reason, way_out: "Mend it, or bring it back".into() }),
-        None => objection(world, Applied::before(world, memory), &count),
+        None => objection(world, Applied::before(world, memory), whole, &count),
     };
     let Some(Objection { reason, way_out }) = objection else {
         return Ruling { admitted: admitted.into_iter().chain(waiting).collect(), ..Ruling::default() };
@@ -121,9 +122,10 @@ struct Count {
 
 impl Count {
     fn of<'a>(established: impl Iterator<Item = &'a Key> + Clone, waiting: &BTreeSet<Key>) -> Self {
-        let stays: BTreeSet<&str> = established.clone().filter(|key| !waiting.contains(*key)).filter_map(peer_of).collect();
         let all: BTreeSet<&str> = established.clone().filter_map(peer_of).collect();
-        let peers: BTreeSet<String> = all.difference(&stays).map(|peer| (*peer).to_owned()).collect();
+        // Its service sets may stay for a while longer: a peering goes with the peer.
+        let goes = waiting.iter().filter(|key| matches!(&*key.kind, "ServiceMeshPeer" | "ConfigMap"));
+        let peers: BTreeSet<String> = goes.filter_map(peer_of).map(str::to_owned).collect();
         let mut objects: BTreeMap<String, (Vec<String>, usize)> = BTreeMap::new();
         for key in established.filter(|key| peer_of(key).is_none_or(|peer| !peers.contains(peer))) {
             let (gone, of) = objects.entry(key.kind.to_string()).or_default();
@@ -171,7 +173,7 @@ struct Objection {
     way_out: String,
 }
 
-fn objection(world: &World, applied: Option<Applied>, count: &Count) -> Option<Objection> {
+fn objection(world: &World, applied: Option<Applied>, whole: bool, count: &Count) -> Option<Objection> {
     let Applied { commit: before, federation } = applied.unwrap_or_default();
     let Line { commits, since } = world.line;
     let position = commits.iter().position(|step| step.commit == before);
@@ -200,7 +202,8 @@ fn objection(world: &World, applied: Option<Applied>, count: &Count) -> Option<O
             way_out: format!("If the federation was renamed, {commit}; if not, put the right repository back"),
         });
     }
-    let reason = count.excess(world.federation.guards)?;
+    let gone = || format!("meshes/{}/ is gone, and with it the whole mesh", world.me);
+    let reason = whole.then(gone).or_else(|| count.excess(world.federation.guards))?;
     Some(Objection { reason, way_out: format!("If that is meant, {commit}; if not, bring the files back with `git revert`") })
 }
 

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Decision, Gap, World, report};
-use crate::derive::{Health, Hold, Inputs, Observed, imported_host, kinds, not_imported, undeclared};
+use crate::derive::{Health, Hold, Inputs, Observed, imported_host, kinds, not_imported, why_not_given};
 use crate::model::defaults::GATING_DOUBLINGS;
 use crate::model::{Destination, Gating, MeshFolder, ServiceName, Traffic};
 
@@ -84,7 +84,7 @@ pub(super) fn assess(
     let mut lapses = if keep { (*before.lapses).clone() } else { Lapses::new() };
     let mut health = BTreeMap::new();
     for (import, users) in imports(folder) {
-        if undeclared(&import.0, judge.inputs()).is_some() {
+        if why_not_given(judge.inputs(), &import.0, &import.1).is_some() {
             continue; // people took it away: that is no lapse
         }
         let seen = judge.look(&import, decision);

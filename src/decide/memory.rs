@@ -13,6 +13,7 @@ use super::compare::{Change, Comparison, compare};
 use super::fights::Fights;
 use super::health::HealthMemory;
 use super::report::Status;
+use crate::model::ServiceName;
 use crate::object::{Key, Kind, Live, Object};
 
 /// Memory of one agent.
@@ -36,6 +37,8 @@ pub struct Memory {
     pub applied: Option<Applied>,
     /// By peer: load balancers that have changed lately.
     pub addresses: BTreeMap<String, Settling>,
+    /// Exports that are to end, by peer and exported name.
+    pub withdrawals: Withdrawals,
     /// The mesh as the last pass told it; `None` before the first pass of this process.
     pub told: Option<Status>,
 }
@@ -72,6 +75,18 @@ impl Applied {
         let published = || Self { commit: main.applied.clone(), federation: main.federation.clone() };
         memory.applied.clone().or_else(|| (!main.applied.is_empty()).then(published))
     }
+}
+
+/// Exports that are to end, by peer and exported name.
+pub type Withdrawals = BTreeMap<(String, ServiceName), Withdrawal>;
+
+/// An export that is to end once its user has turned away from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Withdrawal {
+    /// When its end was first wanted.
+    pub since: Timestamp,
+    /// Commits of `main` in which it is wanted: whoever has applied one of them knows.
+    pub commits: BTreeSet<String>,
 }
 
 /// Where an object of ours comes from.

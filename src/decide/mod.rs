@@ -4,10 +4,12 @@
 
 mod addresses;
 mod admission;
+mod admit;
 mod admitted;
 mod claim;
 pub mod compare;
 mod conditions;
+mod drain;
 mod events;
 mod fights;
 mod guard;
@@ -16,14 +18,16 @@ mod heartbeat;
 mod memory;
 mod observe;
 mod own_facts;
+mod presence;
 mod publish;
-mod remove;
+pub mod remove;
 mod replace;
 mod report;
 mod rotation;
 mod unseen;
 mod weights;
 mod workloads;
+mod would;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -32,29 +36,35 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::derive::{Derived, Hold, Inputs, Need, Observed, derive};
 use crate::facts::Facts;
-use crate::model::{Diagnostic, Federation, MeshFolder, Place};
-use crate::object::{APPLIED_ANNOTATION, Key, Kind, Live, Object, SOURCE_ANNOTATION};
+use crate::model::{Diagnostic, Federation, MeshFolder};
+use crate::object::{Key, Kind, Live, Object};
 use crate::policy::Policies;
 
 pub use addresses::Settling;
 use admission::Namespaces;
 pub use admission::forbidden;
+pub use admit::FORCE_ANNOTATION;
+use admit::{admit, claimed, found};
 use claim::Standing;
 pub use claim::patience;
-use compare::is_ours;
 pub use conditions::{Condition, ConditionKind};
+pub use drain::WITHDRAWAL_GRACE;
+use drain::drain;
 pub use events::Event;
 pub use fights::Fights;
 use guard::Ruling;
 pub use guard::{Line, Step, TRAILER};
 pub use health::{HealthMemory, Lapse, Lapses};
-pub use memory::{Applied, Comparisons, Failure, Memory, Origin, Pending, REMOVAL};
+pub use memory::{Applied, Comparisons, Failure, Memory, Origin, Pending, REMOVAL, Withdrawal, Withdrawals};
 pub use observe::{LiveObjects, observe};
 use own_facts::OwnFacts;
+pub use presence::{Presence, presence};
+use presence::{mode, stop};
 pub use publish::{Publication, SETTLE, STATUS_PATH, read_status};
+use remove::Scene;
 pub use report::{
-    AgentStatus, ExportStatus, ImportStatus, MainStatus, MatchStatus, PeeringStatus, RootStatus, ShareStatus, Status,
-    TrafficStatus,
+    AgentStatus, ControlPlaneStatus, ExportStatus, ImportStatus, MainStatus, MatchStatus, Mode, PeeringStatus, RootStatus,
+    ShareStatus, Status, TrafficStatus,
 };
 pub use rotation::{Phase, RotationStatus};
 pub use unseen::{Gap, Unseen};
@@ -94,6 +104,10 @@ pub struct World<'a> {
     pub published: &'a BTreeMap<String, String>,
     /// How long a cluster waits for an answer before it takes the mesh over from another one.
     pub patience: SignedDuration,
+    /// A root (PEM) whose key nobody has; peers that leave are given it before they go.
+    pub throwaway_root: &'a str,
+    /// Nothing may be changed; what would be is told.
+    pub observing: bool,
     /// Now.
     pub now: Timestamp,
 }
@@ -130,12 +144,16 @@ pub struct Decision {
     pub pending: Option<Pending>,
     /// What is applied in full, to be remembered.
     pub applied: Option<Applied>,
+    /// Exports that are to end.
+    pub withdrawals: Withdrawals,
     /// By peer: load balancers that have changed lately.
     pub addresses: BTreeMap<String, Settling>,
     /// What waits, and for what.
     pub holds: Vec<Hold>,
     /// What is so and what is not.
     pub conditions: Vec<Condition>,
+    /// What would be done if it were not only observed.
+    pub would_do: Vec<String>,
     /// What has just happened to objects of the cluster: on transitions only.
     pub events: Vec<Event>,
     /// The mesh as its published status tells it.
@@ -174,12 +192,17 @@ pub fn decide(world: &World, memory: &Memory, comparisons: &mut Comparisons) -> 
     let mut decision = Decision { inventory: memory.inventory.clone(), ..Decision::default() };
     let empty = MeshFolder::default();
     let folder = world.federation.meshes.get(world.me).unwrap_or(&empty);
-    let mut observed = observe(folder, world.live, &memory.inventory);
-    replace::observe(world, folder, &memory.inventory, &mut observed);
+    let presence = presence(world.federation, world.me, world.own_status);
+    let mut observed = Observed::default();
+    if let Some(control_plane) = presence.control_plane() {
+        observed = observe(control_plane, folder, world.live, &memory.inventory);
+        replace::observe(world, folder, &memory.inventory, &mut observed);
+        drain(world, memory, control_plane.0, &mut observed, &mut decision);
+    }
     let mut applied = None;
     decision.claimed = claim::since(world, memory);
-    let standing = claim::standing(world, folder, decision.claimed);
-    if let Some(hold) = stop(world, folder, &standing) {
+    let standing = claim::standing(world, &presence, decision.claimed);
+    if let Some(hold) = stop(world, &presence, &standing) {
         decision.hold(hold);
         decision.admitted.clone_from(&memory.admitted);
         decision.health = memory.health.clone();
@@ -187,36 +210,41 @@ pub fn decide(world: &World, memory: &Memory, comparisons: &mut Comparisons) -> 
         let derive_from =
             |observed: &Observed| derive(Inputs { federation: world.federation, me: world.me, facts: world.facts, observed });
         if guard::may_keep(world, memory, folder) {
-            observed.withheld = guard::rule(world, memory, &observed, &derive_from(&observed)).kept;
+            observed.withheld = guard::rule(world, memory, false, &observed, &derive_from(&observed)).kept;
         }
         health::assess(world, folder, &memory.health, &mut observed, &mut decision);
         let derived = derive_from(&observed);
-        let ruling = guard::rule(world, memory, &observed, &derived);
-        change(world, memory, &derived, &ruling, comparisons, &mut decision);
+        let whole = presence.is_leaving();
+        let ruling = guard::rule(world, memory, whole, &observed, &derived);
+        let scene = Scene { live: world.live, inventory: &memory.inventory, observed: &observed, whole };
+        change(world, memory, &derived, scene, &ruling, comparisons, &mut decision);
+        if world.observing {
+            would::tell(world, memory, &derived, &ruling, comparisons, &mut decision);
+        }
         comparisons.retain(&derived.wanted);
-        applied = Some(ruling.waiting.is_empty() && decision.leaves_cluster());
+        if !world.observing {
+            applied = Some(ruling.waiting.is_empty() && decision.leaves_cluster());
+            decision.admitted = ruling.admitted;
+        }
         decision.holds.extend(ruling.hold);
-        decision.admitted = ruling.admitted;
     }
-    finish(world, memory, folder, &observed, &standing, applied, &mut decision);
+    finish(world, memory, &Scenery { folder, presence, observed: &observed, standing }, applied, &mut decision);
     decision
 }
 
-/// Why nothing at all may change.
-fn stop(world: &World, folder: &MeshFolder, standing: &Standing) -> Option<Hold> {
-    let stuck = |reason: String| Some(Hold { stuck: true, ..Hold::part(world.me, reason) });
-    match &folder.mesh {
-        None => stuck(format!("meshes/{}/mesh.yaml is missing or has an error; everything stays as it is", world.me)),
-        Some(mesh) if mesh.suspend => stuck(format!("{} says `suspend: true`; everything stays as it is", mesh.path)),
-        Some(_) if !standing.acts() => standing.hold(world, folder),
-        Some(_) => world.policies.unreadable().and_then(stuck),
-    }
+/// What a decision has found out before it comes to its end.
+struct Scenery<'a> {
+    folder: &'a MeshFolder,
+    presence: Presence<'a>,
+    observed: &'a Observed,
+    standing: Standing,
 }
 
 fn change(
     world: &World,
     memory: &Memory,
     derived: &Derived,
+    scene: Scene,
     ruling: &Ruling,
     comparisons: &mut Comparisons,
     decision: &mut Decision,
@@ -234,7 +262,7 @@ fn change(
             && !live.deleting
         {
             if !decision.inventory.contains_key(key) {
-                decision.inventory_mut().insert(key.clone(), Origin::Adopted(object.kind.clone()));
+                decision.inventory_mut().insert(key.clone(), found(object, live));
             }
             continue;
         }
@@ -251,7 +279,7 @@ fn change(
             decision.hold(Hold::waiting(key, reason));
             continue;
         }
-        remove::orphan(world, memory, key, origin, comparisons, decision);
+        remove::orphan(world, memory, scene, key, origin, comparisons, decision);
     }
     fights::rest_from(world, memory, comparisons, decision);
 }
@@ -301,64 +329,21 @@ fn refused(world: &World, memory: &Memory, key: &Key, digest: &str, decision: &m
     Some(Hold { stuck: failure.stuck, ..Hold::waiting(key, failure.message.clone()) })
 }
 
-/// Applies, unless somebody else claims a field.
-fn admit(world: &World, object: &Arc<Object>, comparisons: &mut Comparisons, decision: &mut Decision) {
-    let Some(live) = world.live.get(&object.key) else {
-        decision.inventory_mut().insert(object.key.clone(), Origin::Created(object.kind.clone()));
-        return decision.apply.push(Apply { object: object.clone(), force: false });
-    };
-    let comparison = comparisons.get(object, live);
-    let foreign = |(manager, path): (&str, &str)| {
-        let source = annotation(&object.value(), SOURCE_ANNOTATION).unwrap_or_default();
-        // The other documents have no place for an annotation.
-        let win = if matches!(Place::of(&source), Place::Manifests { .. }) {
-            format!(", or let meshfed win with the annotation {FORCE_ANNOTATION}: \"true\"")
-        } else {
-            format!(", or in {source}")
-        };
-        let reason = format!("`{manager}` owns {path} and wants it otherwise; settle it there{win}");
-        Hold::stuck(&object.key, reason)
-    };
-    let forced = annotation(&object.value(), FORCE_ANNOTATION).is_some_and(|value| value == "true");
-    let edited = comparison.writers().next();
-    if !is_ours(live)
-        && let Some(origin) = decision.inventory_mut().get_mut(&object.key)
-    {
-        // Somebody made it, or made it anew, since we last looked: it is theirs, whatever the inventory says.
-        *origin = Origin::Adopted(object.kind.clone());
-    }
-    // A field that we had applied and somebody edited is drift; one that was never ours has an owner.
-    let had = matches!(decision.inventory.get(&object.key), Some(Origin::Created(_)))
-        || annotation(&live.value(), APPLIED_ANNOTATION).is_some_and(|digest| *digest == *object.digest);
-    if !forced && let Some(owner) = comparison.appliers().next().or(edited.filter(|_| !had)) {
-        return decision.hold(foreign(owner));
-    }
-    decision.inventory_mut().entry(object.key.clone()).or_insert_with(|| Origin::Adopted(object.kind.clone()));
-    decision.apply.push(Apply { object: object.clone(), force: forced || edited.is_some() });
-}
-
-/// Annotation on a document in `manifests/`: fields that others own are overwritten.
-pub const FORCE_ANNOTATION: &str = "meshfed.dev/force";
-
-fn annotation(value: &serde_json::Value, name: &str) -> Option<String> {
-    value.pointer("/metadata/annotations")?.get(name)?.as_str().map(str::to_owned)
+/// The facts of a mesh that is not declared: those that it published last. When it has left, its gateways are gone, and what a mesh of
+/// this name has next is another's address.
+fn last_facts(world: &World, mode: Mode) -> Facts {
+    let facts = world.own_facts.clone();
+    if mode == Mode::Left { Facts { ingress: BTreeMap::new(), ..facts } } else { facts }
 }
 
 /// Facts, status and what to publish of them. `applied` says whether all of `main` is, and is `None` where nothing may change.
-fn finish(
-    world: &World,
-    memory: &Memory,
-    folder: &MeshFolder,
-    observed: &Observed,
-    standing: &Standing,
-    applied: Option<bool>,
-    decision: &mut Decision,
-) {
-    let mesh = folder.mesh.as_ref();
-    let own = match mesh {
-        Some(mesh) => own_facts::gather(world, memory, folder, mesh, observed),
-        None => OwnFacts {
-            facts: world.own_facts.clone(),
+fn finish(world: &World, memory: &Memory, scenery: &Scenery, applied: Option<bool>, decision: &mut Decision) {
+    let Scenery { folder, presence, observed, standing } = scenery;
+    let mode = mode(world, presence, decision);
+    let own = match presence {
+        Presence::Declared(mesh) => own_facts::gather(world, memory, folder, mesh, observed),
+        _ => OwnFacts {
+            facts: last_facts(world, mode),
             rotation: world.own_status.rotation.clone(),
             addresses: memory.addresses.clone(),
             ..OwnFacts::default()
@@ -368,27 +353,38 @@ fn finish(
     decision.holds.extend(holds);
     decision.addresses = addresses;
     facts.claims = standing.claims(world);
-    let dispute = standing.hold(world, folder);
+    let dispute = standing.hold(world, presence);
     decision.holds.extend(dispute.clone().filter(|_| standing.acts()));
     decision.holds.sort();
     decision.holds.dedup();
     decision.applied = if applied == Some(true) { Some(Applied::now(world, memory)) } else { Applied::before(world, memory) };
+    let settled = decision.leaves_cluster() && decision.would_do.is_empty();
+    let rests = mode == Mode::Left && world.own_status.mode == Mode::Left;
     let stays = |key: &Key| {
         let held = decision.holds.iter().find(|hold| hold.key.as_ref() == Some(key)).map(|hold| hold.reason.clone());
         let failed = || memory.failures.get(key).map(|failure| failure.message.clone()); // until it is taken
         held.or_else(failed).or(applied.is_none().then(|| "nothing is changed at present".to_owned()))
     };
-    decision.status = report::status(world, folder, observed, decision, (&facts, rotation), &stays);
-    decision.conditions =
-        conditions::conditions(world.me, mesh.is_some(), decision.leaves_cluster(), dispute.as_ref(), &decision.status);
+    decision.status = if rests {
+        world.own_status.clone() // what happens on `main` is no business of this mesh any more
+    } else {
+        report::status(world, scenery, mode, decision, (&facts, rotation), &stays)
+    };
+    let known = matches!(presence, Presence::Declared(_));
+    decision.conditions = conditions::conditions(world.me, known, settled, dispute.as_ref(), &decision.status);
     let before = memory.told.as_ref().unwrap_or(world.own_status);
     decision.events.extend(events::between(world, before, &decision.status));
+    if world.observing {
+        decision.events.clear(); // an event is an object too
+    }
     match standing {
         // Perhaps a slip in the agent's own configuration.
-        Standing::Owner if mesh.is_none() && world.published.is_empty() => {}
+        Standing::Owner if !known && world.published.is_empty() => {}
         Standing::Owner | Standing::Challenged { answer: true } => {
             publish::decide(world, memory, &facts, decision);
-            decision.wake(heartbeat::next(world.me, world.now));
+            if mode != Mode::Left {
+                decision.wake(heartbeat::next(world.me, world.now));
+            }
             wake_at.into_iter().for_each(|at| decision.wake(at));
         }
         Standing::Claims => publish::claim(world, decision),

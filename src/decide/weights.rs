@@ -64,32 +64,40 @@ pub(super) fn lacking(status: &TrafficStatus) -> String {
 /// What has moved in effect, with the cause: `aro-stg-mesh 20 → 0 % (aro-stg-mesh answers 503 Service Unavailable)`. What the others take
 /// over follows from it and is not named.
 pub(super) fn moves(before: &TrafficStatus, now: &TrafficStatus) -> Vec<String> {
+    let nothing = ShareStatus::default();
+    let find = |list: &'_ [ShareStatus], share: &ShareStatus| {
+        list.iter().position(|other| (&other.to, &other.service) == (&share.to, &share.service))
+    };
     let mut moves = Vec::new();
     for (when, shares) in lists(now) {
         let known = lists(before).find(|(other, _)| *other == when).map(|(_, shares)| shares).unwrap_or_default();
-        let find = |list: &[ShareStatus], share: &ShareStatus| {
-            list.iter().find(|other| (&other.to, &other.service) == (&share.to, &share.service)).cloned()
-        };
-        let mut all = Vec::new();
+        let (mut caused, mut following) = (Vec::new(), Vec::new());
         for share in shares {
-            let ShareStatus { to, declared, effective, why, .. } = share;
-            let other = find(known, share).unwrap_or_default();
-            let cause = match (why.as_str(), other.declared == *declared) {
-                ("", true) if other.why.is_empty() => "",
-                ("", true) => " (as declared)",
-                ("", false) => " (declared)",
-                (why, _) => &format!(" ({why})"),
-            };
-            if other.effective != *effective {
-                all.push((cause.is_empty(), format!("{to} {} → {effective} %{when}{cause}", other.effective)));
+            let other = find(known, share).map_or(&nothing, |at| &known[at]);
+            if other.effective == share.effective {
+                continue;
+            }
+            let text = format!("{} {} → {} %{when}", share.to, other.effective, share.effective);
+            match cause(other, share) {
+                Some(cause) => caused.push(format!("{text} ({cause})")),
+                None => following.push(text),
             }
         }
         for gone in known.iter().filter(|gone| gone.effective > 0 && find(shares, gone).is_none()) {
-            all.push((false, format!("{} {} → 0 %{when} (no longer declared)", gone.to, gone.effective)));
+            caused.push(format!("{} {} → 0 %{when} (no longer declared)", gone.to, gone.effective));
         }
-        // Without any cause of its own each is news.
-        let caused = all.iter().any(|(plain, _)| !plain);
-        moves.extend(all.into_iter().filter(|(plain, _)| !(caused && *plain)).map(|(_, text)| text));
+        moves.extend(if caused.is_empty() { following } else { caused });
     }
     moves
+}
+
+/// Why a weight has moved, where it has a cause of its own.
+fn cause<'a>(before: &ShareStatus, now: &'a ShareStatus) -> Option<&'a str> {
+    if !now.why.is_empty() {
+        return Some(&now.why);
+    }
+    if before.declared != now.declared {
+        return Some("declared");
+    }
+    (!before.why.is_empty()).then_some("as declared")
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::withdrawn::why_not_given;
 use super::{Context, Health, Hold, Inputs, Need, kinds};
 use crate::model::documents::WhenUnavailable;
 use crate::model::{Destination, Match, Retries, Route, Rule, ServiceName, TextMatch, Traffic};
@@ -171,26 +172,12 @@ fn scale(shares: &mut [Share]) {
 /// Why a destination is not there; `None` where it is.
 pub(super) fn missing(destination: &Destination, inputs: Inputs) -> Option<String> {
     let Destination::Imported { peer, service } = destination else { return None };
-    undeclared(peer, inputs).or_else(|| match inputs.observed.health.get(destination) {
+    // Where it is not given, its service sets go next, and they wait for this.
+    why_not_given(inputs, peer, service).or_else(|| match inputs.observed.health.get(destination) {
         Some(Health::Fit) => None,
         Some(Health::Unfit(why)) => Some(why.clone()),
         None => not_imported(peer, service, inputs),
     })
-}
-
-/// Why people want nothing to be sent to a peer now: it does not declare the peering, or the peering is made anew.
-pub fn undeclared(peer: &str, inputs: Inputs) -> Option<String> {
-    let Inputs { federation, me, observed, .. } = inputs;
-    let path = format!("meshes/{peer}/peers/{me}.yaml");
-    let broken = federation.is_broken(&path) || federation.is_broken(&mesh_path(peer));
-    if federation.peer(peer, me).is_none() && !broken && !observed.withheld.contains(peer) {
-        // Its service sets go next, and they wait for this.
-        return Some(format!("{peer} does not declare this peering ({path})"));
-    }
-    if inputs.observed.replaced.get(peer).is_some_and(|replaced| replaced.taking_down) {
-        return Some(format!("the ingress gateway for {peer} is being replaced"));
-    }
-    None
 }
 
 /// Why an imported service cannot be reached: the control plane does not have it.
@@ -200,10 +187,6 @@ pub fn not_imported(peer: &str, service: &ServiceName, inputs: Inputs) -> Option
         return None;
     }
     Some(format!("waits for {host}: not imported from {peer} yet"))
-}
-
-fn mesh_path(mesh: &str) -> String {
-    format!("meshes/{mesh}/mesh.yaml")
 }
 
 /// The host under which clients reach a service that is imported from a peer.

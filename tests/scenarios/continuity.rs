@@ -12,8 +12,8 @@ use crate::stage::eventually;
 /// Kubernetes writes times in whole seconds.
 const GRAIN: i64 = 1;
 
-/// Within so long a share moves after the control plane has said that its peer is away: one pass, on a busy machine.
-const AT_ONCE: Duration = Duration::from_secs(5);
+/// Within so long a share moves after the control plane has said that its peer is away: one pass, and a look at it on a busy machine.
+const AT_ONCE: Duration = Duration::from_secs(15);
 
 /// Rosa's watch of aro, as its control plane writes it.
 fn watch(pair: &Pair) -> Value {
@@ -67,7 +67,8 @@ fn the_share_of_a_peer_that_fails_moves_at_once_and_comes_back_when_it_has_staye
     fail(&pair);
     let why = pair.published(20, 0);
     assert!(why.contains("aro-stg-mesh"), "{why}");
-    assert!(pair.messages()[0].contains("details: aro-stg-mesh 20 → 0 % ("), "{:?}", pair.messages());
+    let told = |message: &String| message.contains("details: aro-stg-mesh 20 → 0 % (");
+    assert!(pair.messages().iter().any(told), "{:?}", pair.messages());
     heal(&pair, 3);
     pair.published(20, 20);
 
@@ -92,9 +93,9 @@ fn the_share_of_a_peer_that_fails_moves_at_once_and_comes_back_when_it_has_staye
         all => Err(format!("{all:#?}")),
     });
     assert!(events.iter().all(|event| event.starts_with("WeightsChanged aro-stg-mesh ")), "{events:#?}");
-    // For each failure: the fall, the return of the connection, the return of the share.
+    // For each failure: the fall, another word of the control plane about it, the return of the connection, the return of the share.
     let made = pair.messages().len() - commits;
-    assert!(made <= 2 * 3, "{made} commits: {:#?}", pair.messages());
+    assert!(made <= 2 * 4, "{made} commits: {:#?}", pair.messages());
 }
 
 #[test]

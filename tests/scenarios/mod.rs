@@ -3,6 +3,7 @@
 mod burst;
 mod compliance;
 mod continuity;
+mod cost;
 mod disaster;
 mod migration;
 mod pair;

@@ -21,6 +21,7 @@ impl Agent {
         self.memory.claimed = decision.claimed;
         self.memory.fights.forget(Timestamp::now());
         self.remember_applied(&decision);
+        self.memory.withdrawals.clone_from(&decision.withdrawals);
         self.memory.addresses.clone_from(&decision.addresses);
         // The namespace that the state lies in may be among what is to be created.
         let (namespaces, others): (Vec<_>, Vec<_>) =

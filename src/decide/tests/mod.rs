@@ -1,11 +1,13 @@
 //! Decisions, performed on an API server in memory, until nothing is left to do.
 
 mod addresses;
+mod adoption;
 mod claims;
 mod deletions;
 mod gating;
 mod guards;
 mod history;
+mod leaving;
 mod ownership;
 mod policies;
 mod publishing;

@@ -38,14 +38,21 @@ pub struct Site {
     pub server: Server,
     /// UID of its `kube-system`, where it is not that of all the others.
     pub cluster_uid: Option<String>,
+    /// Where its control plane runs, whatever the repository says.
+    pub namespace: String,
     pub memory: Memory,
     pub comparisons: Comparisons,
     pub published: BTreeMap<String, String>,
     pub messages: Vec<String>,
     pub unseen: Unseen,
     pub log: Vec<String>,
+    /// When its agent wants to decide again.
+    pub wake_at: Option<Timestamp>,
     pub events: Vec<String>,
 }
+
+/// What an agent waits for longer than this is no part of settling: the heartbeat, the overlap of roots.
+const SOON: SignedDuration = SignedDuration::from_secs(30);
 
 pub struct Sim {
     pub repo: Repo,
@@ -56,6 +63,8 @@ pub struct Sim {
     pub now: Timestamp,
     pub commit: String,
     pub history: History,
+    /// All agents run with `--observe`.
+    pub observing: bool,
     /// Addresses that the clouds have given out.
     balancers: usize,
     /// Watches that are down: (mesh, its peer).
@@ -92,6 +101,7 @@ impl Sim {
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
             commit: "c1".to_owned(),
             history: History::default(),
+            observing: false,
             balancers: 0,
             cut: BTreeSet::new(),
             frozen: BTreeMap::new(),
@@ -100,8 +110,8 @@ impl Sim {
         sim.history.push("c1");
         let names: Vec<String> = sim.federation.meshes.keys().cloned().collect();
         for (number, name) in names.iter().enumerate() {
-            let mut site = Site::default();
             let Some(mesh) = sim.federation.mesh(name) else { continue };
+            let mut site = Site { namespace: mesh.namespace.clone(), ..Site::default() };
             for namespace in mesh.namespaces().filter(|_| !mesh.create_namespaces) {
                 site.server.create(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}), "kubectl");
             }
@@ -157,7 +167,8 @@ impl Sim {
         others.filter_map(|name| Some((name.clone(), self.status(name)?))).collect()
     }
 
-    fn status(&self, name: &str) -> Option<Status> {
+    /// The status that a mesh published last.
+    pub fn status(&self, name: &str) -> Option<Status> {
         let text = self.sites[name].published.get(STATUS_PATH)?;
         Some(read_status(STATUS_PATH, text).unwrap())
     }
@@ -199,6 +210,8 @@ impl Sim {
             commit: &self.commit,
             line: &main,
             verified: "off",
+            throwaway_root: "nobody's root",
+            observing: self.observing,
             own_facts: &own_facts,
             own_status: &own_status,
             published: &site.published,
@@ -217,6 +230,9 @@ impl Sim {
         site.memory.admitted.clone_from(&decision.admitted);
         site.memory.applied.clone_from(&decision.applied);
         site.memory.claimed = decision.claimed;
+        site.memory.withdrawals.clone_from(&decision.withdrawals);
+        site.server.now = self.now;
+        site.wake_at = decision.wake_at;
         site.memory.addresses.clone_from(&decision.addresses);
         site.memory.tell(&decision.status);
         site.events.extend(decision.events.iter().map(|event| format!("{} {}: {}", event.about, event.reason, event.note)));
@@ -229,6 +245,7 @@ impl Sim {
             site.comparisons.accept(object, &live);
         }
         for live in decision.delete.iter().filter(|_| keep()) {
+            assert!(!site.server.would_hang(&live.key), "{me}: {} goes while services are exported to it", live.key);
             site.server.delete(live);
             site.log.push(format!("delete {}", live.key));
         }
@@ -242,6 +259,32 @@ impl Sim {
         }
     }
 
+    /// Routes to imported services that nobody answers: each request there is a 503.
+    pub fn unanswered(&self) -> Vec<String> {
+        let mut unanswered = Vec::new();
+        for (me, site) in &self.sites {
+            let live = site.server.live();
+            let sets = live.values().filter(|live| *live.key.kind == *"ImportedServiceSet");
+            let imported = sets.flat_map(|set| self.imported(me, &set.key.name, &set.value()));
+            let hosts: BTreeSet<String> =
+                imported.filter_map(|service| Some(service["localService"]["hostname"].as_str()?.to_owned())).collect();
+            for route in live.values().filter(|live| *live.key.kind == *"VirtualService") {
+                let spec = route.value()["spec"].to_string();
+                let routed = spec.split('"').filter(|text| text.ends_with("-imports.local") && !hosts.contains(*text));
+                unanswered.extend(routed.map(|host| format!("{me}: {} routes to {host}", route.key)));
+            }
+        }
+        unanswered
+    }
+
+    /// The agent of a mesh is started anew.
+    pub fn restart(&mut self, me: &str) {
+        let site = self.site(me);
+        let Memory { inventory, admitted, .. } = std::mem::take(&mut site.memory);
+        site.memory = Memory { inventory, admitted, ..Memory::default() };
+        site.comparisons = Comparisons::default();
+    }
+
     pub fn pass(&mut self, me: &str) -> Decision {
         self.synchronise(me);
         let decision = self.decide(me);
@@ -251,10 +294,15 @@ impl Sim {
 
     /// Every agent passes, and every control plane does its part, until nothing changes any more.
     pub fn settle(&mut self) {
-        for _ in 0..60 {
+        for _ in 0..120 {
             let before = self.marks();
             self.round();
             if self.marks() == before && self.sites.values().all(|site| site.memory.pending.is_none()) {
+                let soon = self.now + SOON;
+                match self.sites.values().filter_map(|site| site.wake_at).filter(|at| *at > self.now && *at < soon).min() {
+                    Some(at) => self.now = at,
+                    None => return,
+                }
                 if !self.is_settling() {
                     return;
                 }
@@ -289,7 +337,7 @@ impl Sim {
         let names: Vec<String> = self.sites.keys().cloned().collect();
         for (number, name) in names.iter().enumerate() {
             let live = self.sites[name].server.live();
-            let Some(namespace) = self.federation.mesh(name).map(|mesh| mesh.namespace.clone()) else { continue };
+            let namespace = self.sites[name].namespace.clone();
             for (key, object) in &live {
                 let value = object.value();
                 match &*key.kind {
@@ -308,8 +356,8 @@ impl Sim {
                         self.site(name).server.status(key, json!({"discoveryStatus": status}));
                     }
                     "ExportedServiceSet" => {
-                        let exported: Vec<Value> = exported(&value).iter().map(|name| json!({"exportedName": name})).collect();
-                        self.site(name).server.status(key, json!({"exportedServices": exported}));
+                        let services: Vec<Value> = services(&value);
+                        self.site(name).server.status(key, json!({"exportedServices": services}));
                     }
                     "ImportedServiceSet" => {
                         let imported = self.imported(name, &key.name, &value);
@@ -378,10 +426,7 @@ impl Sim {
 
     /// What the peer exports now, and what this set's rules make of it.
     fn imported(&self, me: &str, peer: &str, set: &Value) -> Vec<Value> {
-        let theirs = self.sites.get(peer).and_then(|site| {
-            let namespace = &self.federation.mesh(peer)?.namespace;
-            site.server.get(&kinds::key(kinds::EXPORTED, namespace, me))
-        });
+        let theirs = self.sites.get(peer).and_then(|site| site.server.get(&kinds::key(kinds::EXPORTED, &site.namespace, me)));
         let offered = theirs.map(exported).unwrap_or_default();
         let rules = set["spec"]["importRules"].as_array().cloned().unwrap_or_default();
         let hosts = offered.iter().map(|name| {
@@ -402,12 +447,18 @@ impl Sim {
 
 /// Exported names of the rules with a name, as the status gives them.
 fn exported(set: &Value) -> Vec<String> {
+    services(set).iter().filter_map(|service| service["exportedName"].as_str().map(str::to_owned)).collect()
+}
+
+fn services(set: &Value) -> Vec<Value> {
     let peer = set["metadata"]["name"].as_str().unwrap_or_default();
     let rules = set["spec"]["exportRules"].as_array().cloned().unwrap_or_default();
     let name = |rule: &Value| {
         let selector = &rule["nameSelector"];
         let shown = selector.get("alias").unwrap_or(selector);
-        Some(format!("{}.{}.svc.{peer}-exports.local", shown["name"].as_str()?, shown["namespace"].as_str()?))
+        let name = format!("{}.{}.svc.{peer}-exports.local", shown["name"].as_str()?, shown["namespace"].as_str()?);
+        let local = json!({"name": selector["name"], "namespace": selector["namespace"]});
+        Some(json!({"exportedName": name, "localService": local}))
     };
     rules.iter().filter_map(name).collect()
 }
