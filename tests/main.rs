@@ -9,6 +9,7 @@ mod commands;
 mod deploy;
 mod docs;
 mod federation;
+mod guards;
 mod lab;
 mod lab_works;
 mod lifecycle;
