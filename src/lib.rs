@@ -10,6 +10,7 @@
 //! | [`repo`], [`cluster`] | the edges: Git and the Kubernetes API |
 //! | [`decide`] | declarations, facts, live objects and memory → one decision; pure |
 //! | [`derive`] | declarations and facts → objects; pure |
+//! | [`trust`] | who may change what in the repository: the verifier of its history; pure |
 //! | [`facts`] | what only a cluster knows and its peers need; pure |
 //! | [`model`] | declarations: what people write on `main`; pure |
 //! | [`object`] | Kubernetes objects as plain data |
@@ -25,4 +26,5 @@ pub mod facts;
 pub mod model;
 pub mod object;
 pub mod repo;
+pub mod trust;
 pub mod view;
