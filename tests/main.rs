@@ -17,3 +17,4 @@ mod schemas;
 mod solo;
 mod stage;
 mod standin_works;
+mod trust;
