@@ -14,6 +14,7 @@
 //! | [`facts`] | what only a cluster knows and its peers need; pure |
 //! | [`model`] | declarations: what people write on `main`; pure |
 //! | [`object`] | Kubernetes objects as plain data |
+//! | [`words`] | text from elsewhere, fit for a message |
 
 pub mod agent;
 pub mod cli;
@@ -28,3 +29,4 @@ pub mod object;
 pub mod repo;
 pub mod trust;
 pub mod view;
+pub mod words;

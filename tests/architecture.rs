@@ -8,7 +8,7 @@ use crate::schemas::files;
 
 /// From the ground up. A module may use those of lower layers only; modules of one layer do not know each other.
 const LAYERS: [&[&str]; 10] = [
-    &["object"],
+    &["object", "words"],
     &["model"],
     &["facts"],
     &["derive"],
@@ -21,7 +21,7 @@ const LAYERS: [&[&str]; 10] = [
 ];
 
 /// Modules that compute and do nothing else.
-const PURE: [&str; 8] = ["object", "model", "facts", "derive", "decide", "trust", "policy", "view"];
+const PURE: [&str; 9] = ["object", "words", "model", "facts", "derive", "decide", "trust", "policy", "view"];
 
 /// What only edges use: I/O, clocks, randomness, threads.
 const IMPURE: [&str; 19] = [

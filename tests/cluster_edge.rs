@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 
 use crate::lab::cluster::Cluster as Lab;
 
+#[path = "cluster_edge_events.rs"]
+mod events;
 #[path = "cluster_edge_history.rs"]
 mod history;
 #[path = "cluster_edge_requests.rs"]

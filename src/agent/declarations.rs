@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::decide::STATUS_PATH;
+use crate::decide::{STATUS_PATH, Status, read_status};
 use crate::facts::Facts;
 use crate::facts::published::{self, FACTS_PATH};
 use crate::model::{Cache, Cidr, Code, ContentId, Diagnostic, Federation, Place, Span, load};
@@ -24,10 +24,14 @@ pub struct Declarations {
     pub problems: Vec<Diagnostic>,
     /// Facts of the peers.
     pub facts: BTreeMap<String, Facts>,
+    /// What the peers' agents say of their meshes.
+    pub statuses: BTreeMap<String, Status>,
     /// Files of our own branch.
     pub own_files: BTreeMap<String, String>,
     /// Facts among them.
     pub own_facts: Facts,
+    /// Status among them; empty before the first.
+    pub own_status: Status,
 }
 
 /// Reads declarations, and remembers what it read.
@@ -35,7 +39,7 @@ pub struct Declarations {
 pub struct Reader {
     cache: Cache,
     /// By mesh: the commit that was read, what was allowed then, and what it says.
-    facts: BTreeMap<String, (CommitId, Vec<Cidr>, Facts, Vec<Diagnostic>)>,
+    branches: BTreeMap<String, (CommitId, Vec<Cidr>, Branch)>,
 }
 
 impl Reader {
@@ -45,59 +49,78 @@ impl Reader {
         let peers = peers(mirror, tip, me)?;
         let snapshot = mirror.snapshot(tip, &|path| wanted(path, me, &peers))?;
         let (federation, mut problems) = federation_of(mirror, &snapshot, &mut self.cache);
-        let mut facts = BTreeMap::new();
+        let (mut facts, mut statuses) = (BTreeMap::new(), BTreeMap::new());
         for peer in &peers {
-            if let Some((read, found)) = self.facts(mirror, peer, &federation.allow_addresses, now)? {
-                facts.insert(peer.clone(), read);
-                problems.extend(found);
-            }
+            let Some(branch) = self.branch(mirror, peer, &federation.allow_addresses, now)? else { continue };
+            facts.insert(peer.clone(), branch.facts.clone().unwrap_or_default());
+            statuses.extend(branch.status.clone().map(|status| (peer.clone(), status)));
+            problems.extend(branch.found.iter().cloned());
         }
+        self.branches.retain(|mesh, _| peers.contains(mesh));
         let own_files = files(mirror, me)?;
-        let own = own_files.get(FACTS_PATH).map(|text| published::read_own(me, text, now));
         Ok(Declarations {
             verified: snapshot.verified.to_string(),
             commit: snapshot.commit,
             federation: Arc::new(federation),
             problems,
             facts,
+            statuses,
+            own_facts: own_facts(me, &own_files, now),
+            own_status: own_status(&own_files),
             own_files,
-            own_facts: own.unwrap_or_default(),
         })
     }
 
-    fn facts(
-        &mut self,
-        mirror: &Mirror,
-        mesh: &str,
-        allow: &[Cidr],
-        now: Timestamp,
-    ) -> Result<Option<(Facts, Vec<Diagnostic>)>, RepoError> {
+    fn branch(&mut self, mirror: &Mirror, mesh: &str, allow: &[Cidr], now: Timestamp) -> Result<Option<&Branch>, RepoError> {
         let Some(tip) = mirror.refs().published.get(mesh).copied() else { return Ok(None) };
-        if let Some((seen, allowed, facts, found)) = self.facts.get(mesh)
-            && (*seen, allowed.as_slice()) == (tip, allow)
-        {
-            return Ok(Some((facts.clone(), found.clone())));
+        let seen = self.branches.get(mesh).is_some_and(|(seen, allowed, _)| (*seen, allowed.as_slice()) == (tip, allow));
+        if !seen {
+            let Some(read) = branch(mirror, mesh, allow, now)? else { return Ok(None) };
+            self.branches.insert(mesh.to_owned(), (tip, allow.to_vec(), read));
         }
-        let Some((facts, found)) = facts_of(mirror, mesh, allow, now)? else { return Ok(None) };
-        self.facts.insert(mesh.to_owned(), (tip, allow.to_vec(), facts.clone(), found.clone()));
-        Ok(Some((facts, found)))
+        Ok(self.branches.get(mesh).map(|(_, _, branch)| branch))
     }
 }
 
-/// What a mesh has published, and what is wrong with it; `None` where it has no branch.
-pub fn facts_of(
-    mirror: &Mirror,
-    mesh: &str,
-    allow: &[Cidr],
-    now: Timestamp,
-) -> Result<Option<(Facts, Vec<Diagnostic>)>, RepoError> {
+/// What a published branch says.
+#[derive(Clone, Debug, Default)]
+pub struct Branch {
+    /// Facts; `None` where there is no such file.
+    pub facts: Option<Facts>,
+    /// Status; `None` where there is no such file, or none that can be read.
+    pub status: Option<Status>,
+    /// What is wrong with them.
+    pub found: Vec<Diagnostic>,
+}
+
+/// Reads the published branch of a mesh; `None` where it has none.
+pub fn branch(mirror: &Mirror, mesh: &str, allow: &[Cidr], now: Timestamp) -> Result<Option<Branch>, RepoError> {
     if !mirror.refs().published.contains_key(mesh) {
         return Ok(None);
     }
     let files = files(mirror, mesh)?;
-    let path = format!("published/{mesh}:{FACTS_PATH}");
-    let facts = files.get(FACTS_PATH).map(|text| published::read(mesh, &path, text, allow, now));
-    Ok(Some(facts.unwrap_or_default()))
+    let mut branch = Branch::default();
+    if let Some(text) = files.get(FACTS_PATH) {
+        let (facts, found) = published::read(mesh, &format!("published/{mesh}:{FACTS_PATH}"), text, allow, now);
+        branch.facts = Some(facts);
+        branch.found = found;
+    }
+    match files.get(STATUS_PATH).map(|text| read_status(&format!("published/{mesh}:{STATUS_PATH}"), text)) {
+        Some(Ok(status)) => branch.status = Some(status),
+        Some(Err(finding)) => branch.found.push(*finding),
+        None => {}
+    }
+    Ok(Some(branch))
+}
+
+/// The facts among the files of our own branch.
+pub fn own_facts(me: &str, files: &BTreeMap<String, String>, now: Timestamp) -> Facts {
+    files.get(FACTS_PATH).map(|text| published::read_own(me, text, now)).unwrap_or_default()
+}
+
+/// The status among the files of our own branch. One that cannot be read is written anew, so that it says as much as none.
+pub fn own_status(files: &BTreeMap<String, String>) -> Status {
+    files.get(STATUS_PATH).and_then(|text| read_status(STATUS_PATH, text).ok()).unwrap_or_default()
 }
 
 /// The documents of a snapshot, with what is wrong with them. A path that is refused counts as broken: what stood there before stays.

@@ -12,10 +12,10 @@ use super::remote::RepoArgs;
 use super::tree::Tree;
 use super::{facts, output, render};
 use crate::agent::declarations::{self, Declarations};
-use crate::agent::inventory;
-use crate::agent::scopes::{missing, scopes};
+use crate::agent::remembered;
+use crate::agent::scopes::{scopes, unseen};
 use crate::cluster::{Cluster, ClusterOptions, Trouble};
-use crate::decide::{Comparisons, Memory, World, decide};
+use crate::decide::{Comparisons, Memory, Status, World, decide};
 use crate::error::{Error, Exit};
 use crate::facts::Facts;
 use crate::model::{Diagnostic, Federation, Place, Severity};
@@ -64,6 +64,7 @@ struct Declared {
     federation: Federation,
     problems: Vec<Diagnostic>,
     facts: BTreeMap<String, Facts>,
+    statuses: BTreeMap<String, Status>,
 }
 
 impl Plan {
@@ -99,9 +100,9 @@ impl Plan {
     fn committed(&self, now: Timestamp) -> Result<Declared, Error> {
         let remote = self.repo.fetch()?;
         let read = declarations::Reader::default().read(&remote.mirror, &self.mesh, now)?;
-        let Declarations { commit, federation, problems, facts, .. } = read;
+        let Declarations { commit, federation, problems, facts, statuses, .. } = read;
         let federation = (*federation).clone();
-        Ok(Declared { from: format!("{} {}", commit.id.short(), commit.summary), federation, problems, facts })
+        Ok(Declared { from: format!("{} {}", commit.id.short(), commit.summary), federation, problems, facts, statuses })
     }
 
     /// The files as they are, and facts from the published branches if the folder is a repository.
@@ -111,30 +112,32 @@ impl Plan {
         let peers = tree.peers(&self.mesh);
         let mut problems: Vec<Diagnostic> =
             found.into_iter().filter(|finding| Place::of(&finding.path).concerns(&self.mesh, &peers)).collect();
-        let mut facts = BTreeMap::new();
+        let (mut facts, mut statuses) = (BTreeMap::new(), BTreeMap::new());
         if self.facts.is_none() && folder.join(".git").exists() {
             let remote = self.repo.fetch()?;
             for peer in &peers {
-                let read = declarations::facts_of(&remote.mirror, peer, &federation.allow_addresses, now)?;
-                if let Some((read, found)) = read {
-                    facts.insert(peer.clone(), read);
-                    problems.extend(found);
+                if let Some(branch) = declarations::branch(&remote.mirror, peer, &federation.allow_addresses, now)? {
+                    facts.insert(peer.clone(), branch.facts.unwrap_or_default());
+                    statuses.extend(branch.status.map(|status| (peer.clone(), status)));
+                    problems.extend(branch.found);
                 }
             }
         }
-        Ok(Declared { from: "the working tree".to_owned(), federation, problems, facts })
+        Ok(Declared { from: "the working tree".to_owned(), federation, problems, facts, statuses })
     }
 
     /// Decides as the agent would, and performs nothing.
     async fn against_cluster(&self, declared: &Declared) -> Result<PlanView, Error> {
-        let Declared { from, federation, problems, facts } = declared;
+        let Declared { from, federation, problems, facts, statuses } = declared;
         let options = ClusterOptions { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() };
         let cluster = Cluster::connect(&options).await?;
         let cluster_uid = cluster.uid().await?;
         let mut memory = Memory::default();
         if let Some(mesh) = federation.mesh(&self.mesh) {
             let state = cluster.read_state(&mesh.namespace, STATE_NAME).await?;
-            memory.inventory = inventory::read(&state.map(|(data, _)| data).unwrap_or_default()).0.into();
+            let (inventory, lapses, _) = remembered::read(&state.map(|(data, _)| data).unwrap_or_default());
+            memory.inventory = inventory.into();
+            memory.health.lapses = lapses.into();
             cluster.watch(&scopes(federation, mesh, &memory.inventory));
             if timeout(SYNC_LIMIT, cluster.synced()).await.is_err() {
                 let problems = cluster.view().problems();
@@ -152,12 +155,14 @@ impl Plan {
             problems,
             me: &self.mesh,
             facts,
+            statuses,
             live,
-            missing: &missing(&snapshot),
+            unseen: &unseen(&snapshot),
             cluster_uid: &cluster_uid,
             commit: from,
             verified: "",
             own_facts: &Facts::default(), // what it publishes is no part of the plan
+            own_status: &Status::default(),
             published: &BTreeMap::new(),
             now: Timestamp::now(),
         };

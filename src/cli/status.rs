@@ -4,16 +4,14 @@ use std::collections::BTreeMap;
 
 use clap::ValueEnum;
 use jiff::Timestamp;
-use serde::Deserialize;
 
 use super::output;
 use super::remote::RepoArgs;
-use crate::agent::declarations;
-use crate::decide::{STATUS_PATH, Status as MeshStatus};
+use crate::agent::declarations::{self, Branch};
+use crate::decide::STATUS_PATH;
 use crate::error::{Error, Exit};
-use crate::facts::Facts;
-use crate::facts::published::{self, FACTS_PATH};
-use crate::model::{Cache, Cidr, Code, Diagnostic, Severity, Span, yaml};
+use crate::facts::published::FACTS_PATH;
+use crate::model::{Cache, Cidr, Code, Diagnostic, Severity, Span};
 use crate::repo::{CommitId, Mirror, RepoError, Verification};
 use crate::view::federation::{CommitView, FederationStatus, Gathered, Published};
 use crate::view::status;
@@ -86,12 +84,6 @@ fn gather(mirror: &Mirror, branch: &str, now: Timestamp) -> Result<FederationSta
     }))
 }
 
-/// The file as agents write it; newer ones may write more.
-#[derive(Deserialize)]
-struct StatusFile {
-    status: MeshStatus,
-}
-
 fn read_published(
     mirror: &Mirror,
     mesh: &str,
@@ -101,23 +93,14 @@ fn read_published(
     now: Timestamp,
 ) -> Result<Published, RepoError> {
     let at = mirror.commit(commit)?.committed_at;
-    let files = declarations::files(mirror, mesh)?;
+    let Branch { facts, status, mut found } = declarations::branch(mirror, mesh, allow, now)?.unwrap_or_default();
     let path = |name: &str| format!("published/{mesh}:{name}");
-    let (facts, mut found) = match files.get(FACTS_PATH) {
-        Some(text) => published::read(mesh, &path(FACTS_PATH), text, allow, now),
-        None => (Facts::default(), vec![missing(&path(FACTS_PATH))]),
-    };
-    let status = match files.get(STATUS_PATH).map(|text| yaml::document::<StatusFile>(&path(STATUS_PATH), text)) {
-        Some(Ok(file)) => file.status,
-        Some(Err(diagnostic)) => {
-            found.push(*diagnostic);
-            MeshStatus::default()
+    for (there, path) in [(facts.is_some(), path(FACTS_PATH)), (status.is_some(), path(STATUS_PATH))] {
+        if !there && !found.iter().any(|finding| finding.path == path) {
+            found.push(missing(&path));
         }
-        None => {
-            found.push(missing(&path(STATUS_PATH)));
-            MeshStatus::default()
-        }
-    };
+    }
+    let (facts, status) = (facts.unwrap_or_default(), status.unwrap_or_default());
     let behind = match status.main.applied.parse::<CommitId>() {
         Ok(applied) => mirror.distance(applied, main)?,
         Err(_) => None, // nothing applied yet

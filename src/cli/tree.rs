@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use crate::error::Error;
+use crate::model::yaml::MAX_FILE_BYTES;
 use crate::model::{Cache, Code, ContentId, Diagnostic, Federation, Place, Span, load};
-use crate::repo::{MAX_BLOB, MAX_DEPTH, MAX_FILES};
+use crate::repo::{MAX_DEPTH, MAX_FILES};
 
 /// The files of a federation.
 pub(super) struct Tree {
@@ -144,8 +145,8 @@ fn root(start: &Path) -> PathBuf {
 }
 
 fn content(path: &Path, size: u64) -> Result<Vec<u8>, String> {
-    if size > MAX_BLOB as u64 {
-        return Err(format!("the file has {size} bytes; files may have {MAX_BLOB}: split it"));
+    if size > MAX_FILE_BYTES as u64 {
+        return Err(format!("the file has {size} bytes; files may have {MAX_FILE_BYTES}: split it"));
     }
     fs::read(path).map_err(|error| format!("the file cannot be read: {error}"))
 }

@@ -8,9 +8,7 @@ use kube::client::AuthError;
 use kube::core::Status;
 
 use crate::object::Kind;
-
-/// Longest message of the server that is passed on, in bytes: a refusal of a large object can quote all of it.
-const MESSAGE_LIMIT: usize = 1024;
+pub(super) use crate::words::one_line;
 
 /// Most fields that a conflict names: somebody who took over an object owns dozens, and the first few tell who it was.
 const OWNERS_SHOWN: usize = 5;
@@ -209,18 +207,6 @@ fn manager(message: &str) -> String {
     message.split('"').nth(1).unwrap_or(message).to_owned()
 }
 
-/// Lines joined, cut at the limit, and nothing in it that a terminal obeys: a webhook's words are anybody's.
-pub(super) fn one_line(text: &str) -> String {
-    let blank = |c: char| c.is_whitespace() || c.is_control();
-    let mut line = text.split(blank).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
-    if line.len() > MESSAGE_LIMIT {
-        let end = (0..=MESSAGE_LIMIT).rev().find(|at| line.is_char_boundary(*at)).unwrap_or(0);
-        line.truncate(end);
-        line.push('…');
-    }
-    line
-}
-
 /// The two innermost causes: what is around them only says that there was a request.
 fn innermost(error: &(dyn StdError + 'static)) -> String {
     let mut chain = Vec::new();
@@ -297,12 +283,5 @@ mod tests {
         let webhook_down = json!({"code": 500, "message": "failed calling webhook \"w\": connection refused"});
         assert!(classified(webhook_down).is_transient());
         assert!(matches!(classified(json!({"code": 422, "reason": "Invalid"})), ApplyError::Refused { .. }));
-    }
-
-    #[test]
-    fn messages_are_one_line_of_bounded_length() {
-        assert_eq!(one_line("a\n b"), "a b");
-        assert_eq!(one_line("a\u{1b}[31mred\u{7}\n"), "a [31mred");
-        assert!(one_line(&"é".repeat(2000)).len() <= MESSAGE_LIMIT + '…'.len_utf8());
     }
 }

@@ -10,6 +10,7 @@
 //! - `watch`, `list`: one task for each [`Scope`] keeps the [`View`] true, through restarts and lost history
 //! - `view`, `snapshot`: live objects in memory, never replaced by an older state of themselves
 //! - `apply`: server-side apply under one field manager; each object on its own
+//! - `events`: what happened to objects, told beside everything else
 //! - `state`: the agent's own memory in a `ConfigMap`
 //!
 //! Invariants: a quiet cluster costs no request but the renewal of each watch every few minutes; no type of the client
@@ -19,6 +20,7 @@ mod apply;
 mod connect;
 mod discovery;
 mod error;
+mod events;
 mod list;
 mod scope;
 mod snapshot;
@@ -36,6 +38,7 @@ use tokio::task::JoinHandle;
 pub use apply::APPLIES_IN_FLIGHT;
 pub use connect::ClusterOptions;
 pub use error::{ApplyError, ClusterError};
+pub use events::Recorder;
 pub use scope::{Changes, Problem, Scope, Trouble};
 pub use snapshot::Snapshot;
 pub use view::View;

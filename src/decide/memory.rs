@@ -1,11 +1,14 @@
-//! What the agent remembers between passes. Only the inventory outlives the process; the rest is found out again.
+//! What the agent remembers between passes. Only the inventory and the lapses of destinations outlive the process; the rest is found out again.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::addresses::Settling;
 use super::compare::{Change, Comparison, compare};
+use super::health::HealthMemory;
+use super::report::Status;
 use crate::object::{Key, Kind, Live, Object};
 
 /// Memory of one agent.
@@ -13,12 +16,27 @@ use crate::object::{Key, Kind, Live, Object};
 pub struct Memory {
     /// Every object that we ever applied and have not yet removed or given back.
     pub inventory: Arc<BTreeMap<Key, Origin>>,
+    /// How destinations have been.
+    pub health: HealthMemory,
     /// Objects that the API server did not take.
     pub failures: BTreeMap<Key, Failure>,
     /// What is about to be published, once it has stayed the same for a moment.
     pub pending: Option<Pending>,
+    /// By peer: load balancers that have changed lately.
+    pub addresses: BTreeMap<String, Settling>,
     /// The last commit of `main` of which everything was applied that could be.
     pub applied: Option<String>,
+    /// The mesh as the last pass told it; `None` before the first pass of this process.
+    pub told: Option<Status>,
+}
+
+impl Memory {
+    /// Remembers what a decision tells, so that the next one knows what is new.
+    pub fn tell(&mut self, status: &Status) {
+        if self.told.as_ref() != Some(status) {
+            self.told = Some(status.clone());
+        }
+    }
 }
 
 /// Where an object of ours comes from.
@@ -62,6 +80,8 @@ pub struct Failure {
 pub struct Pending {
     /// Files by path.
     pub files: BTreeMap<String, String>,
+    /// CA roots that its facts say are used no more, and since when.
+    pub retiring: BTreeMap<String, Timestamp>,
     /// Since when its facts are as they are.
     pub facts_since: Timestamp,
     /// Since when its status is as it is.

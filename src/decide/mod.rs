@@ -2,15 +2,22 @@
 //!
 //! Pure: no clock, network, disk or randomness. The agent, `plan` and the tests call the same function.
 
+mod addresses;
 pub mod compare;
 mod conditions;
+mod events;
+mod health;
 mod heartbeat;
 mod memory;
 mod observe;
-pub mod own_facts;
+mod own_facts;
 mod publish;
 mod remove;
+mod replace;
 mod report;
+mod rotation;
+mod unseen;
+mod workloads;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,14 +29,21 @@ use crate::facts::Facts;
 use crate::model::{Diagnostic, Federation, MeshFolder, Place};
 use crate::object::{APPLIED_ANNOTATION, Key, Kind, Live, Object, SOURCE_ANNOTATION};
 
+pub use addresses::Settling;
 use compare::is_ours;
 pub use conditions::{Condition, ConditionKind};
+pub use events::Event;
+pub use health::{HealthMemory, Lapse, Lapses};
 pub use memory::{Comparisons, Failure, Memory, Origin, Pending, REMOVAL};
 pub use observe::{LiveObjects, observe};
-pub use publish::{Publication, SETTLE, STATUS_PATH};
+use own_facts::OwnFacts;
+pub use publish::{Publication, SETTLE, STATUS_PATH, read_status};
 pub use report::{
-    AgentStatus, ExportStatus, ImportStatus, MainStatus, PeeringStatus, RootStatus, ShareStatus, Status, TrafficStatus,
+    AgentStatus, ExportStatus, ImportStatus, MainStatus, MatchStatus, PeeringStatus, RootStatus, ShareStatus, Status,
+    TrafficStatus,
 };
+pub use rotation::{Phase, RotationStatus};
+pub use unseen::{Gap, Unseen};
 
 /// Everything that a decision is made from.
 #[derive(Clone, Copy)]
@@ -42,10 +56,12 @@ pub struct World<'a> {
     pub me: &'a str,
     /// Facts of its peers.
     pub facts: &'a BTreeMap<String, Facts>,
+    /// What its peers' agents last said of their meshes; none of a peer that has said nothing, or nothing readable.
+    pub statuses: &'a BTreeMap<String, Status>,
     /// Live objects of every kind that matters.
     pub live: &'a LiveObjects,
-    /// Kinds that the cluster does not serve, with what to do about it.
-    pub missing: &'a BTreeMap<Kind, String>,
+    /// What is not known of them.
+    pub unseen: &'a Unseen,
     /// UID of the cluster's `kube-system` Namespace.
     pub cluster_uid: &'a str,
     /// Commit of `main` that the declarations are from.
@@ -54,6 +70,8 @@ pub struct World<'a> {
     pub verified: &'a str,
     /// Facts that our own branch has now.
     pub own_facts: &'a Facts,
+    /// Status that our own branch has now; empty before the first.
+    pub own_status: &'a Status,
     /// Files that our own branch has now.
     pub published: &'a BTreeMap<String, String>,
     /// Now.
@@ -80,14 +98,20 @@ pub struct Decision {
     pub release: Vec<(Key, Kind)>,
     /// The inventory as it must be written before anything above is done; the very one in memory where nothing changes.
     pub inventory: Arc<BTreeMap<Key, Origin>>,
+    /// What is to be remembered of destinations, written like the inventory.
+    pub health: HealthMemory,
     /// To publish now.
     pub publish: Option<Publication>,
     /// What waits to be published.
     pub pending: Option<Pending>,
+    /// By peer: load balancers that have changed lately.
+    pub addresses: BTreeMap<String, Settling>,
     /// What waits, and for what.
     pub holds: Vec<Hold>,
     /// What is so and what is not.
     pub conditions: Vec<Condition>,
+    /// What has just happened to objects of the cluster: on transitions only.
+    pub events: Vec<Event>,
     /// The mesh as its published status tells it.
     pub status: Status,
     /// Decide again then, even if nothing has happened.
@@ -124,11 +148,14 @@ pub fn decide(world: &World, memory: &Memory, comparisons: &mut Comparisons) -> 
     let mut decision = Decision { inventory: memory.inventory.clone(), ..Decision::default() };
     let empty = MeshFolder::default();
     let folder = world.federation.meshes.get(world.me).unwrap_or(&empty);
-    let observed = observe(folder, world.live, &memory.inventory);
+    let mut observed = observe(folder, world.live, &memory.inventory);
+    replace::observe(world, folder, &memory.inventory, &mut observed);
     let stopped = stop(world, folder);
     if let Some(reason) = stopped.clone() {
+        decision.health = memory.health.clone();
         decision.hold(Hold { stuck: true, ..Hold::part(world.me, reason) });
     } else {
+        health::assess(world, folder, &memory.health, &mut observed, &mut decision);
         let derived = derive(Inputs { federation: world.federation, me: world.me, facts: world.facts, observed: &observed });
         change(world, memory, &derived, comparisons, &mut decision);
         comparisons.retain(&derived.wanted);
@@ -175,7 +202,12 @@ fn change(world: &World, memory: &Memory, derived: &Derived, comparisons: &mut C
     let held: BTreeSet<Key> = decision.holds.iter().filter_map(|hold| hold.key.clone()).collect();
     let orphans = memory.inventory.iter().filter(|(key, _)| !derived.wanted.contains_key(*key) && !held.contains(*key));
     let barrier = remove::barrier(world);
+    let unsettled = workloads::unsettled_routes(world, derived, &held, decision);
     for (key, origin) in orphans {
+        if let Some(reason) = workloads::routed(&unsettled, key).filter(|_| world.live.contains_key(key)) {
+            decision.hold(Hold::waiting(key, reason));
+            continue;
+        }
         match &barrier {
             Some(reason) if world.live.contains_key(key) => {
                 decision.hold(Hold::stuck(key, format!("would be removed, but {reason}")));
@@ -195,8 +227,8 @@ fn obstacle(
     decision: &mut Decision,
 ) -> Option<Hold> {
     let wanted = &derived.wanted[key];
-    if let Some(reason) = world.missing.get(&wanted.object.kind) {
-        return Some(Hold::stuck(key, reason));
+    if let Some(gap) = world.unseen.blind(key) {
+        return Some(Hold::stuck(key, gap.reason.clone()));
     }
     if world.live.get(key).is_some_and(|live| live.deleting) {
         return Some(Hold::waiting(key, "is being deleted"));
@@ -276,25 +308,31 @@ fn annotation(value: &serde_json::Value, name: &str) -> Option<String> {
 /// Facts, status and what to publish of them.
 fn finish(world: &World, memory: &Memory, folder: &MeshFolder, observed: &Observed, acts: bool, decision: &mut Decision) {
     let mesh = folder.mesh.as_ref();
-    let facts = match mesh {
-        Some(mesh) => {
-            let (facts, holds) = own_facts::gather(folder, mesh, world.live, world.cluster_uid, world.own_facts, world.now);
-            decision.holds.extend(holds);
-            facts
-        }
-        None => world.own_facts.clone(),
+    let own = match mesh {
+        Some(mesh) => own_facts::gather(world, memory, folder, mesh, observed),
+        None => OwnFacts {
+            facts: world.own_facts.clone(),
+            rotation: world.own_status.rotation.clone(),
+            addresses: memory.addresses.clone(),
+            ..OwnFacts::default()
+        },
     };
+    let OwnFacts { facts, rotation, addresses, holds, wake_at } = own;
+    decision.holds.extend(holds);
+    decision.addresses = addresses;
     decision.holds.sort();
     decision.holds.dedup();
     let applied = if acts && decision.leaves_cluster() { Some(world.commit.to_owned()) } else { memory.applied.clone() };
-    decision.status = report::status(world, folder, observed, decision, applied, &facts);
+    decision.status = report::status(world, folder, observed, decision, applied, (&facts, rotation));
     decision.conditions = conditions::conditions(world.me, mesh.is_some(), decision.leaves_cluster(), &decision.status);
+    let before = memory.told.as_ref().unwrap_or(world.own_status);
+    decision.events.extend(events::between(world, before, &decision.status));
     let unknown = mesh.is_none() && world.published.is_empty(); // perhaps a slip in the agent's own configuration
     let other_cluster = mesh.and_then(|mesh| mesh.cluster_uid.as_deref()).is_some_and(|pinned| pinned != world.cluster_uid);
     if !other_cluster && !unknown {
         publish::decide(world, memory, &facts, decision);
         decision.wake(heartbeat::next(world.me, world.now));
-        facts.retiring.values().for_each(|since| decision.wake(own_facts::retires_at(*since)));
+        wake_at.into_iter().for_each(|at| decision.wake(at));
     }
 }
 

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::rotation::{self, RotationStatus};
 use super::{Decision, World, heartbeat};
-use crate::derive::{Hold, ImportState, Inputs, Observed, PeerState, shares};
+use crate::derive::{Hold, ImportState, Inputs, Observed, PeerState, Share, shares};
 use crate::facts::Facts;
 use crate::model::{Destination, Export, MeshFolder, Peer, Traffic};
 
@@ -24,6 +25,8 @@ pub struct Status {
     pub objects: usize,
     /// CA roots that the mesh publishes.
     pub ca_roots: Vec<RootStatus>,
+    /// How far a change of its CA is.
+    pub rotation: RotationStatus,
     /// Addresses that it publishes, by peer.
     pub ingress: BTreeMap<String, Vec<String>>,
     /// By peer.
@@ -66,6 +69,8 @@ pub struct RootStatus {
     pub not_after: String,
     /// The control plane no longer uses it; it stays while certificates from it live.
     pub retiring: bool,
+    /// People declare it; the control plane does not use it yet.
+    pub announced: bool,
 }
 
 /// One peering from this side.
@@ -82,6 +87,8 @@ pub struct PeeringStatus {
     pub peer_connected: bool,
     /// How our last watch ended, where we are not connected.
     pub last_disconnect: String,
+    /// Fingerprints of the peer's CA roots that our control plane trusts.
+    pub trusted_roots: Vec<String>,
     /// What the peer may use.
     pub exports: Vec<ExportStatus>,
     /// What we take.
@@ -116,7 +123,30 @@ pub struct ImportStatus {
 pub struct TrafficStatus {
     /// The service that clients call.
     pub service: String,
-    /// Destinations with their weights.
+    /// Requests that go elsewhere than the rest, the first match first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub matches: Vec<MatchStatus>,
+    /// Where all other requests go.
+    pub routes: Vec<ShareStatus>,
+}
+
+impl TrafficStatus {
+    /// The weights of the requests that a match describes as `when`, or of all others where it is empty.
+    pub fn shares(&self, when: &str) -> Option<&[ShareStatus]> {
+        if when.is_empty() {
+            return Some(&self.routes);
+        }
+        self.matches.iter().find(|item| item.when == when).map(|item| item.routes.as_slice())
+    }
+}
+
+/// Where requests of one kind go.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MatchStatus {
+    /// Which requests: `end-user = jason`.
+    pub when: String,
+    /// Where they go. Nothing in effect: none of it is there, and they go where the others go.
     pub routes: Vec<ShareStatus>,
 }
 
@@ -142,7 +172,7 @@ pub(super) fn status(
     observed: &Observed,
     decision: &Decision,
     applied: Option<String>,
-    facts: &Facts,
+    (facts, rotation): (&Facts, RotationStatus),
 ) -> Status {
     let inputs = Inputs { federation: world.federation, me: world.me, facts: world.facts, observed };
     let hold = |hold: &Hold| format!("{}: {}", hold.subject, hold.reason);
@@ -163,8 +193,10 @@ pub(super) fn status(
                 fingerprint: root.fingerprint.clone(),
                 not_after: root.not_after.to_string(),
                 retiring: facts.retiring.contains_key(&root.fingerprint),
+                announced: facts.announced.contains(&root.fingerprint),
             })
             .collect(),
+        rotation,
         ingress: facts.ingress.iter().map(|(peer, endpoint)| (peer.clone(), endpoint.addresses.clone())).collect(),
         peerings: folder.peers.values().map(|peer| (peer.name.value.clone(), peering(world, peer, observed, decision))).collect(),
         traffic: folder.traffic.values().map(|item| (item.name.clone(), traffic(item, inputs))).collect(),
@@ -202,6 +234,7 @@ fn peering(world: &World, peer: &Peer, observed: &Observed, decision: &Decision)
         declared_by_both,
         connected: state.connected,
         peer_connected: state.remote_connected,
+        trusted_roots: rotation::trusted(world, name),
         last_disconnect: if state.connected { String::new() } else { state.last_disconnect.clone() },
         exports: state.exports.iter().map(|name| ExportStatus { name: name.clone() }).collect(),
         why: if ready { String::new() } else { why(world, peer, state, &imports, decision) },
@@ -252,23 +285,22 @@ fn is_exported(export: &Export, state: &PeerState) -> bool {
 }
 
 fn traffic(traffic: &Traffic, inputs: Inputs) -> TrafficStatus {
-    let shares = shares(traffic, inputs).unwrap_or_default();
-    let routes = traffic.routes.iter().enumerate().map(|(i, route)| {
-        let (to, service) = match &route.to {
-            Destination::Local { subset } => {
-                (format!("local {}", subset.as_deref().unwrap_or_default()).trim_end().to_owned(), String::new())
-            }
-            Destination::Imported { peer, service } => (peer.clone(), service.to_string()),
-        };
-        let share = shares.get(i);
-        let why = share.and_then(|share| share.why_not.clone());
-        ShareStatus {
-            to,
-            service,
-            declared: route.weight,
-            effective: share.map_or(0, |share| share.weight),
-            why: why.unwrap_or_default(),
+    let mut status = TrafficStatus { service: traffic.service.to_string(), ..TrafficStatus::default() };
+    for rule in &traffic.rules {
+        let routes = shares(traffic, rule, inputs).into_iter().map(share).collect();
+        match &rule.when {
+            Some(when) => status.matches.push(MatchStatus { when: when.to_string(), routes }),
+            None => status.routes = routes,
         }
-    });
-    TrafficStatus { service: traffic.service.to_string(), routes: routes.collect() }
+    }
+    status
+}
+
+fn share(Share { route, weight, why_not }: Share) -> ShareStatus {
+    let (to, service) = match &route.to {
+        Destination::Local { subset: None } => ("local".to_owned(), String::new()),
+        Destination::Local { subset: Some(subset) } => (format!("local {subset}"), String::new()),
+        Destination::Imported { peer, service } => (peer.clone(), service.to_string()),
+    };
+    ShareStatus { to, service, declared: route.weight, effective: weight, why: why_not.unwrap_or_default() }
 }

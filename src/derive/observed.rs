@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::model::ServiceName;
+use crate::model::{Destination, ServiceName};
 
 /// The cluster, as far as derivation cares.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,8 +14,32 @@ pub struct Observed {
     pub peers: BTreeMap<String, PeerState>,
     /// Gateways of the live control plane that serve a peer: (peer, `additionalIngress` or `additionalEgress`, name) → entry.
     pub gateways: BTreeMap<(String, &'static str, String), Map<String, Value>>,
+    /// By namespace and name of a Traffic: subsets that its live VirtualService still names and its document no longer does, with
+    /// their labels. Requests to a subset that is not defined fail.
+    pub subsets: BTreeMap<(String, String), BTreeMap<String, Value>>,
+    /// What is known over time of destinations that are in use; one without an entry is judged by its import alone.
+    pub health: BTreeMap<Destination, Health>,
     /// Peers that nothing declares any more but of which objects are left: their gateways go last.
     pub leaving: BTreeSet<String>,
+    /// By peer: its ServiceMeshPeer names other gateways than people declare.
+    pub replaced: BTreeMap<String, Replacement>,
+    /// Gateways of ours, by side and name, that nothing declares any more but that must stay for now, and why.
+    pub kept: BTreeMap<(&'static str, String), String>,
+}
+
+/// Gateways of a peering that give way to others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Replacement {
+    /// The ingress that the ServiceMeshPeer has until it is made anew.
+    pub ingress: Option<String>,
+    /// The egress that it has until the other one is there.
+    pub egress: Option<String>,
+    /// Its service sets go now, and then it goes itself: the control plane never takes over another ingress.
+    pub taking_down: bool,
+    /// What waits, for people.
+    pub why: String,
+    /// Whether only people can end that.
+    pub stuck: bool,
 }
 
 /// What the control plane says of one peer.
@@ -26,12 +51,21 @@ pub struct PeerState {
     pub remote_connected: bool,
     /// The last answer when our watch ended, as `403 Forbidden`; empty where there was none.
     pub last_disconnect: String,
-    /// Last full synchronisation of our watch.
-    pub last_full_sync: Option<String>,
+    /// Last full synchronisation of a watch of ours that is connected; `connected` alone lies (see [`STALE_AFTER`](crate::model::defaults::STALE_AFTER)).
+    pub synced: Option<Timestamp>,
     /// By exported name in the peer's words (`name.namespace`): what became of it here.
     pub imports: BTreeMap<String, ImportState>,
     /// Exported names of what we offer (`name.namespace`).
     pub exports: BTreeSet<String>,
+}
+
+/// Whether a destination may get requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// It may.
+    Fit,
+    /// It may not, for this reason.
+    Unfit(String),
 }
 
 /// What became of a service that the peer offers.

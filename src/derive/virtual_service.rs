@@ -1,11 +1,14 @@
 //! Step 7: the VirtualService of a Traffic. Weight flows to an imported service only while the import is there: until then
 //! the proxies answer 503 for its share.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
-use super::{Context, Hold, Inputs, Need, kinds};
+use super::{Context, Health, Hold, Inputs, Need, kinds};
 use crate::model::documents::WhenUnavailable;
-use crate::model::{Destination, Route, ServiceName, Traffic};
+use crate::model::{Destination, Match, Retries, Route, Rule, ServiceName, TextMatch, Traffic};
+use crate::object::Key;
 
 /// A route with the weight that was declared and the one that is in effect.
 #[derive(Clone, Debug)]
@@ -19,37 +22,36 @@ pub struct Share<'a> {
 }
 
 pub(super) fn derive(context: &mut Context, traffic: &Traffic) {
+    if traffic.rules.is_empty() {
+        return;
+    }
     let key = kinds::key(kinds::VIRTUAL_SERVICE, &traffic.service.namespace, &traffic.name);
     let inputs = context.inputs;
-    let Some(shares) = shares(traffic, inputs) else {
-        let reason = "none of its destinations is there yet; the last split stays";
-        return context.hold(Hold::waiting(&key, reason));
-    };
-    for share in &shares {
-        if let Some(why) = &share.why_not {
-            context.out.holds.push(Hold::part(format!("{key} {} %", share.route.weight), why.clone()));
-        }
-    }
-    let routes: Vec<Value> = shares
-        .iter()
-        .filter(|share| share.weight > 0)
-        .map(|share| json!({"destination": destination(traffic, inputs, &share.route.to), "weight": share.weight}))
-        .collect();
-    let mut http = json!({"route": routes});
-    if let Some(mirror) = &traffic.mirror {
-        match missing(&mirror.to, inputs) {
-            None => {
-                http["mirror"] = destination(traffic, inputs, &mirror.to);
-                http["mirrorPercentage"] = json!({"value": mirror.percentage});
+    let common = common(context, traffic, &key);
+    let mut http = Vec::new();
+    for rule in &traffic.rules {
+        let shares = shares(traffic, rule, inputs);
+        let subject = rule.when.as_ref().map_or(key.to_string(), |when| format!("{key} where {when}:"));
+        for share in &shares {
+            if let Some(why) = &share.why_not {
+                context.hold(Hold::part(format!("{subject} {} %", share.route.weight), why.clone()));
             }
-            Some(why) => context.out.holds.push(Hold::part(format!("{key} mirror"), why)),
+        }
+        if shares.iter().any(|share| share.weight > 0) {
+            http.push(entry(common.clone(), traffic, rule, &shares, inputs));
+        } else if rule.when.is_some() {
+            let reason = "none of its destinations is there yet; its requests go where the others go";
+            context.hold(Hold::part(subject.trim_end_matches(':'), reason));
+        } else {
+            let reason = "none of its destinations is there yet; the last split stays";
+            return context.hold(Hold::waiting(&key, reason));
         }
     }
     let (api_version, kind) = kinds::VIRTUAL_SERVICE;
     let document = json!({
         "apiVersion": api_version, "kind": kind,
         "metadata": {"name": traffic.name, "namespace": traffic.service.namespace},
-        "spec": {"hosts": [traffic.service.local_host()], "http": [http]},
+        "spec": {"hosts": [traffic.service.local_host()], "http": http},
     });
     let mut needs = vec![Need::Exists(kinds::namespace(&traffic.service.namespace))];
     if !traffic.subsets.is_empty() {
@@ -59,28 +61,84 @@ pub(super) fn derive(context: &mut Context, traffic: &Traffic) {
     context.want(document, &traffic.path, needs);
 }
 
-/// The weights in effect, in the order of the routes; `None` where no destination is there.
-pub fn shares<'a>(traffic: &'a Traffic, inputs: Inputs) -> Option<Vec<Share<'a>>> {
-    let mut shares: Vec<Share> = traffic
-        .routes
-        .iter()
-        .map(|route| match missing(&route.to, inputs) {
-            Some(why) if traffic.when_unavailable == WhenUnavailable::Redistribute => {
-                Share { route, weight: 0, why_not: Some(why) }
+/// What every entry of `spec.http` says: mirror, timeout and retries are of all requests.
+fn common(context: &mut Context, traffic: &Traffic, key: &Key) -> Value {
+    let mut http = json!({});
+    if let Some(mirror) = &traffic.mirror {
+        match missing(&mirror.to, context.inputs) {
+            None => {
+                http["mirror"] = destination(traffic, context.inputs, &mirror.to);
+                http["mirrorPercentage"] = json!({"value": mirror.percentage});
             }
-            why_not => Share { route, weight: route.weight, why_not },
-        })
-        .collect();
-    let total: u32 = shares.iter().map(|share| share.weight).sum();
-    if total == 0 {
-        return None;
+            Some(why) => context.hold(Hold::part(format!("{key} mirror"), why)),
+        }
     }
-    scale(&mut shares, total);
-    Some(shares)
+    if let Some(timeout) = traffic.timeout {
+        http["timeout"] = json!(duration(timeout));
+    }
+    if let Some(Retries { attempts, per_try_timeout, retry_on }) = &traffic.retries {
+        http["retries"] = json!({"attempts": attempts});
+        if let Some(time) = per_try_timeout {
+            http["retries"]["perTryTimeout"] = json!(duration(*time));
+        }
+        if let Some(conditions) = retry_on {
+            http["retries"]["retryOn"] = json!(conditions);
+        }
+    }
+    http
 }
 
-/// Stretches weights that sum to `total` so that they sum to 100, by largest remainder, the earlier route first on a tie.
-fn scale(shares: &mut [Share], total: u32) {
+/// The entry of `spec.http` for one rule.
+fn entry(mut http: Value, traffic: &Traffic, rule: &Rule, shares: &[Share], inputs: Inputs) -> Value {
+    let served = shares.iter().filter(|share| share.weight > 0);
+    http["route"] = served
+        .map(|share| json!({"destination": destination(traffic, inputs, &share.route.to), "weight": share.weight}))
+        .collect();
+    if let Some(when) = &rule.when {
+        http["match"] = json!([conditions(when)]);
+    }
+    http
+}
+
+/// A length of time as every reader of Istio's API takes it: whole seconds, else milliseconds.
+pub(super) fn duration(time: Duration) -> String {
+    if time.subsec_millis() == 0 { format!("{}s", time.as_secs()) } else { format!("{}ms", time.as_millis()) }
+}
+
+/// An `HTTPMatchRequest`; all of its conditions hold at once.
+fn conditions(Match { headers, uri }: &Match) -> Value {
+    let text = |text: &TextMatch| match text {
+        TextMatch::Exact(text) => json!({"exact": text}),
+        TextMatch::Prefix(text) => json!({"prefix": text}),
+        TextMatch::Regex(text) => json!({"regex": text}),
+    };
+    let mut all = json!({});
+    if let Some(uri) = uri {
+        all["uri"] = text(uri);
+    }
+    if !headers.is_empty() {
+        all["headers"] = headers.iter().map(|(name, value)| (name.clone(), text(value))).collect();
+    }
+    all
+}
+
+/// The weights in effect of a rule, in the order of its routes; all zero where none of its destinations is there.
+pub fn shares<'a>(traffic: &Traffic, rule: &'a Rule, inputs: Inputs) -> Vec<Share<'a>> {
+    let share = |route: &'a Route| match missing(&route.to, inputs) {
+        Some(why) if traffic.when_unavailable == WhenUnavailable::Redistribute => Share { route, weight: 0, why_not: Some(why) },
+        why_not => Share { route, weight: route.weight, why_not },
+    };
+    let mut shares: Vec<Share> = rule.routes.iter().map(share).collect();
+    scale(&mut shares);
+    shares
+}
+
+/// Stretches weights so that they sum to 100, by largest remainder, the earlier route first on a tie. Nothing stays nothing.
+fn scale(shares: &mut [Share]) {
+    let total: u32 = shares.iter().map(|share| share.weight).sum();
+    if total == 0 {
+        return;
+    }
     let mut order: Vec<(u32, usize)> = Vec::new();
     for (i, share) in shares.iter_mut().enumerate() {
         let scaled = share.weight * 100;
@@ -95,16 +153,33 @@ fn scale(shares: &mut [Share], total: u32) {
 }
 
 /// Why a destination is not there; `None` where it is.
-fn missing(destination: &Destination, inputs: Inputs) -> Option<String> {
+pub(super) fn missing(destination: &Destination, inputs: Inputs) -> Option<String> {
     let Destination::Imported { peer, service } = destination else { return None };
-    let Inputs { federation, me, observed, .. } = inputs;
+    undeclared(peer, inputs).or_else(|| match inputs.observed.health.get(destination) {
+        Some(Health::Fit) => None,
+        Some(Health::Unfit(why)) => Some(why.clone()),
+        None => not_imported(peer, service, inputs),
+    })
+}
+
+/// Why people want nothing to be sent to a peer now: it does not declare the peering, or the peering is made anew.
+pub fn undeclared(peer: &str, inputs: Inputs) -> Option<String> {
+    let Inputs { federation, me, .. } = inputs;
     let path = format!("meshes/{peer}/peers/{me}.yaml");
     if federation.peer(peer, me).is_none() && !federation.is_broken(&path) && !federation.is_broken(&mesh_path(peer)) {
         // Its service sets go next, and they wait for this.
         return Some(format!("{peer} does not declare this peering ({path})"));
     }
+    if inputs.observed.replaced.get(peer).is_some_and(|replaced| replaced.taking_down) {
+        return Some(format!("the ingress gateway for {peer} is being replaced"));
+    }
+    None
+}
+
+/// Why an imported service cannot be reached: the control plane does not have it.
+pub fn not_imported(peer: &str, service: &ServiceName, inputs: Inputs) -> Option<String> {
     let host = imported_host(inputs, peer, service);
-    if observed.peers.get(peer).is_some_and(|state| state.is_live(&host)) {
+    if inputs.observed.peers.get(peer).is_some_and(|state| state.is_live(&host)) {
         return None;
     }
     Some(format!("waits for {host}: not imported from {peer} yet"))
@@ -114,7 +189,8 @@ fn mesh_path(mesh: &str) -> String {
     format!("meshes/{mesh}/mesh.yaml")
 }
 
-fn imported_host(inputs: Inputs, peer: &str, service: &ServiceName) -> String {
+/// The host under which clients reach a service that is imported from a peer.
+pub fn imported_host(inputs: Inputs, peer: &str, service: &ServiceName) -> String {
     let declared = inputs.federation.peer(inputs.me, peer);
     let imports = declared.map(|peer| peer.imports.as_slice()).unwrap_or_default();
     let rule = imports.iter().find(|i| i.imported_as() == Some(service)).or_else(|| imports.iter().find(|i| i.service.is_none()));

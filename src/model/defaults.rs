@@ -1,5 +1,9 @@
 //! Every default of every document, in one place.
 
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
 /// Port of discovery at a mesh's ingress (maistra/istio pkg/servicemesh/federation/common `DefaultDiscoveryPort`).
 pub const DISCOVERY_PORT: u16 = 8188;
 
@@ -9,8 +13,24 @@ pub const SERVICE_PORT: u16 = 15443;
 /// Ports that Kubernetes gives to Services of type NodePort unless it is told otherwise (kube-apiserver `--service-node-port-range`).
 pub const NODE_PORTS: std::ops::RangeInclusive<u16> = 30000..=32767;
 
+/// How long a root that the control plane has replaced stays published: certificates that it signed live that long (istiod's
+/// default workload certificate TTL), and peers must accept them until then.
+pub const CA_OVERLAP: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
+
 /// Share of requests that a mirror copies, in percent (Istio VirtualService: all of them).
 pub const MIRROR_PERCENTAGE: f64 = 100.0;
+
+/// Errors in a row until an endpoint is left out, low enough that failover follows in seconds (maistra-test-tool, failover).
+pub const CONSECUTIVE_5XX_ERRORS: u32 = 2;
+
+/// Time between two looks at the endpoints (maistra-test-tool, failover).
+pub const OUTLIER_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How long an endpoint is left out the first time (maistra-test-tool, failover).
+pub const BASE_EJECTION_TIME: Duration = Duration::from_secs(60);
+
+/// Endpoints that may be left out at once, in percent: all, or failover would never be complete (Istio's own default is 10).
+pub const MAX_EJECTION_PERCENT: u32 = 100;
 
 /// Label that tells a Service's subsets apart (Istio's convention for `app` and `version`).
 pub const SUBSET_LABEL: &str = "version";
@@ -26,6 +46,20 @@ pub const OPERATOR_NAMESPACE: &str = "openshift-operators";
 
 /// OLM channel.
 pub const OPERATOR_CHANNEL: &str = "stable";
+
+/// How old the last full synchronisation of a connected watch may be before its peer counts as away: three resyncs of istiod's federation
+/// (60 s, maistra/istio `--resync`). `connected` alone lies: a watch that the peer no longer admits stays connected and hears nothing.
+/// More than the 150 s after which a watch of the API server that is silent counts as broken, so that our own deafness is known before it
+/// looks like the peer's.
+pub const STALE_AFTER: SignedDuration = SignedDuration::from_secs(180);
+
+/// How long a peer that has been away must be sound before it gets its weight back: a pod or a load balancer that starts and fails again
+/// does so within seconds, and half a resync delays a recovery little.
+pub const GATING_SETTLE: SignedDuration = SignedDuration::from_secs(30);
+
+/// How often that time doubles for a peer that goes away again and again: up to 32 times as long, 16 minutes by default, so that a peer that
+/// never stays moves weights a dozen times in its first half hour and eight times an hour after that.
+pub const GATING_DOUBLINGS: u32 = 5;
 
 /// Name of this side's ingress gateway for a peer.
 pub fn ingress_gateway(peer: &str) -> String {

@@ -4,10 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use jiff::SignedDuration;
+
 use super::at::{At, Span};
 use super::defaults;
-use super::documents::{ExpressionSpec, Platform, ServiceType, WhenUnavailable};
+use super::documents::{ExpressionSpec, Platform, ServiceType};
 use super::network::Cidr;
+use super::root::Root;
+use super::traffic::Traffic;
 use crate::object::Object;
 
 /// All that was loaded: one mesh with its peers' halves, or the whole repository.
@@ -17,6 +21,8 @@ pub struct Federation {
     pub name: Option<String>,
     /// Loopback or link-local ranges that meshes may publish all the same.
     pub allow_addresses: Vec<Cidr>,
+    /// When weight flows to a peer; `None` where `federation.yaml` is missing or broken.
+    pub gating: Option<Gating>,
     /// Folders under `meshes/`.
     pub meshes: BTreeMap<String, MeshFolder>,
     /// Paths of documents with an error: what they declared before must be kept.
@@ -40,6 +46,32 @@ impl Federation {
     pub fn is_broken(&self, path: &str) -> bool {
         self.broken.contains(path) || path.match_indices('/').any(|(end, _)| self.broken.contains(&path[..end]))
     }
+}
+
+/// When weight flows to a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gating {
+    /// How old the last full synchronisation with a connected peer may be.
+    pub stale_after: SignedDuration,
+    /// How long a peer that was away must be sound before it gets its weight back.
+    pub settle: SignedDuration,
+}
+
+impl Default for Gating {
+    fn default() -> Self {
+        Self { stale_after: defaults::STALE_AFTER, settle: defaults::GATING_SETTLE }
+    }
+}
+
+/// What `federation.yaml` says.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Name of the federation.
+    pub name: String,
+    /// See [`Federation::allow_addresses`].
+    pub allow_addresses: Vec<Cidr>,
+    /// See [`Federation::gating`].
+    pub gating: Gating,
 }
 
 /// One folder under `meshes/`.
@@ -93,6 +125,8 @@ pub struct Mesh {
     pub locality: Option<Locality>,
     /// How peers reach it.
     pub ingress: Ingress,
+    /// Its own CA.
+    pub ca: Ca,
     /// Operators to ensure.
     pub operators: Vec<Operator>,
     /// Public keys of the agent.
@@ -151,6 +185,15 @@ pub struct Ingress {
     pub service_port: u16,
 }
 
+/// The mesh's own CA, as far as people know more of it than the control plane shows.
+#[derive(Clone, Debug)]
+pub struct Ca {
+    /// Declared roots and intermediates, in the order of the document.
+    pub roots: Vec<Root>,
+    /// How long a replaced root stays published.
+    pub overlap: jiff::SignedDuration,
+}
+
 /// An OLM Subscription.
 #[derive(Clone, Debug)]
 pub struct Operator {
@@ -185,6 +228,13 @@ pub struct Peer {
     pub imports: Vec<Import>,
     /// Where the peer's services count as running.
     pub locality: Option<Locality>,
+}
+
+impl Peer {
+    /// Where the peer's services count as running: as declared here, else as in its own Mesh.
+    pub fn runs_in<'a>(&'a self, mesh: Option<&'a Mesh>) -> Option<&'a Locality> {
+        self.locality.as_ref().or(mesh?.locality.as_ref())
+    }
 }
 
 /// `namespace/name` of a Service.
@@ -253,6 +303,8 @@ pub struct Import {
     pub as_local: bool,
     /// Domain of the imported host.
     pub domain_suffix: Option<String>,
+    /// Ports on which it speaks plain TCP.
+    pub tcp_ports: Vec<At<u16>>,
 }
 
 impl Import {
@@ -270,74 +322,4 @@ impl Import {
             None => format!("{}.{}.svc.{peer}-imports.local", name.name, name.namespace),
         }
     }
-}
-
-/// Where requests for one service go.
-#[derive(Clone, Debug)]
-pub struct Traffic {
-    /// Name.
-    pub name: String,
-    /// Path of the document.
-    pub path: String,
-    /// The service that clients call.
-    pub service: At<ServiceName>,
-    /// Destinations.
-    pub routes: Vec<Route>,
-    /// Copies.
-    pub mirror: Option<Mirror>,
-    /// Labels of the subsets that are used.
-    pub subsets: BTreeMap<String, BTreeMap<String, String>>,
-    /// What becomes of the weight of a service that is not there.
-    pub when_unavailable: WhenUnavailable,
-}
-
-/// One destination and its share.
-#[derive(Clone, Debug)]
-pub struct Route {
-    /// Where to.
-    pub to: Destination,
-    /// Percent.
-    pub weight: u32,
-    /// Place in the document.
-    pub span: Span,
-}
-
-/// Where copies go.
-#[derive(Clone, Debug)]
-pub struct Mirror {
-    /// Where to.
-    pub to: Destination,
-    /// Percent.
-    pub percentage: f64,
-    /// Place in the document.
-    pub span: Span,
-}
-
-/// Where requests can go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Destination {
-    /// The service here, or one subset of it.
-    Local {
-        /// Subset.
-        subset: Option<String>,
-    },
-    /// A service imported from a peer.
-    Imported {
-        /// Peer.
-        peer: String,
-        /// Name that it is imported as.
-        service: ServiceName,
-    },
-}
-
-impl Traffic {
-    /// Every destination with its place, the mirror's last.
-    pub fn destinations(&self) -> impl Iterator<Item = (&Destination, Span)> {
-        self.routes.iter().map(|r| (&r.to, r.span)).chain(self.mirror.iter().map(|m| (&m.to, m.span)))
-    }
-}
-
-/// Labels of a subset that declares none.
-pub fn default_subset(name: &str) -> BTreeMap<String, String> {
-    BTreeMap::from([(defaults::SUBSET_LABEL.to_owned(), name.to_owned())])
 }

@@ -15,19 +15,21 @@ pub mod names;
 mod network;
 mod place;
 mod references;
+pub mod root;
 pub mod schema;
+mod traffic;
 pub mod yaml;
 
 pub use at::{At, Span};
 pub use diagnostic::{Code, Diagnostic, Severity};
 pub use federation::{
-    Base, Destination, Export, Federation, Import, Ingress, Locality, Manifest, Mesh, MeshFolder, Mirror, Operator, Peer, Route,
-    ServiceName, Traffic,
+    Base, Ca, Export, Federation, Gating, Import, Ingress, Locality, Manifest, Mesh, MeshFolder, Operator, Peer, ServiceName,
 };
 pub use load::{Cache, ContentId, Reader, load};
 pub use network::Cidr;
 pub use place::Place;
 pub use references::offered;
+pub use traffic::{Destination, Match, Mirror, OutlierDetection, Retries, Route, Rule, TextMatch, Traffic};
 
 #[cfg(test)]
 pub(crate) mod testing;

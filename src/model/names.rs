@@ -73,6 +73,31 @@ pub fn dns_name(name: &str) -> Result<(), ()> {
     }
 }
 
+/// A value of a label, as the nodes' topology labels have it (Kubernetes "Labels and Selectors").
+pub fn label_value(value: &str) -> Result<(), String> {
+    let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    let inner = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if value.len() <= MAX_LABEL && value.chars().all(inner) && edge(value.chars().next()) && edge(value.chars().next_back()) {
+        return Ok(());
+    }
+    Err(format!(
+        "`{}` cannot be the value of a label: letters, digits, `-`, `_` and `.`, at most {MAX_LABEL}, a letter or digit at both ends",
+        value.escape_debug()
+    ))
+}
+
+/// The name of an HTTP header, in the lower case that Envoy compares it in (RFC 9110 "token"; Istio `HTTPMatchRequest.headers`).
+pub fn header(name: &str) -> Result<(), String> {
+    let token = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "!#$%&'*+-.^_`|~".contains(c);
+    if !name.is_empty() && name.chars().all(token) {
+        return Ok(());
+    }
+    Err(format!("`{}` is not a header's name: lower-case letters, digits and `-`", name.escape_debug()))
+}
+
+/// Most names that a finding lists: more are no help.
+const MAX_NAMED: usize = 10;
+
 /// What a person may have meant, for the help of a finding.
 pub fn closest<S: AsRef<str>>(wrong: &str, known: &[S]) -> String {
     let shared = |name: &&str| name.bytes().zip(wrong.bytes()).take_while(|(a, b)| a == b).count();
@@ -82,6 +107,9 @@ pub fn closest<S: AsRef<str>>(wrong: &str, known: &[S]) -> String {
         all => match all.iter().max_by_key(|name| shared(name)) {
             Some(name) if shared(name) * 2 >= wrong.len() => format!("did you mean `{name}`?"),
             _ if all.len() == 1 => format!("the only one is `{}`", all[0]),
+            _ if all.len() > MAX_NAMED => {
+                format!("there are: {} and {} more", all[..MAX_NAMED].join(", "), all.len() - MAX_NAMED)
+            }
             _ => format!("there are: {}", all.join(", ")),
         },
     }

@@ -6,8 +6,10 @@ use serde_json::Value;
 use super::at::{At, Span};
 use super::diagnostic::{Code, Diagnostic};
 use super::names;
+use crate::words;
 
-/// Largest document file, in bytes: far above anything that people write by hand, far below what would hurt an agent.
+/// Largest file that is read, in bytes: far above anything that people write by hand and others review, far below what would hurt an
+/// agent. A file of manifests holds many objects, each of which the API server limits to 1.5 MiB (etcd's request limit).
 pub const MAX_FILE_BYTES: usize = 4 << 20;
 
 /// Largest number of documents in one file of manifests.
@@ -57,7 +59,7 @@ fn finding(path: &str, error: &serde_saphyr::Error) -> Diagnostic {
     // The library ends its messages with the place, which we give ourselves.
     let message = text.split(" at line ").next().unwrap_or(&text).lines().next().unwrap_or_default().trim_end_matches([',', ':']);
     // A quoted key can hold what a terminal would obey.
-    let message = message.replace(char::is_control, " ");
+    let message = words::printable(message);
     let (message, help) = for_people(&message);
     Diagnostic::error(path, span, Code::Syntax, message, help)
 }
@@ -79,6 +81,7 @@ fn for_people(message: &str) -> (String, String) {
         "expected sequence start" => plain("a list belongs here", "write `- item` lines or `[item, item]`"),
         "expected mapping start" => plain("a mapping belongs here", "write `key: value` lines"),
         "expected string scalar" | "externally tagged enum expected scalar or mapping" => plain("a text belongs here", ""),
+        "expected end of mapping after enum variant value" => plain("only one of these can be given", "remove the others"),
         "unexpected end of input" => plain("the file is empty", ""),
         "invalid boolean (strict mode expects true/false)" => plain("neither `true` nor `false`", ""),
         _ if message.starts_with("invalid u") => plain("not a whole number in range", ""),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::id::{BlobId, CommitId};
+pub(super) use crate::words::one_line;
 
 /// An error of the repository edge. Messages are one line, begin in lower case, and hold no secrets.
 #[derive(Debug, thiserror::Error)]
@@ -173,38 +174,9 @@ impl RepoError {
     }
 }
 
-/// Longest text taken from elsewhere into a message, in characters: a hook's paragraph, not its whole log.
-const MAX_WORDS: usize = 600;
-
-/// Foreign text as one printable line: a server or a commit must not write to the reader's terminal or forge a log line.
-pub(super) fn one_line(text: &str) -> String {
-    let printable = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-    let mut line = String::new();
-    let mut count = 0;
-    for c in printable {
-        if c == ' ' && (line.is_empty() || line.ends_with(' ')) {
-            continue;
-        }
-        count += 1;
-        if count > MAX_WORDS {
-            line.push('…');
-            break;
-        }
-        line.push(c);
-    }
-    line.truncate(line.trim_end().len());
-    line
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn foreign_text_becomes_one_printable_line() {
-        assert_eq!(one_line("  a\r\n\tb \u{1b}[31mred\n"), "a b [31mred");
-        assert_eq!(one_line(&"x".repeat(2 * MAX_WORDS)).chars().count(), MAX_WORDS + 1);
-    }
 
     #[test]
     fn only_what_time_can_mend_is_transient() {

@@ -7,9 +7,9 @@ use git2::{AutotagOption, Direction, FetchOptions, Oid, Repository};
 use super::error::RepoError;
 use super::id::CommitId;
 use super::mirror::Refs;
-use super::publish::valid_mesh;
 use super::transport::Transport;
 use super::{PUBLISHED, local};
+use crate::model::names;
 
 /// Branches of the other side, by full name (`refs/heads/…`).
 pub(super) type Heads = BTreeMap<String, Oid>;
@@ -65,7 +65,7 @@ fn choose(heads: &Heads, branch: &str) -> Refs {
         if name == branch {
             refs.main = Some(id);
         } else if let Some(mesh) = name.strip_prefix(PUBLISHED) {
-            if valid_mesh(mesh) {
+            if names::mesh(mesh).is_ok() {
                 refs.published.insert(mesh.to_owned(), id);
             }
         } else if refs.others.len() < MAX_NAMED {

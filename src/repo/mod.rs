@@ -44,7 +44,7 @@ pub use error::RepoError;
 pub use history::Commit;
 pub use id::{BlobId, CommitId, ParseIdError};
 pub use mirror::{Mirror, Refs};
-pub use options::{CONNECT_TIMEOUT, Credentials, DEFAULT_BRANCH, MAX_BLOB, MAX_FETCH, Options, SERVER_TIMEOUT, TRANSFER_TIMEOUT};
+pub use options::{CONNECT_TIMEOUT, Credentials, DEFAULT_BRANCH, MAX_FETCH, Options, SERVER_TIMEOUT, TRANSFER_TIMEOUT};
 pub use publish::{Outcome, PUSH_TRIES, Publication};
 pub use signing::SigningKey;
 pub use snapshot::{MAX_DEPTH, MAX_FILES, Snapshot, Verification};

@@ -23,10 +23,6 @@ pub const TRANSFER_TIMEOUT: Duration = Duration::from_secs(300);
 /// the same repository, and still fits the disk of a small pod.
 pub const MAX_FETCH: usize = 256 << 20;
 
-/// Largest file read, in bytes: a file of manifests holds many objects, each of which the API server limits to 1.5 MiB (etcd's
-/// request limit); nobody reviews a larger file.
-pub const MAX_BLOB: usize = 4 << 20;
-
 /// Where the shared repository is, where its mirror is kept, and how long anything may take.
 #[derive(Clone)]
 pub struct Options {

@@ -13,6 +13,7 @@ use super::mirror::Mirror;
 use super::signing::SigningKey;
 use super::transport::Transport;
 use super::{PUBLISHED, fetch, local};
+use crate::model::names;
 
 /// Pushes made before giving up for this time. One agent writes a branch, so a lost race is rare and a second one a sign that
 /// somebody else keeps writing.
@@ -55,12 +56,6 @@ pub(super) enum Push {
     Refused(String),
     /// Sent, and the server does not report what it did.
     Unknown,
-}
-
-/// Whether a name can be a mesh's: a DNS label (RFC 1123), as it names a namespace and a branch.
-pub(super) fn valid_mesh(name: &str) -> bool {
-    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    (1..=63).contains(&name.len()) && name.bytes().all(inner) && !name.starts_with('-') && !name.ends_with('-')
 }
 
 impl Mirror {
@@ -217,7 +212,7 @@ fn is_race(refused: &str) -> bool {
 fn check(publication: &Publication) -> Result<(), RepoError> {
     let Publication { mesh, files, message, at: _ } = publication;
     let invalid = |reason: String| Err(RepoError::Invalid { reason });
-    if !valid_mesh(mesh) {
+    if names::mesh(mesh).is_err() {
         return invalid(format!("{mesh:?} is no name for a mesh: use lower-case letters, digits and dashes"));
     }
     if let Some(name) = files.keys().find(|name| name.is_empty() || name.starts_with('.') || name.contains(['/', '\0'])) {

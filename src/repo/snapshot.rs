@@ -9,7 +9,7 @@ use super::error::{RepoError, one_line};
 use super::history::Commit;
 use super::id::{BlobId, CommitId};
 use super::mirror::Mirror;
-use super::options::MAX_BLOB;
+use crate::model::yaml::MAX_FILE_BYTES;
 
 /// Most files that one snapshot takes: six per mesh (mesh, a few peers, traffic, manifests) for several thousand meshes.
 pub const MAX_FILES: usize = 50_000;
@@ -58,15 +58,15 @@ impl Mirror {
         Ok(Snapshot { commit, verified: Verification::Off, entries: walk.entries, refused: walk.refused })
     }
 
-    /// A file's content, at most [`MAX_BLOB`] bytes; a larger one is refused by its header, before it is read.
+    /// A file's content, at most [`MAX_FILE_BYTES`] bytes; a larger one is refused by its header, before it is read.
     pub fn read(&self, id: BlobId) -> Result<Vec<u8>, RepoError> {
         let odb = self.repository().odb().map_err(|error| self.damaged(&error))?;
         let (size, kind) = odb.read_header(id.oid()).map_err(|error| self.damaged(&error))?;
         if kind != ObjectType::Blob {
             return Err(RepoError::Git { doing: "reading a file", reason: format!("{id} is not a file") });
         }
-        if size > MAX_BLOB {
-            return Err(RepoError::TooLarge { id, size, limit: MAX_BLOB });
+        if size > MAX_FILE_BYTES {
+            return Err(RepoError::TooLarge { id, size, limit: MAX_FILE_BYTES });
         }
         Ok(odb.read(id.oid()).map_err(|error| self.damaged(&error))?.data().to_vec())
     }

@@ -39,7 +39,7 @@ impl Address {
             let path = rest.strip_prefix("localhost").unwrap_or(rest);
             return Self { url: text.to_owned(), username: None, password: None, local: Some(decode(path).into()) };
         }
-        let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
+        let (authority, path) = split(rest);
         let (userinfo, host) = authority.rsplit_once('@').map_or((None, authority), |(user, host)| (Some(user), host));
         let (username, password) = match userinfo.map(|info| info.split_once(':').map_or((info, None), |(u, p)| (u, Some(p)))) {
             None => (None, None),
@@ -68,6 +68,19 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&one_line(&self.url))
     }
+}
+
+/// Authority and path. A `/` in a password should be written `%2F`; where it is not, what looks like a port is no number and an `@`
+/// comes later, the authority goes on up to the host: better than a secret that shows in what counts as the path.
+fn split(rest: &str) -> (&str, &str) {
+    let slash = |from: usize| rest[from..].find('/').map_or(rest.len(), |at| from + at);
+    let first = &rest[..slash(0)];
+    let port = first.rsplit_once(':').map(|(_, port)| port).filter(|_| !first.contains(['@', ']']));
+    let end = match (port, rest.rfind('@')) {
+        (Some(port), Some(at)) if !port.bytes().all(|c| c.is_ascii_digit()) => slash(at),
+        _ => first.len(),
+    };
+    rest.split_at(end)
 }
 
 /// `%41` to `A`; what is no such pair stays.
@@ -233,6 +246,9 @@ mod tests {
         assert_eq!(address.host(), "git.example");
         let options = Options::new("https://token@git.example/fed.git", "state");
         assert!(!format!("{options:?}").contains("token"), "{options:?}");
+        let slash = Address::parse("https://bob:pa/ss@git.example/fed.git");
+        assert_eq!((slash.to_string().as_str(), slash.password.as_deref()), ("https://git.example/fed.git", Some("pa/ss")));
+        assert_eq!(Address::parse("https://h:8443/a@b").to_string(), "https://h:8443/a@b");
         assert_eq!(Address::parse("ssh://git:x@h:22/p").to_string(), "ssh://git@h:22/p");
         assert_eq!(Address::parse("https://[::1]:8443/p").host(), "[::1]");
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use crate::decide::Status;
+use crate::decide::{RotationStatus, Status};
 use crate::facts::Facts;
 use crate::model::{Destination, Diagnostic, Federation, Import, Peer, ServiceName, Severity};
 
@@ -109,6 +109,8 @@ pub struct MeshView {
     pub objects: usize,
     /// Its CA roots, the longest-lived first.
     pub ca_roots: Vec<RootView>,
+    /// How far a change of its CA is.
+    pub rotation: RotationStatus,
     /// Where peers reach it, by peer.
     pub ingress: BTreeMap<String, Vec<String>>,
     /// What waits there.
@@ -127,6 +129,8 @@ pub struct RootView {
     pub not_after: Timestamp,
     /// Its control plane no longer uses it.
     pub retiring: bool,
+    /// Its control plane does not use it yet.
+    pub announced: bool,
 }
 
 /// Two meshes.
@@ -143,8 +147,8 @@ pub struct PeeringView {
     pub services: Vec<ServiceView>,
 }
 
-/// A service that one side exports, imports, or both.
-#[derive(Debug, Serialize)]
+/// A service that one side exports, imports, or both; once for each list of weights that it is in.
+#[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceView {
     /// Who exports it.
@@ -157,6 +161,8 @@ pub struct ServiceView {
     pub imported_as: Option<String>,
     /// The importer's control plane has it.
     pub live: bool,
+    /// The requests that the weights are about, as `end-user = jason`; empty for all that match nothing.
+    pub when: String,
     /// Percent that people declared; null where no Traffic names it.
     pub declared_weight: Option<u32>,
     /// Percent in effect, as the importer's agent says.
@@ -192,6 +198,7 @@ fn mesh(gathered: &Gathered, name: &str) -> MeshView {
         fingerprint: root.fingerprint.clone(),
         not_after: root.not_after,
         retiring: facts.retiring.contains_key(&root.fingerprint),
+        announced: facts.announced.contains(&root.fingerprint),
     };
     MeshView {
         name: name.to_owned(),
@@ -203,6 +210,7 @@ fn mesh(gathered: &Gathered, name: &str) -> MeshView {
         silent: published.is_some_and(|published| gathered.now.duration_since(published.at) > SILENT_AFTER),
         objects: status.objects,
         ca_roots: facts.roots.iter().map(root).collect(),
+        rotation: status.rotation.clone(),
         ingress: facts.ingress.iter().map(|(peer, endpoint)| (peer.clone(), endpoint.addresses.clone())).collect(),
         holds: status.holds.clone(),
         problems: problems.iter().chain(&status.problems).cloned().collect(),
@@ -252,47 +260,61 @@ fn services_of(gathered: &Gathered, importer: &str, exporter: &str) -> Vec<Servi
     };
     let mut services: Vec<ServiceView> = imports
         .iter()
-        .map(|import| {
+        .flat_map(|import| {
             let service = import.service.as_ref().map_or("*".to_owned(), own_name);
-            service_view(gathered, importer, exporter, service, Some(import))
+            service_views(gathered, importer, exporter, &service, Some(import))
         })
         .collect();
     let everything = imports.iter().any(|import| import.service.is_none());
     let taken = |name: &ServiceName| imports.iter().any(|import| import.service.as_ref() == Some(name));
     for name in exports.iter().filter_map(|export| export.exported_name()).filter(|name| !everything && !taken(name)) {
-        services.push(service_view(gathered, importer, exporter, own_name(name), None));
+        services.extend(service_views(gathered, importer, exporter, &own_name(name), None));
     }
     services
 }
 
-fn service_view(gathered: &Gathered, to: &str, from: &str, service: String, import: Option<&Import>) -> ServiceView {
+/// A service once for each list of weights that it is in, or once without.
+fn service_views(gathered: &Gathered, to: &str, from: &str, service: &str, import: Option<&Import>) -> Vec<ServiceView> {
     let status = gathered.published.get(to).map(|published| &published.status);
     let offered = import.map(|import| import.service.as_ref().map_or("*".to_owned(), ToString::to_string));
     let imported = import.and_then(|import| import.imported_as());
     let live = status
         .and_then(|status| status.peerings.get(from))
         .is_some_and(|peering| peering.imports.iter().any(|import| Some(&import.service) == offered.as_ref() && import.live));
-    let traffic = gathered.federation.meshes.get(to).into_iter().flat_map(|folder| folder.traffic.values());
+    let view = ServiceView {
+        exporter: from.to_owned(),
+        importer: to.to_owned(),
+        service: service.to_owned(),
+        imported_as: import.map(|import| import.imported_as().map_or("*".to_owned(), ToString::to_string)),
+        live,
+        when: String::new(),
+        declared_weight: None,
+        effective_weight: None,
+        why: String::new(),
+    };
     let wanted = |destination: &Destination| match destination {
         Destination::Imported { peer, service } => peer == from && Some(service) == imported,
         Destination::Local { .. } => false,
     };
-    let declared = traffic.flat_map(|traffic| traffic.routes.iter().map(move |route| (traffic, route)));
-    let declared = declared.into_iter().find(|(_, route)| wanted(&route.to));
-    let share = declared.and_then(|(traffic, _)| {
-        let routes = &status?.traffic.get(&traffic.name)?.routes;
-        routes.iter().find(|share| share.to == *from && Some(&share.service) == imported.map(ToString::to_string).as_ref())
-    });
-    ServiceView {
-        exporter: from.to_owned(),
-        importer: to.to_owned(),
-        service,
-        imported_as: import.map(|import| import.imported_as().map_or("*".to_owned(), ToString::to_string)),
-        live,
-        declared_weight: declared.map(|(_, route)| route.weight),
-        effective_weight: share.map(|share| share.effective),
-        why: share.map(|share| share.why.clone()).unwrap_or_default(),
+    let mut views = Vec::new();
+    for traffic in gathered.federation.meshes.get(to).into_iter().flat_map(|folder| folder.traffic.values()) {
+        let status = status.and_then(|status| status.traffic.get(&traffic.name));
+        for rule in &traffic.rules {
+            let Some(route) = rule.routes.iter().find(|route| wanted(&route.to)) else { continue };
+            let when = rule.when();
+            let shares = status.and_then(|status| status.shares(&when)).unwrap_or_default();
+            let name = imported.map(ToString::to_string).unwrap_or_default();
+            let share = shares.iter().find(|share| share.to == *from && share.service == name);
+            views.push(ServiceView {
+                when,
+                declared_weight: Some(route.weight),
+                effective_weight: share.map(|share| share.effective),
+                why: share.map(|share| share.why.clone()).unwrap_or_default(),
+                ..view.clone()
+            });
+        }
     }
+    if views.is_empty() { vec![view] } else { views }
 }
 
 /// What people should look at, the worst first.
@@ -335,7 +357,8 @@ fn attention(gathered: &Gathered, meshes: &[MeshView], peerings: &[PeeringView])
     for peering in peerings {
         for service in peering.services.iter().filter(|service| !service.why.is_empty()) {
             let imported = service.imported_as.as_deref().unwrap_or_default();
-            lines.push(format!("{}: {imported} gets less than declared: {}", service.importer, service.why));
+            let when = if service.when.is_empty() { String::new() } else { format!(" where {}", service.when) };
+            lines.push(format!("{}: {imported} gets less than declared{when}: {}", service.importer, service.why));
         }
     }
     for mesh in gathered.published.keys().filter(|mesh| !gathered.federation.meshes.contains_key(*mesh)) {

@@ -49,11 +49,6 @@ impl Look {
     }
 }
 
-/// Foreign text on one line that cannot write to the reader's terminal.
-pub fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
 /// `1 change`, `2 changes`.
 pub fn count(number: usize, noun: &str) -> String {
     let ending = if number == 1 { "" } else { "s" };

@@ -5,10 +5,11 @@ use std::fmt::Write;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Look, Tone, clean, count};
+use super::{Look, Tone, count};
 use crate::decide::compare::{Change, Owner};
 use crate::decide::{Comparisons, Decision, LiveObjects};
 use crate::object::SOURCE_ANNOTATION;
+use crate::words::printable;
 
 /// Longest value shown in a line, in characters; JSON output has it whole.
 const MAX_VALUE: usize = 60;
@@ -130,7 +131,7 @@ pub fn render(plan: &Plan, look: Look) -> String {
     let Plan { mesh, from, changes, holds } = plan;
     let mut out = String::new();
     let title = if changes.is_empty() { "no change".to_owned() } else { count(changes.len(), "change") };
-    line(&mut out, &format!("{} ({title}, from {})", look.paint(Tone::Strong, mesh), clean(from)));
+    line(&mut out, &format!("{} ({title}, from {})", look.paint(Tone::Strong, mesh), printable(from)));
     let longest = changes.iter().map(|change| change.object.chars().count()).max().unwrap_or(0);
     for Planned { object, action, source, fields } in changes {
         let (sign, tone) = match action {
@@ -145,17 +146,17 @@ pub fn render(plan: &Plan, look: Look) -> String {
             Action::GiveBack => format!("given back: nothing declares it any more (was {source})"),
         };
         let padding = " ".repeat(longest - object.chars().count());
-        let head = look.paint(tone, &format!("{sign} {}", clean(object)));
-        line(&mut out, &format!("  {head}{padding}  {}", look.paint(Tone::Faint, &clean(&note))));
+        let head = look.paint(tone, &format!("{sign} {}", printable(object)));
+        line(&mut out, &format!("  {head}{padding}  {}", look.paint(Tone::Faint, &printable(&note))));
         for Field { path, from, to, owners } in fields {
             let from = from.as_ref().map_or("(none)".to_owned(), value);
             let owners = if owners.is_empty() { String::new() } else { format!("   ! also {}", owners.join(", ")) };
-            line(&mut out, &clean(&format!("      {path}: {from} → {}{owners}", value(to))));
+            line(&mut out, &printable(&format!("      {path}: {from} → {}{owners}", value(to))));
         }
     }
     for Waiting { subject, reason, stuck } in holds {
         let sign = if *stuck { look.paint(Tone::Bad, "!") } else { "…".to_owned() };
-        line(&mut out, &format!("  {sign} {}", clean(&format!("{subject}: {reason}"))));
+        line(&mut out, &format!("  {sign} {}", printable(&format!("{subject}: {reason}"))));
     }
     let back = match plan.number(Action::GiveBack) {
         0 => String::new(),

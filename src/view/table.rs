@@ -1,7 +1,8 @@
 //! Columns of text, two blanks apart. The last one is wrapped where the screen ends, or stands below its row where hardly any
 //! room is left for it.
 
-use super::{Look, Tone, clean};
+use super::{Look, Tone};
+use crate::words::printable;
 
 /// Narrowest last column worth wrapping into; a narrower one goes below its row.
 const MIN_WRAP: usize = 20;
@@ -19,7 +20,7 @@ pub struct Cell {
 impl Cell {
     /// A field with its tone.
     pub fn new(text: &str, tone: Tone) -> Self {
-        Self { text: clean(text), tone }
+        Self { text: printable(text), tone }
     }
 }
 

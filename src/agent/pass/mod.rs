@@ -15,15 +15,14 @@ use tokio::time::timeout;
 use tracing::info;
 
 use super::Outcome;
-use super::declarations::Declarations;
+use super::declarations::{self, Declarations};
 use super::inventory::Inventory;
 use super::journal::Journal;
 use super::repository::{Command, News};
-use super::scopes::{missing, scopes};
-use crate::cluster::{Cluster, Trouble};
-use crate::decide::{Comparisons, Decision, Memory, World, decide};
+use super::scopes::{scopes, unseen};
+use crate::cluster::{Cluster, Recorder, Trouble};
+use crate::decide::{Comparisons, Decision, Gap, Lapses, Memory, Status, World, decide};
 use crate::facts::Facts;
-use crate::facts::published::{self, FACTS_PATH};
 use crate::model::Severity;
 use crate::object::Kind;
 use publishing::Publishing;
@@ -39,20 +38,22 @@ const SYNC_LIMIT: Duration = Duration::from_secs(10);
 pub(super) struct Agent {
     me: String,
     pub(super) cluster: Cluster,
+    recorder: Recorder,
     pub(super) cluster_uid: String,
     pub(super) journal: Journal,
     commands: Sender<Command>,
     declarations: Option<Arc<Declarations>>,
     own_files: BTreeMap<String, String>,
     own_facts: Facts,
+    own_status: Status,
     memory: Memory,
     comparisons: Comparisons,
     /// Kinds that were not served when an object of theirs was sent, until the next poll.
     unserved: BTreeMap<Kind, String>,
     /// Namespace and data of the ConfigMap as it lies in the cluster; `None` before it was read.
     state: Option<(String, BTreeMap<String, String>)>,
-    /// The inventory that these data say, once it was written.
-    written: Option<Arc<Inventory>>,
+    /// The inventory and lapses that these data say, once they were written.
+    written: Option<(Arc<Inventory>, Arc<Lapses>)>,
     publishing: Publishing,
     stale: bool,
     /// The last pass could not decide, or not perform, for want of the inventory or the watches; whether only people can end that.
@@ -62,15 +63,18 @@ pub(super) struct Agent {
 
 impl Agent {
     pub(super) fn new(me: String, cluster: Cluster, commands: Sender<Command>) -> Self {
+        let recorder = cluster.recorder(&me);
         Self {
             me,
             cluster,
+            recorder,
             cluster_uid: String::new(),
             journal: Journal::default(),
             commands,
             declarations: None,
             own_files: BTreeMap::new(),
             own_facts: Facts::default(),
+            own_status: Status::default(),
             memory: Memory::default(),
             comparisons: Comparisons::default(),
             unserved: BTreeMap::new(),
@@ -113,14 +117,14 @@ impl Agent {
                 self.journal.declarations(&declarations);
                 self.own_files.clone_from(&declarations.own_files);
                 self.own_facts.clone_from(&declarations.own_facts);
+                self.own_status.clone_from(&declarations.own_status);
                 self.declarations = Some(declarations);
                 self.stale = true;
             }
             News::Published(files, commit, message) => {
                 info!(event = "published", commit = %commit, "published {} {message}", commit.short());
-                if let Some(text) = files.get(FACTS_PATH) {
-                    self.own_facts = published::read_own(&self.me, text, Timestamp::now());
-                }
+                self.own_facts = declarations::own_facts(&self.me, &files, Timestamp::now());
+                self.own_status = declarations::own_status(&files);
                 self.own_files = files;
                 self.publishing = Publishing::default();
                 self.journal.trouble_over("publish", "the repository takes what is published");
@@ -178,19 +182,21 @@ impl Agent {
         }
         let snapshot = self.cluster.view().snapshot();
         let live = snapshot.objects();
-        let mut missing = missing(&snapshot);
-        missing.extend(self.unserved.clone());
+        let mut unseen = unseen(&snapshot);
+        unseen.extend(self.unserved.iter().map(|(kind, reason)| Gap::kind(kind.clone(), reason)));
         let world = World {
             federation: &declarations.federation,
             problems: &declarations.problems,
             me: &self.me,
             facts: &declarations.facts,
+            statuses: &declarations.statuses,
             live,
-            missing: &missing,
+            unseen: &unseen,
             cluster_uid: &self.cluster_uid,
             commit: &declarations.commit.id.to_string(),
             verified: &declarations.verified,
             own_facts: &self.own_facts,
+            own_status: &self.own_status,
             published: &self.own_files,
             now: Timestamp::now(),
         };

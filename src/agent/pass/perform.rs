@@ -18,6 +18,7 @@ impl Agent {
     pub(super) async fn perform(&mut self, decision: Decision, live: &LiveObjects) -> bool {
         let settled = decision.leaves_cluster();
         self.memory.pending.clone_from(&decision.pending);
+        self.memory.addresses.clone_from(&decision.addresses);
         self.memory.applied = Some(decision.status.main.applied.clone()).filter(|commit| !commit.is_empty());
         // The namespace that the state lies in may be among what is to be created.
         let (namespaces, others): (Vec<_>, Vec<_>) =
@@ -30,6 +31,7 @@ impl Agent {
         }
         self.journal.trouble_over("state", "the inventory can be written");
         self.memory.inventory.clone_from(&decision.inventory);
+        self.memory.health.clone_from(&decision.health);
         self.memory.failures.retain(|key, _| decision.inventory.contains_key(key));
         self.apply(others).await;
         for object in &decision.delete {
@@ -45,6 +47,10 @@ impl Agent {
         if let Some(publication) = decision.publish.as_ref().filter(|publication| self.publishing.may_send(&publication.files)) {
             self.publishing.sent = Some(publication.files.clone());
             let _ = self.commands.send(Command::Publish(publication.clone())); // fails only when the process ends
+        }
+        self.memory.tell(&decision.status);
+        for event in &decision.events {
+            self.recorder.record(event.clone());
         }
         self.last = Some(decision);
         settled

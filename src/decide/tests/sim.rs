@@ -1,7 +1,7 @@
 //! A federation in memory: a repository, a cluster and an agent for each mesh, and a control plane that behaves like the real one.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::OnceLock;
 
 use jiff::{SignedDuration, Timestamp};
@@ -9,12 +9,12 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use serde_json::{Value, json};
 
 use super::server::Server;
-use crate::decide::{Apply, Comparisons, Decision, Memory, World, decide};
+use crate::decide::{Apply, Comparisons, Decision, Memory, STATUS_PATH, Status, Unseen, World, decide, read_status};
 use crate::derive::kinds;
 use crate::facts::{Facts, published};
 use crate::model::testing::{self, Repo};
 use crate::model::{Diagnostic, Federation};
-use crate::object::{Kind, Live};
+use crate::object::Live;
 
 /// The example where somebody else makes the namespaces and control planes.
 pub fn example() -> Repo {
@@ -32,8 +32,9 @@ pub struct Site {
     pub comparisons: Comparisons,
     pub published: BTreeMap<String, String>,
     pub messages: Vec<String>,
-    pub missing: BTreeMap<Kind, String>,
+    pub unseen: Unseen,
     pub log: Vec<String>,
+    pub events: Vec<String>,
 }
 
 pub struct Sim {
@@ -43,6 +44,12 @@ pub struct Sim {
     pub sites: BTreeMap<String, Site>,
     pub now: Timestamp,
     pub commit: String,
+    /// Addresses that the clouds have given out.
+    balancers: usize,
+    /// Watches that are down: (mesh, its peer).
+    pub cut: BTreeSet<(String, String)>,
+    /// Watches that say that they are connected and hear nothing: since when.
+    pub frozen: BTreeMap<(String, String), Timestamp>,
     /// Facts by their text: reading certificates takes most of the time here, and none of them ever expires.
     read: RefCell<HashMap<String, Facts>>,
 }
@@ -71,6 +78,9 @@ impl Sim {
             sites: BTreeMap::new(),
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
             commit: "c1".to_owned(),
+            balancers: 0,
+            cut: BTreeSet::new(),
+            frozen: BTreeMap::new(),
             read: RefCell::default(),
         };
         let names: Vec<String> = sim.federation.meshes.keys().cloned().collect();
@@ -117,6 +127,17 @@ impl Sim {
         others.map(|(name, _)| (name.clone(), self.own_facts(name))).collect()
     }
 
+    /// What the peers of a mesh said of themselves.
+    pub fn statuses(&self, me: &str) -> BTreeMap<String, Status> {
+        let others = self.sites.keys().filter(|name| *name != me);
+        others.filter_map(|name| Some((name.clone(), self.status(name)?))).collect()
+    }
+
+    fn status(&self, name: &str) -> Option<Status> {
+        let text = self.sites[name].published.get(STATUS_PATH)?;
+        Some(read_status(STATUS_PATH, text).unwrap())
+    }
+
     fn own_facts(&self, name: &str) -> Facts {
         match self.sites[name].published.get(published::FACTS_PATH) {
             Some(text) => {
@@ -135,6 +156,7 @@ impl Sim {
     /// Decides one pass of a mesh without doing it.
     pub fn decide(&mut self, me: &str) -> Decision {
         let (facts, own_facts) = (self.facts(me), self.own_facts(me));
+        let (statuses, own_status) = (self.statuses(me), self.status(me).unwrap_or_default());
         let site = self.sites.get_mut(me).unwrap();
         let live = site.server.live();
         let world = World {
@@ -142,12 +164,14 @@ impl Sim {
             problems: &self.problems,
             me,
             facts: &facts,
+            statuses: &statuses,
             live: &live,
-            missing: &site.missing,
+            unseen: &site.unseen,
             cluster_uid: "uid-of-kube-system",
             commit: &self.commit,
             verified: "off",
             own_facts: &own_facts,
+            own_status: &own_status,
             published: &site.published,
             now: self.now,
         };
@@ -158,8 +182,12 @@ impl Sim {
     pub fn perform(&mut self, me: &str, decision: &Decision, mut keep: impl FnMut() -> bool) {
         let site = self.sites.get_mut(me).unwrap();
         site.memory.inventory.clone_from(&decision.inventory);
+        site.memory.health.clone_from(&decision.health);
         site.memory.pending.clone_from(&decision.pending);
+        site.memory.addresses.clone_from(&decision.addresses);
         site.memory.applied = Some(decision.status.main.applied.clone()).filter(|commit| !commit.is_empty());
+        site.memory.tell(&decision.status);
+        site.events.extend(decision.events.iter().map(|event| format!("{} {}: {}", event.about, event.reason, event.note)));
         for Apply { object, force } in decision.apply.iter().filter(|_| keep()) {
             site.server.apply(object, *force).unwrap_or_else(|error| panic!("{me}: {}: {error}", object.key));
             site.log.push(format!("apply {}", object.key));
@@ -222,9 +250,17 @@ impl Sim {
                 match &*key.kind {
                     "ServiceMeshControlPlane" => self.gateways(name, number, &namespace, &value),
                     "ServiceMeshPeer" => {
-                        let connected = value.pointer("/spec/remote/addresses").is_some();
-                        let watch = json!({"pod": "istiod", "watch": {"connected": connected}});
-                        self.site(name).server.status(key, json!({"discoveryStatus": {"active": [watch]}}));
+                        let link = (name.clone(), key.name.to_string());
+                        let up = value.pointer("/spec/remote/addresses").is_some() && !self.cut.contains(&link);
+                        let watch = if up {
+                            json!({"connected": true, "lastFullSync": self.synced(&link)})
+                        } else {
+                            json!({"connected": false, "lastDisconnectStatus": "503 Service Unavailable"})
+                        };
+                        let remote = self.watches(&key.name, name);
+                        let pod = json!([{"pod": "istiod", "watch": watch, "remotes": [{"connected": remote}]}]);
+                        let status = if up { json!({"active": pod}) } else { json!({"active": [], "inactive": pod}) };
+                        self.site(name).server.status(key, json!({"discoveryStatus": status}));
                     }
                     "ExportedServiceSet" => {
                         let exported: Vec<Value> = exported(&value).iter().map(|name| json!({"exportedName": name})).collect();
@@ -240,15 +276,45 @@ impl Sim {
         }
     }
 
+    /// Whether the control plane of a mesh has what it needs to watch that of its peer.
+    fn watches(&self, me: &str, peer: &str) -> bool {
+        let object = self.sites.get(me).and_then(|site| {
+            let namespace = &self.federation.mesh(me)?.namespace;
+            site.server.get(&kinds::key(kinds::PEER, namespace, peer))
+        });
+        object.is_some_and(|object| object.pointer("/spec/remote/addresses").is_some())
+    }
+
+    /// The last full synchronisation: a control plane makes one a minute.
+    fn synced(&self, link: &(String, String)) -> String {
+        let now = self.frozen.get(link).copied().unwrap_or(self.now);
+        Timestamp::from_second(now.as_second() / 60 * 60).unwrap().to_string()
+    }
+
     fn gateways(&mut self, mesh: &str, number: usize, namespace: &str, control_plane: &Value) {
-        let gateways = control_plane.pointer("/spec/gateways/additionalIngress").and_then(Value::as_object);
-        for (i, name) in gateways.into_iter().flat_map(|gateways| gateways.keys()).enumerate() {
+        let names = |side: &str| -> Vec<String> {
+            let gateways = control_plane.pointer(&format!("/spec/gateways/{side}")).and_then(Value::as_object);
+            gateways.into_iter().flat_map(|gateways| gateways.keys().cloned()).collect()
+        };
+        let (ingress, egress) = (names("additionalIngress"), names("additionalEgress"));
+        for (i, name) in ingress.iter().chain(&egress).enumerate() {
             let key = kinds::key(kinds::SERVICE, namespace, name);
-            if self.site(mesh).server.get(&key).is_none() {
-                let metadata = json!({"name": name, "namespace": namespace});
-                self.site(mesh).server.create(json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata}), "operator");
-                let ingress = json!([{"ip": format!("20.{number}.{i}.1")}]);
-                self.site(mesh).server.status(&key, json!({"loadBalancer": {"ingress": ingress}}));
+            if self.site(mesh).server.get(&key).is_some() {
+                continue;
+            }
+            let labels = json!({"maistra.io/owner": namespace});
+            let metadata = json!({"name": name, "namespace": namespace, "labels": labels});
+            self.site(mesh).server.create(json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata}), "operator");
+            if i < ingress.len() {
+                let address = json!([{"ip": format!("20.{number}.{}.1", self.balancers)}]);
+                self.balancers += 1;
+                self.site(mesh).server.status(&key, json!({"loadBalancer": {"ingress": address}}));
+            }
+        }
+        for (key, live) in self.sites[mesh].server.live() {
+            let ours = live.value()["metadata"]["labels"]["maistra.io/owner"] == *namespace && *key.kind == *"Service";
+            if ours && !ingress.iter().chain(&egress).any(|name| **name == *key.name) {
+                self.site(mesh).server.delete(&live);
             }
         }
     }

@@ -69,7 +69,7 @@ fn export(spec: ExportSpec, span: Span, findings: &mut Findings) -> Option<Expor
 }
 
 fn import(spec: ImportSpec, findings: &mut Findings) -> Option<Import> {
-    let ImportSpec { service, alias, as_local, domain_suffix } = spec;
+    let ImportSpec { service, alias, as_local, domain_suffix, tcp_ports } = spec;
     let all = *service == "*";
     let name = if all { At { value: None, span: service.span } } else { findings.service(&service)?.map(Some) };
     if all && (alias.is_some() || as_local) {
@@ -87,5 +87,18 @@ fn import(spec: ImportSpec, findings: &mut Findings) -> Option<Import> {
             findings.error(suffix.span, Code::BadValue, "`asLocal` takes no `domainSuffix`", "remove one");
         }
     }
-    Some(Import { service: name, alias: alias.flatten(), as_local, domain_suffix: domain_suffix.map(|text| text.value) })
+    for (i, port) in tcp_ports.iter().enumerate() {
+        if **port == 0 {
+            findings.error(port.span, Code::BadValue, "0 is no port", "1 to 65535");
+        } else if tcp_ports[..i].iter().any(|other| **other == **port) {
+            findings.error(port.span, Code::Duplicate, format!("port {} is listed twice", **port), "remove one");
+        }
+    }
+    Some(Import {
+        service: name,
+        alias: alias.flatten(),
+        as_local,
+        domain_suffix: domain_suffix.map(|text| text.value),
+        tcp_ports,
+    })
 }

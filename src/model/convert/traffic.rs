@@ -1,11 +1,13 @@
 //! Traffic documents.
 
 use super::Findings;
+use super::resilience::{duration, failover, outlier_detection, retries};
+use super::routes::{mirror, routes, rule};
 use crate::model::at::{At, Span};
 use crate::model::diagnostic::Code;
-use crate::model::documents::{LocalSpec, MirrorSpec, RouteSpec, TrafficDocument};
-use crate::model::federation::{Destination, Mirror, Route, Traffic, default_subset};
-use crate::model::{defaults, names};
+use crate::model::documents::{MatchSpec, RouteSpec, TrafficDocument};
+use crate::model::names;
+use crate::model::traffic::{Destination, Route, Rule, Traffic, default_subset};
 
 /// `meshes/<mesh>/traffic/<file>.yaml`.
 pub fn traffic(document: TrafficDocument, file: &str, findings: &mut Findings) -> Option<Traffic> {
@@ -25,22 +27,24 @@ pub fn traffic(document: TrafficDocument, file: &str, findings: &mut Findings) -
             None
         }
     };
-    let total: u64 = spec.routes.iter().map(|route| u64::from(*route.weight)).sum();
-    let first = spec.routes.first().map(|route| route.span);
-    let routes: Vec<Route> = spec.routes.into_iter().filter_map(|route| self::route(route, findings)).collect();
-    let mirror = spec.mirror.and_then(|mirror| self::mirror(mirror, findings));
-    match first {
-        None => {
-            let help = "add `routes`, for instance `- {local: {}, weight: 100}`";
-            findings.error(name.span, Code::Weights, "there is no route", help);
-        }
-        Some(first) if total != 100 => {
-            findings.error(first, Code::Weights, format!("the weights sum to {total}, not 100"), "change the weights");
-        }
-        Some(_) => {}
+    let needs_rules = spec.mirror.is_some() || spec.timeout.is_some() || spec.retries.is_some();
+    let needs_policy = spec.failover.is_some() || spec.outlier_detection.is_some();
+    let mirror = spec.mirror.and_then(|spec| mirror(spec, findings));
+    let timeout = spec.timeout.and_then(|text| duration(&text, findings));
+    let retries = spec.retries.map(|spec| retries(spec, findings));
+    let rules = rules(spec.matches, spec.routes, needs_rules, name.span, findings);
+    let failover = spec.failover.map(|spec| failover(spec, &rules, findings)).unwrap_or_default();
+    let outlier_detection = match spec.outlier_detection {
+        None if failover.is_empty() => None,
+        spec => Some(outlier_detection(spec.unwrap_or_default(), findings)),
+    };
+    if rules.is_empty() && !needs_policy {
+        let help = "add `routes`, for instance `- {local: {}, weight: 100}`";
+        findings.error(name.span, Code::Weights, "there is no route", help);
     }
-    let subsets = routes
+    let subsets = rules
         .iter()
+        .flat_map(|rule| &rule.routes)
         .map(|route| &route.to)
         .chain(mirror.iter().map(|mirror| &mirror.to))
         .filter_map(|to| match to {
@@ -53,57 +57,31 @@ pub fn traffic(document: TrafficDocument, file: &str, findings: &mut Findings) -
         path: findings.path.to_owned(),
         name: name.value,
         service: service?,
-        routes,
+        rules,
         mirror,
+        timeout,
+        retries,
+        failover,
+        outlier_detection,
         subsets,
         when_unavailable: spec.when_unavailable,
     })
 }
 
-fn route(route: At<RouteSpec>, findings: &mut Findings) -> Option<Route> {
-    let At { value: RouteSpec { local, peer, service, weight }, span } = route;
-    if *weight > 100 {
-        findings.error(
-            weight.span,
-            Code::Weights,
-            format!("a weight of {} is more than all", *weight),
-            "weights are percentages",
-        );
-    }
-    Some(Route { to: destination(local, peer, service, span, findings)?, weight: weight.value.min(100), span })
-}
-
-fn mirror(mirror: At<MirrorSpec>, findings: &mut Findings) -> Option<Mirror> {
-    let At { value: MirrorSpec { local, peer, service, percentage }, span } = mirror;
-    let percentage = percentage.unwrap_or(At { value: defaults::MIRROR_PERCENTAGE, span });
-    if !(0.0..=100.0).contains(&*percentage) {
-        findings.error(percentage.span, Code::BadValue, format!("{} is not a percentage", *percentage), "0 to 100");
-    }
-    Some(Mirror { to: destination(local, peer, service, span, findings)?, percentage: *percentage, span })
-}
-
-fn destination(
-    local: Option<LocalSpec>,
-    peer: Option<At<String>>,
-    service: Option<At<String>>,
-    span: Span,
+/// The matches, and what all other requests do; nothing where nothing asks for it.
+fn rules(
+    matches: Vec<At<MatchSpec>>,
+    routes: Vec<At<RouteSpec>>,
+    needed: bool,
+    name: Span,
     findings: &mut Findings,
-) -> Option<Destination> {
-    match (local, peer, service) {
-        (Some(LocalSpec { subset }), None, None) => {
-            if let Some(subset) = &subset {
-                findings.name(subset, names::label);
-            }
-            Some(Destination::Local { subset: subset.map(|text| text.value) })
-        }
-        (None, Some(peer), Some(service)) => {
-            let service = findings.service(&service)?;
-            Some(Destination::Imported { peer: peer.value, service: service.value })
-        }
-        _ => {
-            let help = "give `local`, or both `peer` and `service`";
-            findings.error(span, Code::BadValue, "a destination is either local or imported from one peer", help);
-            None
-        }
+) -> Vec<Rule> {
+    if matches.is_empty() && routes.is_empty() && !needed {
+        return Vec::new();
     }
+    let mut rules: Vec<Rule> = matches.into_iter().filter_map(|spec| rule(spec, findings)).collect();
+    let span = routes.first().map_or(name, |route| route.span);
+    let routes = if routes.is_empty() { vec![Route::to_local(span)] } else { self::routes(routes, findings) };
+    rules.push(Rule { when: None, routes, span });
+    rules
 }

@@ -113,4 +113,7 @@ pub struct ImportSpec {
     /// Domain of the imported host; default `svc.<peer>-imports.local`.
     #[serde(default)]
     pub domain_suffix: Option<At<String>>,
+    /// Ports on which it speaks plain TCP, so that `check` finds two peers' services that cannot be told apart.
+    #[serde(default)]
+    pub tcp_ports: Vec<At<u16>>,
 }

@@ -1,7 +1,9 @@
 //! Findings that need more than one document: names that lead nowhere, and things said twice.
 
+mod failover;
 mod peering;
 mod traffic;
+mod virtual_ips;
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +33,7 @@ pub fn check(federation: &Federation, found: &mut Found) {
         for peer in folder.peers.values() {
             peering::check(federation, name, mesh, peer, found);
         }
+        virtual_ips::check(folder, found);
         traffic::check(federation, mesh, folder, found);
         manifests(mesh, folder, found);
     }

@@ -2,19 +2,39 @@
 
 use serde_json::Value;
 
-use super::{Found, members, twice};
+use super::{Found, failover, members, twice};
 use crate::model::at::Span;
 use crate::model::diagnostic::{Code, Diagnostic};
-use crate::model::federation::{Destination, Federation, Mesh, MeshFolder, ServiceName, Traffic};
+use crate::model::federation::{Federation, Mesh, MeshFolder, Peer, ServiceName};
 use crate::model::names;
+use crate::model::traffic::{Destination, Traffic};
 use crate::object::Key;
 
 pub(super) fn check(federation: &Federation, mesh: &Mesh, folder: &MeshFolder, found: &mut Found) {
     for item in folder.traffic.values() {
         traffic(federation, mesh, folder, item, found);
+        failover::check(federation, mesh, folder, item, found);
     }
     owners(folder, found);
-    routed_by_hand(folder, found);
+    by_hand(folder, found);
+}
+
+/// What the mesh declares about a peer that a Traffic names.
+pub(super) fn declared_peer<'a>(
+    federation: &Federation,
+    mesh: &Mesh,
+    folder: &'a MeshFolder,
+    name: &str,
+    span: Span,
+    error: &mut dyn FnMut(Span, Code, String, String),
+) -> Option<&'a Peer> {
+    let peer = folder.peers.get(name);
+    let path = format!("meshes/{}/peers/{name}.yaml", mesh.name);
+    if peer.is_none() && !federation.unreadable.contains(&path) {
+        let help = format!("peers are declared in files like {path}");
+        error(span, Code::Dangling, format!("`{name}` is no peer of `{}`", mesh.name), help);
+    }
+    peer
 }
 
 fn traffic(federation: &Federation, mesh: &Mesh, folder: &MeshFolder, traffic: &Traffic, found: &mut Found) {
@@ -27,24 +47,17 @@ fn traffic(federation: &Federation, mesh: &Mesh, folder: &MeshFolder, traffic: &
     }
     for (destination, span) in traffic.destinations() {
         let Destination::Imported { peer: name, service } = destination else { continue };
-        let Some(peer) = folder.peers.get(name) else {
-            let path = format!("meshes/{}/peers/{name}.yaml", mesh.name);
-            if federation.unreadable.contains(&path) {
-                continue; // it is reported there
-            }
-            error(
-                span,
-                Code::Dangling,
-                format!("`{name}` is no peer of `{}`", mesh.name),
-                format!("peers are declared in files like {path}"),
-            );
-            continue;
-        };
+        let Some(peer) = declared_peer(federation, mesh, folder, name, span, &mut error) else { continue };
         let wildcard = peer.imports.iter().any(|import| import.service.is_none());
         match peer.imports.iter().find(|import| import.imported_as() == Some(service)) {
             Some(import) if import.as_local => {
                 let message = format!("`{service}` is imported from `{name}` as local: it has no host of its own");
-                error(span, Code::BadValue, message, "split by weight needs a plain import, without `asLocal`".into());
+                error(
+                    span,
+                    Code::BadValue,
+                    message,
+                    "from one peer a service is either failover (`asLocal`) or a target of weights".into(),
+                );
             }
             None if !wildcard => {
                 let names: Vec<String> = peer.imports.iter().filter_map(|i| i.imported_as()).map(ToString::to_string).collect();
@@ -54,14 +67,15 @@ fn traffic(federation: &Federation, mesh: &Mesh, folder: &MeshFolder, traffic: &
             _ => {}
         }
     }
-    let destinations = traffic.routes.iter().map(|route| (format!("{:?}", route.to), route.span));
-    twice(destinations, |_, first, second| {
-        error(
-            second,
-            Code::Duplicate,
-            format!("this destination is already in line {}", first.line),
-            "add up their weights".into(),
-        );
+    for rule in &traffic.rules {
+        twice(rule.routes.iter().map(|route| (format!("{:?}", route.to), route.span)), |_, first, second| {
+            let message = format!("this destination is already in line {}", first.line);
+            error(second, Code::Duplicate, message, "add up their weights".into());
+        });
+    }
+    twice(traffic.rules.iter().map(|rule| (&rule.when, rule.span)), |_, first, second| {
+        let message = format!("the match in line {} takes all of these requests", first.line);
+        error(second, Code::Duplicate, message, "remove one".into());
     });
 }
 
@@ -75,20 +89,21 @@ fn owners(folder: &MeshFolder, found: &mut Found) {
     });
 }
 
-/// A VirtualService in `manifests/` for a host that a Traffic routes: which of them wins is left to chance.
-fn routed_by_hand(folder: &MeshFolder, found: &mut Found) {
+/// A VirtualService or DestinationRule in `manifests/` for a host that has one from a Traffic: which of them wins is left to chance.
+fn by_hand(folder: &MeshFolder, found: &mut Found) {
     if folder.traffic.is_empty() {
         return;
     }
     for manifest in &folder.manifests {
         let Key { group, kind, namespace, .. } = &manifest.object.key;
-        if (&**group, &**kind) != ("networking.istio.io", "VirtualService") {
+        let routes = &**kind == "VirtualService";
+        if &**group != "networking.istio.io" || !(routes || &**kind == "DestinationRule") {
             continue;
         }
         let value = manifest.object.value();
-        let hosts: Vec<&str> =
-            value.pointer("/spec/hosts").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
-        for traffic in folder.traffic.values() {
+        let hosts = if routes { routed_hosts(&value) } else { ruled_host(&value) };
+        let rivals = |traffic: &&Traffic| if routes { !traffic.rules.is_empty() } else { traffic.has_policy() };
+        for traffic in folder.traffic.values().filter(rivals) {
             let ServiceName { namespace: at, name } = &traffic.service.value;
             let names = [traffic.service.local_host(), format!("{name}.{at}"), format!("{name}.{at}.svc")];
             let short = namespace.as_deref() == Some(at) && hosts.contains(&name.as_str());
@@ -96,10 +111,24 @@ fn routed_by_hand(folder: &MeshFolder, found: &mut Found) {
                 continue;
             }
             let path = &manifest.object.source;
-            let message = format!("requests for `{}` are also routed by the VirtualService in {path}", *traffic.service);
+            let message = format!("`{}` also has the {kind} in {path}:{}", *traffic.service, manifest.span.line);
             found.push(Diagnostic::error(&traffic.path, traffic.service.span, Code::Duplicate, message, "keep one of them"));
-            let message = format!("requests for `{}` are also routed by {}", *traffic.service, traffic.path);
+            let message = format!("`{}` also has a {kind} from {}", *traffic.service, traffic.path);
             found.push(Diagnostic::error(path, manifest.span, Code::Duplicate, message, "keep one of them"));
         }
     }
+}
+
+/// Hosts that a VirtualService routes inside of the mesh: one for gateways only is no rival (Istio `VirtualService.gateways`).
+fn routed_hosts(value: &Value) -> Vec<&str> {
+    let list = |pointer| {
+        let items = value.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
+        items.filter_map(Value::as_str).collect::<Vec<&str>>()
+    };
+    let gateways = list("/spec/gateways");
+    if gateways.is_empty() || gateways.contains(&"mesh") { list("/spec/hosts") } else { Vec::new() }
+}
+
+fn ruled_host(value: &Value) -> Vec<&str> {
+    value.pointer("/spec/host").and_then(Value::as_str).into_iter().collect()
 }

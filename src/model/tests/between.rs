@@ -1,6 +1,6 @@
 //! Findings between documents.
 
-use super::{check, check_repo, pair};
+use super::{Repo, check, check_repo, pair};
 use insta::assert_snapshot;
 
 const WITH_C: &str = "\
@@ -181,7 +181,7 @@ spec:
     meshes/a/traffic/one.yaml:5:12: error[MF010]: `elsewhere/one` is in a namespace that is no member of `a` (members are: apps)
     meshes/a/traffic/one.yaml:7:5: error[MF005]: `c` is no peer of `a` (peers are declared in files like meshes/a/peers/c.yaml)
     meshes/a/traffic/one.yaml:8:5: error[MF005]: nothing is imported from `b` as `shop/detail` (did you mean `shop/details`?)
-    meshes/a/traffic/one.yaml:9:5: error[MF007]: `apps/backup` is imported from `b` as local: it has no host of its own (split by weight needs a plain import, without `asLocal`)
+    meshes/a/traffic/one.yaml:9:5: error[MF007]: `apps/backup` is imported from `b` as local: it has no host of its own (from one peer a service is either failover (`asLocal`) or a target of weights)
     meshes/a/traffic/one.yaml:11:5: error[MF006]: this destination is already in line 10 (add up their weights)
     meshes/a/traffic/one.yaml:12:11: error[MF005]: nothing is imported from `b` as `shop/nothing` (there are: shop/details, apps/backup)
     ");
@@ -230,12 +230,38 @@ apiVersion: networking.istio.io/v1beta1
 kind: VirtualService
 metadata: {name: by-hand, namespace: apps}
 spec: {hosts: [y]}
+---
+apiVersion: networking.istio.io/v1beta1
+kind: VirtualService
+metadata: {name: for-a-gateway, namespace: apps}
+spec: {hosts: [y], gateways: [istio-system/public]}
+---
+apiVersion: networking.istio.io/v1beta1
+kind: DestinationRule
+metadata: {name: no-rival, namespace: apps}
+spec: {host: y}
+---
+apiVersion: networking.istio.io/v1beta1
+kind: DestinationRule
+metadata: {name: by-hand, namespace: apps}
+spec: {host: z.apps.svc.cluster.local}
+//- meshes/a/traffic/four.yaml
+kind: Traffic
+metadata: {name: four}
+spec: {service: apps/z, outlierDetection: {}}
+//- meshes/a/manifests/z.yaml
+apiVersion: networking.istio.io/v1beta1
+kind: VirtualService
+metadata: {name: no-rival, namespace: apps}
+spec: {hosts: [z]}
 ",
     );
     assert_snapshot!(found, @r"
-    meshes/a/manifests/routes.yaml:5:1: error[MF006]: requests for `apps/y` are also routed by meshes/a/traffic/three.yaml (keep one of them)
+    meshes/a/manifests/routes.yaml:5:1: error[MF006]: `apps/y` also has a VirtualService from meshes/a/traffic/three.yaml (keep one of them)
+    meshes/a/manifests/routes.yaml:20:1: error[MF006]: `apps/z` also has a DestinationRule from meshes/a/traffic/four.yaml (keep one of them)
+    meshes/a/traffic/four.yaml:4:17: error[MF006]: `apps/z` also has the DestinationRule in meshes/a/manifests/routes.yaml:20 (keep one of them)
     meshes/a/traffic/one.yaml:4:17: error[MF006]: requests for `apps/x` are also routed by meshes/a/traffic/two.yaml (keep one of them)
-    meshes/a/traffic/three.yaml:4:17: error[MF006]: requests for `apps/y` are also routed by the VirtualService in meshes/a/manifests/routes.yaml (keep one of them)
+    meshes/a/traffic/three.yaml:4:17: error[MF006]: `apps/y` also has the VirtualService in meshes/a/manifests/routes.yaml:5 (keep one of them)
     meshes/a/traffic/two.yaml:4:17: error[MF006]: requests for `apps/x` are also routed by meshes/a/traffic/one.yaml (keep one of them)
     ");
 }
@@ -298,5 +324,109 @@ fn a_file_where_none_belongs_is_a_warning() {
     meshes/a/manifests/x.txt: warning[MF002]: this file is not read (name it *.yaml)
     meshes/a/peer/b.yaml: warning[MF002]: this file is not read (a mesh's folder has mesh.yaml, peers/, traffic/ and manifests/)
     meshes/a/peers/b.yml: warning[MF002]: this file is not read (name it *.yaml)
+    ");
+}
+
+/// A repository in which `a` fails over to `b` and `c` for `apps/x`, with all that this needs.
+fn with_failover() -> Repo {
+    pair().with(
+        "\
+//- meshes/a/mesh.yaml
+kind: Mesh
+metadata: {name: a}
+spec:
+  trustDomain: a.example
+  members: [apps]
+  locality: {region: one}
+//- meshes/a/peers/b.yaml
+kind: Peer
+metadata: {name: b}
+spec:
+  locality: {region: two}
+  imports: [{service: shop/x, as: apps/x, asLocal: true}]
+//- meshes/b/peers/a.yaml
+kind: Peer
+metadata: {name: a}
+spec: {exports: [{service: shop/x}]}
+//- meshes/c/mesh.yaml
+kind: Mesh
+metadata: {name: c}
+spec:
+  trustDomain: c.example
+  members: [box]
+  locality: {region: three}
+//- meshes/a/peers/c.yaml
+kind: Peer
+metadata: {name: c}
+spec:
+  imports: [{service: box/x, as: apps/x, asLocal: true}]
+//- meshes/c/peers/a.yaml
+kind: Peer
+metadata: {name: a}
+spec: {exports: [{service: box/x}]}
+//- meshes/a/traffic/x.yaml
+kind: Traffic
+metadata: {name: x}
+spec:
+  service: apps/x
+  failover: {to: [b, c]}
+",
+    )
+}
+
+#[test]
+fn failover_needs_distinct_regions() {
+    let repo = with_failover();
+    assert_snapshot!(check_repo(&repo), @"");
+    let [b, c] = ["meshes/a/peers/b.yaml", "meshes/c/mesh.yaml"];
+    let same = repo.clone().edit(b, "region: two", "region: one").edit(c, "region: three", "region: one");
+    assert_snapshot!(check_repo(&same), @r"
+    meshes/a/traffic/x.yaml:6:19: error[MF007]: `b` is in the same region as `a`: one (requests fail over from one region to another; say where each mesh runs under `locality`)
+    meshes/a/traffic/x.yaml:6:22: error[MF007]: `c` is in the same region as `b`: one (requests fail over from one region to another; say where each mesh runs under `locality`)
+    ");
+    let none = repo.edit(b, "  locality: {region: two}\n", "").edit(c, "  locality: {region: three}\n", "").edit(
+        "meshes/a/mesh.yaml",
+        "  locality: {region: one}\n",
+        "",
+    );
+    assert_snapshot!(check_repo(&none), @r"
+    meshes/a/traffic/x.yaml:6:19: error[MF005]: failover needs the region of `a` (add `locality: {region: …}` to meshes/a/mesh.yaml)
+    meshes/a/traffic/x.yaml:6:19: error[MF005]: failover needs the region of `b` (add `locality: {region: …}` to meshes/b/mesh.yaml or to meshes/a/peers/b.yaml)
+    meshes/a/traffic/x.yaml:6:22: error[MF005]: failover needs the region of `c` (add `locality: {region: …}` to meshes/c/mesh.yaml or to meshes/a/peers/c.yaml)
+    ");
+}
+
+#[test]
+fn failover_needs_an_import_that_joins_the_service() {
+    let repo = with_failover()
+        .edit("meshes/a/peers/b.yaml", ", asLocal: true", "")
+        .edit("meshes/a/peers/c.yaml", "as: apps/x", "as: apps/y")
+        .edit("meshes/a/traffic/x.yaml", "[b, c]", "[b, c, d]");
+    assert_snapshot!(check_repo(&repo), @r"
+    meshes/a/traffic/x.yaml:6:19: error[MF007]: `apps/x` is imported from `b` with a host of its own (failover needs `asLocal: true` in meshes/a/peers/b.yaml; from one peer a service is either failover or a target of weights)
+    meshes/a/traffic/x.yaml:6:22: error[MF005]: nothing is imported from `c` as `apps/x` (add an import with `as: apps/x` and `asLocal: true` to meshes/a/peers/c.yaml)
+    meshes/a/traffic/x.yaml:6:25: error[MF005]: `d` is no peer of `a` (peers are declared in files like meshes/a/peers/d.yaml)
+    ");
+}
+
+#[test]
+fn a_service_is_either_failover_or_target_of_weights() {
+    let routes = "routes: [{local: {}, weight: 90}, {peer: b, service: apps/x, weight: 10}]\n  failover";
+    let repo = with_failover().edit("meshes/a/traffic/x.yaml", "failover", routes);
+    assert_snapshot!(check_repo(&repo), @"meshes/a/traffic/x.yaml:6:37: error[MF007]: `apps/x` is imported from `b` as local: it has no host of its own (from one peer a service is either failover (`asLocal`) or a target of weights)");
+}
+
+#[test]
+fn tcp_services_of_two_peers_can_share_an_address() {
+    let imports = |own: &str| format!("imports: [{{service: '*', tcpPorts: [5432, 6379]}}, {own}");
+    let repo = with_failover()
+        .edit("meshes/a/peers/b.yaml", "imports: [", &imports(""))
+        .edit("meshes/a/peers/c.yaml", "imports: [", &imports("{service: box/db, tcpPorts: [5432]}, "))
+        .edit("meshes/a/peers/c.yaml", "'*', tcpPorts: [5432, 6379]", "box/cache")
+        .edit("meshes/a/peers/c.yaml", "asLocal: true", "asLocal: true, tcpPorts: [6379]")
+        .edit("meshes/c/peers/a.yaml", "box/x}", "box/x}, {service: box/db}, {service: box/cache}");
+    assert_snapshot!(check_repo(&repo), @r"
+    meshes/a/peers/b.yaml:6:39: warning[MF012]: `*` and `box/db` of `c` both speak TCP on port 5432 (meshes/a/peers/c.yaml:5) (they can get one virtual IP, and requests for one then reach the other; give one another port)
+    meshes/a/peers/c.yaml:5:64: warning[MF012]: `box/db` and `*` of `b` both speak TCP on port 5432 (meshes/a/peers/b.yaml:6) (they can get one virtual IP, and requests for one then reach the other; give one another port)
     ");
 }

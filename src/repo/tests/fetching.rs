@@ -124,7 +124,7 @@ fn submodules_are_refused_and_never_followed() {
 #[test]
 fn a_large_file_is_refused_before_it_is_read() {
     let lab = Lab::new();
-    let tip = lab.commit("Large", &[("large.yaml", &"x".repeat(super::super::MAX_BLOB + 1))]);
+    let tip = lab.commit("Large", &[("large.yaml", &"x".repeat(crate::model::yaml::MAX_FILE_BYTES + 1))]);
     let mut mirror = lab.mirror();
     mirror.fetch().unwrap();
     let id = mirror.snapshot(tip, ALL).unwrap().entries["large.yaml"];

@@ -1,0 +1,56 @@
+//! Events: what has just happened to an object of the cluster, for `kubectl describe` and whoever collects events. They are told on
+//! transitions only, by holding the status of this pass against the one before, so a quiet pass tells none.
+
+use super::World;
+use super::report::{self, PeeringStatus, Status};
+use crate::derive::kinds;
+use crate::object::{Key, Kind};
+
+/// Something that has happened to an object (Kubernetes `events.k8s.io/v1` Event).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Event {
+    /// Kind and version of the object.
+    pub kind: Kind,
+    /// The object. The event is written into its namespace.
+    pub about: Key,
+    /// Whether people should look at it (`type: Warning` rather than `Normal`).
+    pub warning: bool,
+    /// What happened, for machines: one word in `CamelCase`, always the same for the same thing.
+    pub reason: &'static str,
+    /// What happened, for people: one line.
+    pub note: String,
+}
+
+impl Event {
+    /// An event about an object of one of the [`kinds`] in a namespace.
+    pub fn about(of: (&str, &str), namespace: &str, name: &str, reason: &'static str, note: impl Into<String>) -> Self {
+        Self { kind: kinds::kind(of), about: kinds::key(of, namespace, name), warning: false, reason, note: note.into() }
+    }
+
+    /// The same as a warning.
+    #[must_use]
+    pub fn warning(self) -> Self {
+        Self { warning: true, ..self }
+    }
+}
+
+/// What has happened between two statuses of the mesh.
+pub(super) fn between(world: &World, before: &Status, now: &Status) -> Vec<Event> {
+    let Some(mesh) = world.federation.mesh(world.me) else { return Vec::new() };
+    let known = now.peerings.iter().filter_map(|(name, now)| Some((name, before.peerings.get(name)?, now)));
+    known.filter_map(|(name, before, now)| connection(&mesh.namespace, name, before, now)).collect()
+}
+
+/// Our control plane's watch of a peer began or ended.
+fn connection(namespace: &str, peer: &str, before: &PeeringStatus, now: &PeeringStatus) -> Option<Event> {
+    if before.connected == now.connected {
+        return None;
+    }
+    let (reason, note) = if now.connected {
+        ("Connected", format!("watches {peer}"))
+    } else {
+        ("Disconnected", report::disconnected(peer, &now.last_disconnect))
+    };
+    let event = Event::about(kinds::PEER, namespace, peer, reason, note);
+    Some(if now.connected { event } else { event.warning() })
+}
