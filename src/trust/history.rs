@@ -16,6 +16,10 @@ pub const ACCEPT: &str = "Meshfed-Accept";
 /// Most commits walked at once: more than any federation's history, so that a hostile one ends.
 pub const MAX_STEPS: usize = 1_000_000;
 
+/// Most bad commits that wait to be accepted. People look at each; who pushes more is answered by a reset of the branch, and does not
+/// make every poll judge them all again.
+pub const MAX_PENDING: usize = 100;
+
 /// How far a branch is verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
@@ -99,7 +103,7 @@ impl Verifier {
                 Ok(good) => pending.retain(|bad| !(good.signer_is_root && good.accepts.contains(&bad.commit))),
                 Err(Bad { refusal, acceptable }) => {
                     pending.push(refusal);
-                    if !acceptable {
+                    if !acceptable || pending.len() > MAX_PENDING {
                         break;
                     }
                 }

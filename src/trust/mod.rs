@@ -48,7 +48,7 @@ mod testing;
 mod tests;
 
 pub use commit::MAX_COMMIT_BYTES;
-pub use history::{ACCEPT, MAX_STEPS, Verdict, Verifier};
+pub use history::{ACCEPT, MAX_PENDING, MAX_STEPS, Verdict, Verifier};
 pub use object::{Id, Kind, Objects, Unreadable};
 pub use policy::{Policy, ROOT};
 pub use published::{PUBLISHED_FILES, published};

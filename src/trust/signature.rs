@@ -49,10 +49,13 @@ fn bits(number: &[u8]) -> usize {
     number.first().map_or(0, |first| number.len() * 8 - first.leading_zeros() as usize)
 }
 
-/// Reads a public key as it stands in a file: type and base64, then perhaps a comment, with any blanks between them. The error is
-/// for people.
+/// Reads a public key as it stands in a file: type and base64, then perhaps a comment, with blanks or tabs between them. The error
+/// is for people.
 pub fn public_key(text: &str) -> Result<PublicKey, String> {
-    let mut words = text.split_ascii_whitespace();
+    if text.contains(|c: char| c.is_control() && c != '\t') {
+        return Err("not a public key: it has a control character".to_owned());
+    }
+    let mut words = text.split([' ', '\t']).filter(|word| !word.is_empty());
     let (Some(kind), Some(blob)) = (words.next(), words.next()) else {
         return Err("not a public key: type and base64 belong here".to_owned());
     };

@@ -52,6 +52,8 @@ fn what_openssh_takes_and_we_do_not_is_refused_with_its_line() {
         ("a@b namespaces=\"git\"".to_owned(), "without a key"),
         ("a@b ssh-ed25519 AAAA".to_owned(), "not a public key"),
         (format!("a@b {}", ada.replace("ssh-ed25519", "ssh-rsa")), "not a public key"),
+        (format!("a@b {}", ada.replace(' ', "\u{c}")), "a control character"),
+        (format!("a@b {ada} comment\0more"), "a control character"),
         (format!("a@b {}", ada.replace("ssh-ed25519", "ssh-ed25519-cert-v01@openssh.com")), "certificates are not taken"),
     ];
     for (text, expected) in cases {

@@ -207,6 +207,33 @@ fn only_root_accepts_and_only_what_it_names() {
 }
 
 #[test]
+fn a_flood_of_bad_commits_is_not_judged_to_its_end() {
+    let mut federation = Federation::new();
+    let anchor = federation.tip;
+    let mut bad = Vec::new();
+    for number in 0..MAX_PENDING {
+        federation.files.insert("meshes/rosa/mesh.yaml".into(), format!("evil: {number}"));
+        bad.push(federation.commit(None, &[federation.tip], "unsigned"));
+    }
+    let full = federation.tip;
+    federation.accept(ADA, &bad);
+    assert_eq!(federation.verdict(anchor).refusal, None);
+    federation.tip = full;
+    bad.push(federation.commit(None, &[full], "one more"));
+    let reads = |federation: &Federation| {
+        federation.store.reads.set(0);
+        assert_eq!(federation.refusal(anchor).commit, bad[0]);
+        federation.store.reads.get()
+    };
+    let few = reads(&federation);
+    for _ in 0..100 {
+        federation.commit(None, &[federation.tip], "and more");
+    }
+    federation.accept(ADA, &bad);
+    assert!(reads(&federation) - few < 110, "of the rest only the parents are read");
+}
+
+#[test]
 fn an_accepting_commit_obeys_the_rules_itself() {
     let mut federation = Federation::new();
     let anchor = federation.tip;
