@@ -21,10 +21,27 @@ pub struct Observed {
     pub health: BTreeMap<Destination, Health>,
     /// Peers that nothing declares any more but of which objects are left: their gateways go last.
     pub leaving: BTreeSet<String>,
+    /// By peer: roots as somebody else's ConfigMap has them.
+    pub foreign_roots: BTreeMap<String, String>,
+    /// Hosts of imported services that nothing gives us any more, and the VirtualService that still routes to each.
+    pub routed: BTreeMap<String, String>,
+    /// By peer: what is exported still, although it is withdrawn, because the peer may be using it.
+    pub kept_exports: BTreeMap<String, Vec<KeptExport>>,
     /// By peer: its ServiceMeshPeer names other gateways than people declare.
     pub replaced: BTreeMap<String, Replacement>,
     /// Gateways of ours, by side and name, that nothing declares any more but that must stay for now, and why.
     pub kept: BTreeMap<(&'static str, String), String>,
+}
+
+/// A withdrawn service that is exported until its user has turned away from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptExport {
+    /// The Service here.
+    pub service: ServiceName,
+    /// The name that the peer knows.
+    pub name: ServiceName,
+    /// What it waits for.
+    pub reason: String,
 }
 
 /// Gateways of a peering that give way to others.

@@ -66,7 +66,8 @@ pub fn load(entries: &BTreeMap<String, ContentId>, read: &mut Reader, cache: &mu
     let mut federation = Federation::default();
     let mut found = Vec::new();
     let mut used = HashMap::new();
-    let places: Vec<(&String, ContentId, Place)> = entries.iter().map(|(path, id)| (path, *id, Place::of(path))).collect();
+    let places: Vec<(&String, ContentId, Place)> =
+        entries.iter().map(|(path, id)| (path, *id, Place::of(path))).filter(|(_, _, place)| *place != Place::Policy).collect();
     // Meshes first: the set that objects belong to is named after the control plane's namespace.
     let (meshes, others): (Vec<_>, Vec<_>) = places.into_iter().partition(|(_, _, place)| matches!(place, Place::Mesh(_)));
     for (path, id, place) in meshes.into_iter().chain(others) {
@@ -135,7 +136,7 @@ fn parse(path: &str, place: &Place, set: &str, bytes: Vec<u8>) -> File {
             let found = Diagnostic::warning(path, Span::default(), Code::Misplaced, "this file is not read", *help);
             File::new(Content::Nothing, vec![found])
         }
-        Place::Foreign => File::new(Content::Nothing, Vec::new()),
+        Place::Policy | Place::Foreign => File::new(Content::Nothing, Vec::new()),
     }
 }
 
@@ -199,9 +200,9 @@ fn take(federation: &mut Federation, place: &Place, file: &File) {
 }
 
 /// Takes out every document that has an error, and remembers its path. Of a file of manifests only the bad objects go.
-fn withdraw(federation: &mut Federation, found: &[Diagnostic]) {
+pub fn withdraw(federation: &mut Federation, found: &[Diagnostic]) {
     let errors: Vec<&Diagnostic> = found.iter().filter(|d| d.severity == Severity::Error).collect();
-    federation.broken = errors.iter().map(|d| d.path.clone()).collect();
+    federation.broken.extend(errors.iter().map(|d| d.path.clone()));
     let broken = &federation.broken;
     if broken.contains("federation.yaml") {
         federation.name = None;

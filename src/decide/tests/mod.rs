@@ -1,8 +1,12 @@
 //! Decisions, performed on an API server in memory, until nothing is left to do.
 
 mod addresses;
+mod adoption;
+mod gating;
 mod guards;
+mod leaving;
 mod ownership;
+mod policies;
 mod publishing;
 mod random;
 mod removal;

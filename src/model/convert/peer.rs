@@ -34,6 +34,7 @@ pub fn peer(document: PeerDocument, mesh: &str, file: &str, findings: &mut Findi
         exports: spec.exports.into_iter().filter_map(|spec| export(spec, name.span, findings)).collect(),
         imports: spec.imports.into_iter().filter_map(|spec| import(spec, findings)).collect(),
         locality: spec.locality.map(|spec| locality(spec, findings)),
+        suspend: spec.suspend,
         name,
     }
 }

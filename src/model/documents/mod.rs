@@ -8,6 +8,8 @@ mod peer;
 mod traffic;
 mod trust;
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -35,6 +37,9 @@ pub enum ApiVersion {
 pub struct Metadata {
     /// Name; the same as that of the file or folder that the document lies in.
     pub name: At<String>,
+    /// Labels, for policies to look at.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
 }
 
 macro_rules! document {
