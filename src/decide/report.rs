@@ -89,6 +89,8 @@ pub struct AgentStatus {
 pub struct MainStatus {
     /// The last commit of which everything is applied that can be; what cannot is among the holds. Empty before the first.
     pub applied: String,
+    /// Name of the federation that it was a commit of.
+    pub federation: String,
     /// How the commit was verified.
     pub verified: String,
     /// The day on which the agent last looked, so that a silent agent is told from one with nothing to say.
@@ -206,25 +208,18 @@ pub struct ShareStatus {
     pub why: String,
 }
 
-pub(super) fn status(
-    world: &World,
-    scenery: &Scenery,
-    mode: Mode,
-    decision: &Decision,
-    applied: Option<String>,
-    own: &OwnFacts,
-    stays: &Stays,
-) -> Status {
-    let Scenery { folder, presence, observed } = scenery;
+pub(super) fn status(world: &World, scenery: &Scenery, mode: Mode, decision: &Decision, own: &OwnFacts, stays: &Stays) -> Status {
+    let Scenery { folder, presence, observed, standing: _ } = scenery;
     let OwnFacts { facts, rotation, trusted, .. } = own;
     let inputs = Inputs { federation: world.federation, me: world.me, facts: world.facts, observed };
+    let applied = decision.applied.clone().unwrap_or_default();
     let traffic = |item: &Traffic| (item.name.clone(), weights::status(world, item, inputs, stays));
-    let hold = |hold: &Hold| format!("{}: {}", hold.subject, hold.reason);
     let mine = |path: &str| path.starts_with(&format!("meshes/{}/", world.me)) || !path.starts_with("meshes/");
     Status {
         agent: AgentStatus { version: env!("CARGO_PKG_VERSION").into() },
         main: MainStatus {
-            applied: applied.unwrap_or_default(),
+            applied: applied.commit,
+            federation: applied.federation,
             verified: world.verified.to_owned(),
             heartbeat: heartbeat::day(world.me, world.now),
         },
@@ -251,7 +246,7 @@ pub(super) fn status(
         traffic: folder.traffic.values().map(traffic).collect(),
         draining: draining(observed),
         would_do: decision.would_do.clone(),
-        holds: decision.holds.iter().filter(|hold| !hold.asked).map(hold).collect(),
+        holds: decision.holds.iter().filter(|hold| !hold.asked).map(ToString::to_string).collect(),
         problems: world.problems.iter().filter(|problem| mine(&problem.path)).map(ToString::to_string).collect(),
     }
 }

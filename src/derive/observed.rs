@@ -21,6 +21,8 @@ pub struct Observed {
     pub health: BTreeMap<Destination, Health>,
     /// Peers that nothing declares any more but of which objects are left: their gateways go last.
     pub leaving: BTreeSet<String>,
+    /// Peers that the other side does not declare any more but that must not go yet: weights to them stay.
+    pub withheld: BTreeSet<String>,
     /// By peer: roots as somebody else's ConfigMap has them.
     pub foreign_roots: BTreeMap<String, String>,
     /// Hosts of imported services that nothing gives us any more, and the VirtualService that still routes to each.

@@ -21,6 +21,8 @@ pub struct Federation {
     pub name: Option<String>,
     /// Loopback or link-local ranges that meshes may publish all the same.
     pub allow_addresses: Vec<Cidr>,
+    /// How much one change may delete.
+    pub guards: Guards,
     /// When weight flows to a peer; `None` where `federation.yaml` is missing or broken.
     pub gating: Option<Gating>,
     /// Folders under `meshes/`.
@@ -48,6 +50,21 @@ impl Federation {
     }
 }
 
+/// How much of what a mesh has one change may delete, in percent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Guards {
+    /// Of its peerings.
+    pub peerings: u8,
+    /// Of its other objects, all together and kind by kind.
+    pub objects: u8,
+}
+
+impl Default for Guards {
+    fn default() -> Self {
+        Self { peerings: defaults::GUARD_PEERINGS, objects: defaults::GUARD_OBJECTS }
+    }
+}
+
 /// When weight flows to a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gating {
@@ -72,6 +89,8 @@ pub struct Settings {
     pub allow_addresses: Vec<Cidr>,
     /// See [`Federation::gating`].
     pub gating: Gating,
+    /// See [`Federation::guards`].
+    pub guards: Guards,
 }
 
 /// One folder under `meshes/`.

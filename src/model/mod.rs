@@ -23,7 +23,8 @@ pub mod yaml;
 pub use at::{At, Span};
 pub use diagnostic::{Code, Diagnostic, Severity};
 pub use federation::{
-    Base, Ca, Export, Federation, Gating, Import, Ingress, Locality, Manifest, Mesh, MeshFolder, Operator, Peer, ServiceName,
+    Base, Ca, Export, Federation, Gating, Guards, Import, Ingress, Locality, Manifest, Mesh, MeshFolder, Operator, Peer,
+    ServiceName,
 };
 pub use load::{Cache, ContentId, Reader, load, withdraw};
 pub use network::Cidr;

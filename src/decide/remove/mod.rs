@@ -79,7 +79,7 @@ pub(super) fn orphan(
 }
 
 /// A document with an error never causes a deletion: what came from it stays.
-fn broken_source(world: &World, live: &Live) -> Option<String> {
+pub(super) fn broken_source(world: &World, live: &Live) -> Option<String> {
     match annotation(&live.value(), SOURCE_ANNOTATION) {
         Some(source) if world.federation.is_broken(&source) => Some(format!("{source} has an error; what it declared stays")),
         Some(_) => None,

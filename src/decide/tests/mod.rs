@@ -2,8 +2,11 @@
 
 mod addresses;
 mod adoption;
+mod claims;
+mod deletions;
 mod gating;
 mod guards;
+mod history;
 mod leaving;
 mod ownership;
 mod policies;
