@@ -301,12 +301,9 @@ impl Sim {
                 let soon = self.now + SOON;
                 match self.sites.values().filter_map(|site| site.wake_at).filter(|at| *at > self.now && *at < soon).min() {
                     Some(at) => self.now = at,
+                    None if self.is_settling() => self.now += SignedDuration::from_secs(10),
                     None => return,
                 }
-                if !self.is_settling() {
-                    return;
-                }
-                self.now += SignedDuration::from_secs(10);
             }
         }
         panic!("does not settle: {:#?}", self.sites.values().map(|site| &site.log).collect::<Vec<_>>());
