@@ -25,3 +25,4 @@ mod solo;
 mod stage;
 mod standin_works;
 mod traffic;
+mod trust;

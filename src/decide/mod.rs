@@ -340,19 +340,13 @@ fn last_facts(world: &World, mode: Mode) -> Facts {
 fn finish(world: &World, memory: &Memory, scenery: &Scenery, applied: Option<bool>, decision: &mut Decision) {
     let Scenery { folder, presence, observed, standing } = scenery;
     let mode = mode(world, presence, decision);
-    let own = match presence {
+    let mut own = match presence {
         Presence::Declared(mesh) => own_facts::gather(world, memory, folder, mesh, observed),
-        _ => OwnFacts {
-            facts: last_facts(world, mode),
-            rotation: world.own_status.rotation.clone(),
-            addresses: memory.addresses.clone(),
-            ..OwnFacts::default()
-        },
+        _ => OwnFacts { facts: last_facts(world, mode), ..OwnFacts::before(world, memory) },
     };
-    let OwnFacts { mut facts, rotation, addresses, holds, wake_at } = own;
-    decision.holds.extend(holds);
-    decision.addresses = addresses;
-    facts.claims = standing.claims(world);
+    decision.holds.extend(own.holds.iter().cloned());
+    decision.addresses.clone_from(&own.addresses);
+    own.facts.claims = standing.claims(world);
     let dispute = standing.hold(world, presence);
     decision.holds.extend(dispute.clone().filter(|_| standing.acts()));
     decision.holds.sort();
@@ -368,7 +362,7 @@ fn finish(world: &World, memory: &Memory, scenery: &Scenery, applied: Option<boo
     decision.status = if rests {
         world.own_status.clone() // what happens on `main` is no business of this mesh any more
     } else {
-        report::status(world, scenery, mode, decision, (&facts, rotation), &stays)
+        report::status(world, scenery, mode, decision, &own, &stays)
     };
     let known = matches!(presence, Presence::Declared(_));
     decision.conditions = conditions::conditions(world.me, known, settled, dispute.as_ref(), &decision.status);
@@ -381,11 +375,11 @@ fn finish(world: &World, memory: &Memory, scenery: &Scenery, applied: Option<boo
         // Perhaps a slip in the agent's own configuration.
         Standing::Owner if !known && world.published.is_empty() => {}
         Standing::Owner | Standing::Challenged { answer: true } => {
-            publish::decide(world, memory, &facts, decision);
+            publish::decide(world, memory, &own.facts, decision);
             if mode != Mode::Left {
                 decision.wake(heartbeat::next(world.me, world.now));
             }
-            wake_at.into_iter().for_each(|at| decision.wake(at));
+            own.wake_at.into_iter().for_each(|at| decision.wake(at));
         }
         Standing::Claims => publish::claim(world, decision),
         Standing::Waits { until } => decision.wake(*until),
