@@ -86,6 +86,6 @@ fn a_mesh_that_the_repository_does_not_have_is_said_and_nothing_is_done() {
     let solo = Solo::empty("bad-name");
     solo.git.commit("A federation without this mesh", &[("federation.yaml", Some(federation()))]);
     let agent = solo.agent();
-    said_once(&agent, "held", &["bad-name", "meshes/bad-name/mesh.yaml is missing"]);
+    said_once(&agent, "held", &["bad-name", "there is no meshes/bad-name/ and never was", "is --mesh right?"]);
     assert!(solo.requests().iter().all(|request| !request.writes()));
 }

@@ -102,8 +102,10 @@ pub(super) fn conditions(me: &str, known: bool, settled: bool, dispute: Option<&
         condition(me, ConditionKind::Applied, settled, "objects differ from what is declared"),
         condition(me, ConditionKind::Valid, status.problems.is_empty(), problem),
         condition(me, ConditionKind::Unique, dispute.is_none(), dispute.map(|hold| &*hold.reason).unwrap_or_default()),
-        condition(me, ConditionKind::RootsTrusted, exposed.is_empty(), &distrust),
     ];
+    if known && !status.ca_roots.is_empty() {
+        all.push(condition(me, ConditionKind::RootsTrusted, exposed.is_empty(), &distrust));
+    }
     all.extend(status.peerings.iter().filter(|_| known).flat_map(peering));
     all.extend(status.traffic.iter().filter(|_| known).map(|(name, traffic)| {
         let lacking = weights::lacking(traffic);
