@@ -1,6 +1,6 @@
 //! Files in, federation and findings out. Loading never fails: a bad document is left out, and everything else is there.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
@@ -13,7 +13,7 @@ use super::federation::{Federation, Manifest, Mesh, MeshFolder, Peer};
 use super::network::Cidr;
 use super::place::Place;
 use super::traffic::Traffic;
-use super::{references, yaml};
+use super::{references, secrets, yaml};
 use crate::object::{Object, set_id};
 
 /// Identifies a file's content; a blob id where the file comes from Git.
@@ -150,17 +150,23 @@ fn one<T: DeserializeOwned>(path: &str, text: &str, convert: impl FnOnce(T, &mut
             Content::Nothing
         }
     };
+    found.extend(secrets::in_text(path, text));
     File::new(content, found)
 }
 
 fn manifests(path: &str, text: &str, set: &str) -> File {
     let documents = match yaml::documents(path, text) {
         Ok(documents) => documents,
-        Err(diagnostic) => return File::new(Content::Nothing, vec![*diagnostic]),
+        Err(diagnostic) => {
+            let leaks = secrets::in_text(path, text);
+            return File::new(Content::Nothing, std::iter::once(*diagnostic).chain(leaks).collect());
+        }
     };
-    let mut found = Vec::new();
+    let leaks = secrets::in_documents(path, text, &documents);
+    let leaky: BTreeSet<usize> = leaks.iter().filter_map(|(document, _)| *document).collect();
+    let mut found: Vec<Diagnostic> = leaks.into_iter().map(|(_, finding)| finding).collect();
     let mut objects = Vec::new();
-    for document in documents {
+    for (_, document) in documents.into_iter().enumerate().filter(|(number, _)| !leaky.contains(number)) {
         let span = document.span;
         match Object::new(document.value, set, path) {
             Ok(object) => objects.push(Arc::new(Manifest { object: Arc::new(object), span })),

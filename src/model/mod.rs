@@ -16,6 +16,7 @@ mod network;
 mod place;
 mod references;
 pub mod schema;
+mod secrets;
 mod traffic;
 pub mod yaml;
 

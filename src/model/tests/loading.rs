@@ -22,7 +22,7 @@ metadata: {namespace: apps}
 ---
 
 apiVersion: v1
-kind: Secret
+kind: Service
 metadata: {name: three, namespace: apps}
 ...
 ";
@@ -63,7 +63,7 @@ fn of_a_file_of_manifests_only_the_bad_objects_go_and_lines_count_from_its_start
     meshes/a/manifests/all.yaml:6:1: error[MF007]: not a Kubernetes object: `apiVersion` is missing or not a string (every object has apiVersion, kind, metadata.name)
     meshes/a/manifests/all.yaml:11:1: error[MF007]: not a Kubernetes object: `metadata.name` is missing or not a string (every object has apiVersion, kind, metadata.name)
     ");
-    assert_eq!(manifests(&repo), ["ConfigMap/apps/one 1", "Secret/apps/three 16"]);
+    assert_eq!(manifests(&repo), ["ConfigMap/apps/one 1", "Service/apps/three 16"]);
     assert!(federation.is_broken("meshes/a/manifests/all.yaml"), "what was declared there before stays");
 }
 

@@ -1,0 +1,104 @@
+//! Secrets that somebody is about to commit: private keys, Kubernetes Secrets, kubeconfigs. Whoever can read the repository has them
+//! for good, so a document that holds one is an error. What an operator in the cluster encrypts or fetches passes.
+
+mod kubeconfig;
+mod text;
+
+use serde_json::Value;
+
+use super::at::{At, Span};
+use super::diagnostic::{Code, Diagnostic};
+
+/// What was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum What {
+    PrivateKey,
+    Secret,
+    Kubeconfig,
+}
+
+impl What {
+    fn finding(self, path: &str, span: Span) -> Diagnostic {
+        let message = match self {
+            Self::PrivateKey => "this is a private key",
+            Self::Secret => "a Secret with its data lies open in the repository",
+            Self::Kubeconfig => "this is a kubeconfig with credentials",
+        };
+        let help = "take it out, and replace it if it was pushed, because history keeps it; make it in the cluster, or let an operator \
+                    there decrypt or fetch it (SealedSecret, ExternalSecret)";
+        Diagnostic::error(path, span, Code::Secret, message, help)
+    }
+}
+
+/// Secrets in a document of ours: anywhere in its text, comments too.
+pub(super) fn in_text(path: &str, text: &str) -> Vec<Diagnostic> {
+    let mut found = text::find(text);
+    if found.is_empty() {
+        found.extend(kubeconfig::in_text(text).map(|offset| (offset, What::Kubeconfig)));
+    }
+    found.into_iter().map(|(offset, what)| what.finding(path, span(text, offset))).collect()
+}
+
+/// Secrets in a file of manifests, each with the number of the document that it lies in; `None` before the first.
+pub(super) fn in_documents(path: &str, text: &str, documents: &[At<Value>]) -> Vec<(Option<usize>, Diagnostic)> {
+    let start = |number: usize| documents[number].span.offset as usize;
+    let home = |offset: usize| documents.partition_point(|document| document.span.offset as usize <= offset).checked_sub(1);
+    let mut found: Vec<_> = text::find(text).into_iter().map(|(offset, what)| (home(offset), offset, what)).collect();
+    for (number, document) in documents.iter().enumerate() {
+        if found.iter().any(|(home, ..)| *home == Some(number)) {
+            continue; // its text has said where
+        }
+        if let Some(what) = in_value(document) {
+            found.push((Some(number), locate(text, start(number), what), what));
+        }
+    }
+    found.into_iter().map(|(home, offset, what)| (home, what.finding(path, span(text, offset)))).collect()
+}
+
+/// The first secret in a tree of values.
+fn in_value(value: &Value) -> Option<What> {
+    match value {
+        Value::String(text) => {
+            let key = text::find(text).first().map(|(_, what)| *what);
+            key.or_else(|| kubeconfig::in_text(text).map(|_| What::Kubeconfig))
+        }
+        Value::Array(items) => items.iter().find_map(in_value),
+        Value::Object(fields) if is_secret(value) => fields.values().find_map(in_value).or(Some(What::Secret)),
+        Value::Object(_) if kubeconfig::has_credentials(value) => Some(What::Kubeconfig),
+        Value::Object(fields) => fields.values().find_map(in_value),
+        _ => None,
+    }
+}
+
+/// A Secret of the core group that holds something. One without data is for a controller to fill, as for a service account's token.
+fn is_secret(value: &Value) -> bool {
+    let filled = |field: &str| match &value[field] {
+        Value::Null => false,
+        Value::Object(entries) => entries.values().any(|entry| !matches!(entry.as_str(), Some("")) && !entry.is_null()),
+        _ => true,
+    };
+    value["apiVersion"] == "v1" && value["kind"] == "Secret" && (filled("data") || filled("stringData"))
+}
+
+/// Where in a document's text people find what its values hold: its `kind`, or its beginning.
+fn locate(text: &str, start: usize, what: What) -> usize {
+    let kind = match what {
+        What::Secret => "Secret",
+        What::Kubeconfig => "Config",
+        What::PrivateKey => return start,
+    };
+    let bare = |text: &str| text.trim_start_matches([' ', '"', '\'', ':']).starts_with(kind);
+    let places = text[start..].match_indices("kind").map(|(at, _)| start + at);
+    places.into_iter().find(|at| bare(&text[at + "kind".len()..])).unwrap_or(start)
+}
+
+fn span(text: &str, offset: usize) -> Span {
+    let small = |n: usize| u32::try_from(n).unwrap_or(u32::MAX); // files are far smaller (`MAX_FILE_BYTES`)
+    let before = &text[..offset];
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    let number = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
+    Span { line: small(number), column: small(line.chars().count() + 1), offset: small(offset), len: 1 }
+}
+
+#[cfg(test)]
+mod tests;
