@@ -193,6 +193,11 @@ impl Live {
         })
     }
 
+    /// Whether this text stands anywhere in it.
+    pub fn mentions(&self, text: &str) -> bool {
+        self.body.windows(text.len()).any(|window| window == text.as_bytes())
+    }
+
     /// The whole object as a tree, parsed anew at each call.
     pub fn value(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default() // written by `new`: always JSON

@@ -9,7 +9,7 @@ use crate::lab::standin::Cloud;
 use crate::stage::{Agent, EXAMPLE, Stage, eventually, example, example_under};
 
 #[path = "demo/steps.rs"]
-mod steps;
+pub mod steps;
 
 use steps::{ARO, GCP, ROSA, addresses, connected, imported, other_addresses, published, roots, split};
 

@@ -68,13 +68,6 @@ fn entry(key: &str, line: &str) -> Option<(Key, Origin)> {
     }
 }
 
-/// What has to be patched so that the ConfigMap says `wanted`; `None` removes a key.
-pub fn patch(written: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>) -> BTreeMap<String, Option<String>> {
-    let changed = wanted.iter().filter(|(key, value)| written.get(*key) != Some(*value));
-    let gone = written.keys().filter(|key| !wanted.contains_key(*key));
-    changed.map(|(key, value)| (key.clone(), Some(value.clone()))).chain(gone.map(|key| (key.clone(), None))).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,13 +91,5 @@ mod tests {
         let (inventory, unknown) = read(&data);
         assert_eq!(inventory.len(), 1);
         assert_eq!(unknown, ["core.ConfigMap: v1 borrowed n/a"]);
-    }
-
-    #[test]
-    fn only_what_changed_is_patched() {
-        let map =
-            |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<BTreeMap<_, _>>();
-        let patch = patch(&map(&[("a", "1"), ("b", "1")]), &map(&[("a", "1"), ("c", "1")]));
-        assert_eq!(patch, BTreeMap::from([("b".into(), None), ("c".into(), Some("1".into()))]));
     }
 }

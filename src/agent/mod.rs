@@ -9,6 +9,7 @@ pub mod inventory;
 mod journal;
 pub mod log;
 mod pass;
+pub mod remembered;
 mod repository;
 pub mod scopes;
 

@@ -1,9 +1,10 @@
 //! What an agent watches: the kinds that it derives or reads, in the namespaces of its mesh, and whatever is in its inventory.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::inventory::Inventory;
-use crate::cluster::{Scope, Snapshot};
+use crate::cluster::{Problem, Scope, Snapshot, Trouble};
+use crate::decide::{Gap, Unseen};
 use crate::derive::kinds;
 use crate::model::{Federation, Mesh};
 use crate::object::{Key, Kind};
@@ -40,11 +41,15 @@ pub fn usual() -> [Kind; 5] {
     [kinds::CONFIG_MAP, kinds::CONTROL_PLANE, kinds::MEMBER, kinds::PEER, kinds::VIRTUAL_SERVICE].map(kinds::kind)
 }
 
-/// Kinds of which the view knows nothing, with the reason.
-pub fn missing(snapshot: &Snapshot) -> BTreeMap<Kind, String> {
-    let unknown = snapshot.problems().into_iter().filter(|problem| match &problem.scope.name {
-        None => !snapshot.is_watched(&problem.scope.kind, problem.scope.namespace.as_deref()),
-        Some(name) => !snapshot.knows_of(&Key::new(&problem.scope.kind, problem.scope.namespace.as_deref(), name)),
-    });
-    unknown.map(|problem| (problem.scope.kind, problem.message)).collect()
+/// What the view does not show, or shows as it was before a watch got into trouble.
+pub fn unseen(snapshot: &Snapshot) -> Unseen {
+    let gap = |Problem { trouble, scope, message }: Problem| {
+        let Scope { kind, namespace, name } = scope;
+        let known = match &name {
+            None => snapshot.is_watched(&kind, namespace.as_deref()),
+            Some(name) => snapshot.knows_of(&Key::new(&kind, namespace.as_deref(), name)),
+        };
+        Gap { kind, namespace, name, blind: !known, stuck: trouble != Trouble::Interrupted, reason: message }
+    };
+    snapshot.problems().into_iter().map(gap).collect()
 }

@@ -12,8 +12,8 @@ use super::remote::RepoArgs;
 use super::tree::Tree;
 use super::{facts, output, render};
 use crate::agent::declarations::{self, Declarations};
-use crate::agent::inventory;
-use crate::agent::scopes::{missing, scopes};
+use crate::agent::remembered;
+use crate::agent::scopes::{scopes, unseen};
 use crate::cluster::{Cluster, ClusterOptions, Trouble};
 use crate::decide::{Comparisons, Memory, Status, World, decide};
 use crate::error::{Error, Exit};
@@ -135,7 +135,9 @@ impl Plan {
         let mut memory = Memory::default();
         if let Some(mesh) = federation.mesh(&self.mesh) {
             let state = cluster.read_state(&mesh.namespace, STATE_NAME).await?;
-            memory.inventory = inventory::read(&state.map(|(data, _)| data).unwrap_or_default()).0.into();
+            let (inventory, lapses, _) = remembered::read(&state.map(|(data, _)| data).unwrap_or_default());
+            memory.inventory = inventory.into();
+            memory.health.lapses = lapses.into();
             cluster.watch(&scopes(federation, mesh, &memory.inventory));
             if timeout(SYNC_LIMIT, cluster.synced()).await.is_err() {
                 let problems = cluster.view().problems();
@@ -155,7 +157,7 @@ impl Plan {
             facts,
             statuses,
             live,
-            missing: &missing(&snapshot),
+            unseen: &unseen(&snapshot),
             cluster_uid: &cluster_uid,
             commit: from,
             verified: "",

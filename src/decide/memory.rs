@@ -1,4 +1,4 @@
-//! What the agent remembers between passes. Only the inventory outlives the process; the rest is found out again.
+//! What the agent remembers between passes. Only the inventory and the lapses of destinations outlive the process; the rest is found out again.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::compare::{Change, Comparison, compare};
+use super::health::HealthMemory;
 use super::report::Status;
 use crate::object::{Key, Kind, Live, Object};
 
@@ -14,6 +15,8 @@ use crate::object::{Key, Kind, Live, Object};
 pub struct Memory {
     /// Every object that we ever applied and have not yet removed or given back.
     pub inventory: Arc<BTreeMap<Key, Origin>>,
+    /// How destinations have been.
+    pub health: HealthMemory,
     /// Objects that the API server did not take.
     pub failures: BTreeMap<Key, Failure>,
     /// What is about to be published, once it has stayed the same for a moment.

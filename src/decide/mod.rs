@@ -5,6 +5,7 @@
 pub mod compare;
 mod conditions;
 mod events;
+mod health;
 mod heartbeat;
 mod memory;
 mod observe;
@@ -12,6 +13,7 @@ pub mod own_facts;
 mod publish;
 mod remove;
 mod report;
+mod unseen;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,6 +28,7 @@ use crate::object::{APPLIED_ANNOTATION, Key, Kind, Live, Object, SOURCE_ANNOTATI
 use compare::is_ours;
 pub use conditions::{Condition, ConditionKind};
 pub use events::Event;
+pub use health::{HealthMemory, Lapse, Lapses};
 pub use memory::{Comparisons, Failure, Memory, Origin, Pending, REMOVAL};
 pub use observe::{LiveObjects, observe};
 pub use publish::{Publication, SETTLE, STATUS_PATH, read_status};
@@ -33,6 +36,7 @@ pub use report::{
     AgentStatus, ExportStatus, ImportStatus, MainStatus, MatchStatus, PeeringStatus, RootStatus, ShareStatus, Status,
     TrafficStatus,
 };
+pub use unseen::{Gap, Unseen};
 
 /// Everything that a decision is made from.
 #[derive(Clone, Copy)]
@@ -49,8 +53,8 @@ pub struct World<'a> {
     pub statuses: &'a BTreeMap<String, Status>,
     /// Live objects of every kind that matters.
     pub live: &'a LiveObjects,
-    /// Kinds that the cluster does not serve, with what to do about it.
-    pub missing: &'a BTreeMap<Kind, String>,
+    /// What is not known of them.
+    pub unseen: &'a Unseen,
     /// UID of the cluster's `kube-system` Namespace.
     pub cluster_uid: &'a str,
     /// Commit of `main` that the declarations are from.
@@ -87,6 +91,8 @@ pub struct Decision {
     pub release: Vec<(Key, Kind)>,
     /// The inventory as it must be written before anything above is done; the very one in memory where nothing changes.
     pub inventory: Arc<BTreeMap<Key, Origin>>,
+    /// What is to be remembered of destinations, written like the inventory.
+    pub health: HealthMemory,
     /// To publish now.
     pub publish: Option<Publication>,
     /// What waits to be published.
@@ -133,11 +139,13 @@ pub fn decide(world: &World, memory: &Memory, comparisons: &mut Comparisons) -> 
     let mut decision = Decision { inventory: memory.inventory.clone(), ..Decision::default() };
     let empty = MeshFolder::default();
     let folder = world.federation.meshes.get(world.me).unwrap_or(&empty);
-    let observed = observe(folder, world.live, &memory.inventory);
+    let mut observed = observe(folder, world.live, &memory.inventory);
     let stopped = stop(world, folder);
     if let Some(reason) = stopped.clone() {
+        decision.health = memory.health.clone();
         decision.hold(Hold { stuck: true, ..Hold::part(world.me, reason) });
     } else {
+        health::assess(world, folder, &memory.health, &mut observed, &mut decision);
         let derived = derive(Inputs { federation: world.federation, me: world.me, facts: world.facts, observed: &observed });
         change(world, memory, &derived, comparisons, &mut decision);
         comparisons.retain(&derived.wanted);
@@ -204,8 +212,8 @@ fn obstacle(
     decision: &mut Decision,
 ) -> Option<Hold> {
     let wanted = &derived.wanted[key];
-    if let Some(reason) = world.missing.get(&wanted.object.kind) {
-        return Some(Hold::stuck(key, reason));
+    if let Some(gap) = world.unseen.blind(key) {
+        return Some(Hold::stuck(key, gap.reason.clone()));
     }
     if world.live.get(key).is_some_and(|live| live.deleting) {
         return Some(Hold::waiting(key, "is being deleted"));

@@ -1,13 +1,14 @@
 //! Live objects → what derivation and status need to know of the control plane (maistra/istio federation/status).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::Origin;
 use crate::derive::{ImportState, Observed, PeerState, kinds};
-use crate::model::MeshFolder;
+use crate::model::{MeshFolder, Traffic};
 use crate::object::{Key, Live};
 use crate::words;
 
@@ -35,7 +36,27 @@ pub fn observe(folder: &MeshFolder, live: &LiveObjects, inventory: &BTreeMap<Key
     if let Some(control_plane) = live.get(&kinds::key(kinds::CONTROL_PLANE, namespace, &mesh.control_plane)) {
         gateways(&control_plane.value(), &mut observed);
     }
+    for traffic in folder.traffic.values() {
+        let subsets = lingering_subsets(traffic, live);
+        if !subsets.is_empty() {
+            observed.subsets.insert((traffic.service.namespace.clone(), traffic.name.clone()), subsets);
+        }
+    }
     observed
+}
+
+/// Subsets of a Traffic's live DestinationRule that the live VirtualService beside it names, and the Traffic no longer does.
+fn lingering_subsets(traffic: &Traffic, live: &LiveObjects) -> BTreeMap<String, Value> {
+    let find = |of| live.get(&kinds::key(of, &traffic.service.namespace, &traffic.name));
+    let Some(routes) = find(kinds::VIRTUAL_SERVICE) else { return BTreeMap::new() };
+    // Searched as text, for there is hardly ever one, and parsing every VirtualService at every pass would cost.
+    let text = str::from_utf8(&routes.body).unwrap_or_default(); // our own JSON
+    let named = text.split("\"subset\":\"").skip(1).filter_map(|rest| rest.split('"').next());
+    let lingering: BTreeSet<&str> = named.filter(|name| !traffic.subsets.contains_key(*name)).collect();
+    let Some(rule) = find(kinds::DESTINATION_RULE).filter(|_| !lingering.is_empty()) else { return BTreeMap::new() };
+    let rule = rule.value();
+    let subset = |subset: &Value| Some((subset.get("name")?.as_str()?.to_owned(), subset.get("labels")?.clone()));
+    list(&rule, "/spec/subsets").filter_map(subset).filter(|(name, _)| lingering.contains(name.as_str())).collect()
 }
 
 /// The peer that an object in the control plane's namespace is about.
@@ -68,10 +89,10 @@ fn watch_state(peer: &Value, state: &mut PeerState) {
     let inactive = || list(peer, "/status/discoveryStatus/inactive");
     state.connected = active().filter_map(|pod| pod.get("watch")).any(connected);
     state.remote_connected = active().chain(inactive()).flat_map(|pod| list(pod, "/remotes")).any(connected);
-    let watches = || active().chain(inactive()).filter_map(|pod| pod.get("watch"));
-    state.last_full_sync = watches().map(|watch| text(watch, "lastFullSync")).filter(|time| !time.is_empty()).max();
-    state.last_disconnect =
-        watches().map(|watch| text(watch, "lastDisconnectStatus")).find(|s| !s.is_empty()).unwrap_or_default();
+    let synced = |watch: &Value| watch.get("lastFullSync")?.as_str()?.parse::<Timestamp>().ok();
+    state.synced = active().filter_map(|pod| pod.get("watch")).filter(|watch| connected(watch)).filter_map(synced).max();
+    let watches = active().chain(inactive()).filter_map(|pod| pod.get("watch"));
+    state.last_disconnect = watches.map(|watch| text(watch, "lastDisconnectStatus")).find(|s| !s.is_empty()).unwrap_or_default();
 }
 
 /// `details-v2.prod-bookinfo` of `details-v2.prod-bookinfo.svc.rosa-exports.local`.

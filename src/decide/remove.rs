@@ -34,8 +34,8 @@ pub(super) fn orphan(
     comparisons: &mut Comparisons,
     decision: &mut Decision,
 ) {
-    if let Some(reason) = world.missing.get(origin.kind()) {
-        return decision.hold(Hold::stuck(key, format!("would be removed, but the cluster does not show it: {reason}")));
+    if let Some(gap) = world.unseen.blind(key) {
+        return decision.hold(Hold::stuck(key, format!("would be removed, but the cluster does not show it: {}", gap.reason)));
     }
     let Some(live) = world.live.get(key) else {
         decision.inventory_mut().remove(key);
@@ -100,9 +100,8 @@ fn in_use(live: &LiveObjects, key: &Key) -> Option<String> {
     };
     if is_kind(key, kinds::EXPORTED) || is_kind(key, kinds::IMPORTED) {
         let hosts = hosts(live, namespace, name);
-        let routes = |object: &&Arc<Live>| {
-            is_kind(&object.key, kinds::VIRTUAL_SERVICE) && hosts.iter().any(|host| contains(&object.body, host))
-        };
+        let routes =
+            |object: &&Arc<Live>| is_kind(&object.key, kinds::VIRTUAL_SERVICE) && hosts.iter().any(|host| object.mentions(host));
         live.values().find(routes).map(|object| format!("{} still routes to {name}", object.key))
     } else if is_kind(key, kinds::PEER) {
         exists(kinds::EXPORTED, name).or_else(|| exists(kinds::IMPORTED, name))
@@ -112,7 +111,7 @@ fn in_use(live: &LiveObjects, key: &Key) -> Option<String> {
         of_kind(live, kinds::PEER, namespace).next().map(|peer| format!("waits until {} is gone", peer.key))
     } else if is_kind(key, kinds::DESTINATION_RULE) {
         let routes = live.get(&kinds::key(kinds::VIRTUAL_SERVICE, namespace, name));
-        let routes = routes.filter(|routes| contains(&routes.body, "\"subset\":"));
+        let routes = routes.filter(|routes| routes.mentions("\"subset\":"));
         routes.map(|routes| format!("{} still uses its subsets", routes.key))
     } else {
         None
@@ -128,10 +127,6 @@ fn hosts(live: &LiveObjects, namespace: &str, peer: &str) -> Vec<String> {
         _ => None,
     });
     std::iter::once(format!(".svc.{peer}-imports.local")).chain(own).collect()
-}
-
-fn contains(body: &[u8], text: &str) -> bool {
-    body.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
 /// Empties an ExportedServiceSet before its deletion, so that its status shows when nothing is exported any more.

@@ -1,6 +1,8 @@
 //! Step 7: the DestinationRule of a Traffic (Istio `networking.istio.io`): its local subsets, which endpoints are left out, and who
 //! takes over.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::virtual_service::{duration, missing};
@@ -13,8 +15,9 @@ pub(super) fn derive(context: &mut Context, traffic: &Traffic) {
     }
     let key = kinds::key(kinds::DESTINATION_RULE, &traffic.service.namespace, &traffic.name);
     let mut spec = json!({"host": traffic.service.local_host()});
-    if !traffic.subsets.is_empty() {
-        spec["subsets"] = traffic.subsets.iter().map(|(name, labels)| json!({"name": name, "labels": labels})).collect();
+    let subsets = subsets(context, traffic);
+    if !subsets.is_empty() {
+        spec["subsets"] = subsets.iter().map(|(name, labels)| json!({"name": name, "labels": labels})).collect();
     }
     if let Some(outliers) = &traffic.outlier_detection {
         spec["trafficPolicy"] = json!({"outlierDetection": outlier_detection(outliers)});
@@ -39,6 +42,14 @@ pub(super) fn derive(context: &mut Context, traffic: &Traffic) {
     });
     let needs = vec![Need::Exists(kinds::namespace(&traffic.service.namespace))];
     context.want(document, &traffic.path, needs);
+}
+
+/// Subsets that are declared, and those that must stay until no route names them.
+fn subsets(context: &Context, traffic: &Traffic) -> BTreeMap<String, Value> {
+    let id = (traffic.service.namespace.clone(), traffic.name.clone());
+    let mut subsets = context.inputs.observed.subsets.get(&id).cloned().unwrap_or_default();
+    subsets.extend(traffic.subsets.iter().map(|(name, labels)| (name.clone(), json!(labels))));
+    subsets
 }
 
 fn outlier_detection(outliers: &OutlierDetection) -> Value {

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::model::ServiceName;
+use crate::model::{Destination, ServiceName};
 
 /// The cluster, as far as derivation cares.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,6 +14,11 @@ pub struct Observed {
     pub peers: BTreeMap<String, PeerState>,
     /// Gateways of the live control plane that serve a peer: (peer, `additionalIngress` or `additionalEgress`, name) → entry.
     pub gateways: BTreeMap<(String, &'static str, String), Map<String, Value>>,
+    /// By namespace and name of a Traffic: subsets that its live VirtualService still names and its document no longer does, with
+    /// their labels. Requests to a subset that is not defined fail.
+    pub subsets: BTreeMap<(String, String), BTreeMap<String, Value>>,
+    /// What is known over time of destinations that are in use; one without an entry is judged by its import alone.
+    pub health: BTreeMap<Destination, Health>,
     /// Peers that nothing declares any more but of which objects are left: their gateways go last.
     pub leaving: BTreeSet<String>,
 }
@@ -26,12 +32,21 @@ pub struct PeerState {
     pub remote_connected: bool,
     /// The last answer when our watch ended, as `403 Forbidden`; empty where there was none.
     pub last_disconnect: String,
-    /// Last full synchronisation of our watch.
-    pub last_full_sync: Option<String>,
+    /// Last full synchronisation of a watch of ours that is connected; `connected` alone lies (see [`STALE_AFTER`](crate::model::defaults::STALE_AFTER)).
+    pub synced: Option<Timestamp>,
     /// By exported name in the peer's words (`name.namespace`): what became of it here.
     pub imports: BTreeMap<String, ImportState>,
     /// Exported names of what we offer (`name.namespace`).
     pub exports: BTreeSet<String>,
+}
+
+/// Whether a destination may get requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// It may.
+    Fit,
+    /// It may not, for this reason.
+    Unfit(String),
 }
 
 /// What became of a service that the peer offers.

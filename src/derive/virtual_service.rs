@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Context, Hold, Inputs, Need, kinds};
+use super::{Context, Health, Hold, Inputs, Need, kinds};
 use crate::model::documents::WhenUnavailable;
 use crate::model::{Destination, Match, Retries, Route, Rule, ServiceName, TextMatch, Traffic};
 
@@ -150,14 +150,28 @@ fn scale(shares: &mut [Share]) {
 /// Why a destination is not there; `None` where it is.
 pub(super) fn missing(destination: &Destination, inputs: Inputs) -> Option<String> {
     let Destination::Imported { peer, service } = destination else { return None };
-    let Inputs { federation, me, observed, .. } = inputs;
+    undeclared(peer, inputs).or_else(|| match inputs.observed.health.get(destination) {
+        Some(Health::Fit) => None,
+        Some(Health::Unfit(why)) => Some(why.clone()),
+        None => not_imported(peer, service, inputs),
+    })
+}
+
+/// Why a peer is no longer one: it does not declare the peering.
+pub fn undeclared(peer: &str, inputs: Inputs) -> Option<String> {
+    let Inputs { federation, me, .. } = inputs;
     let path = format!("meshes/{peer}/peers/{me}.yaml");
     if federation.peer(peer, me).is_none() && !federation.is_broken(&path) && !federation.is_broken(&mesh_path(peer)) {
         // Its service sets go next, and they wait for this.
         return Some(format!("{peer} does not declare this peering ({path})"));
     }
+    None
+}
+
+/// Why an imported service cannot be reached: the control plane does not have it.
+pub fn not_imported(peer: &str, service: &ServiceName, inputs: Inputs) -> Option<String> {
     let host = imported_host(inputs, peer, service);
-    if observed.peers.get(peer).is_some_and(|state| state.is_live(&host)) {
+    if inputs.observed.peers.get(peer).is_some_and(|state| state.is_live(&host)) {
         return None;
     }
     Some(format!("waits for {host}: not imported from {peer} yet"))
@@ -167,7 +181,8 @@ fn mesh_path(mesh: &str) -> String {
     format!("meshes/{mesh}/mesh.yaml")
 }
 
-fn imported_host(inputs: Inputs, peer: &str, service: &ServiceName) -> String {
+/// The host under which clients reach a service that is imported from a peer.
+pub fn imported_host(inputs: Inputs, peer: &str, service: &ServiceName) -> String {
     let declared = inputs.federation.peer(inputs.me, peer);
     let imports = declared.map(|peer| peer.imports.as_slice()).unwrap_or_default();
     let rule = imports.iter().find(|i| i.imported_as() == Some(service)).or_else(|| imports.iter().find(|i| i.service.is_none()));

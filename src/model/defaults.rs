@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
+
 /// Port of discovery at a mesh's ingress (maistra/istio pkg/servicemesh/federation/common `DefaultDiscoveryPort`).
 pub const DISCOVERY_PORT: u16 = 8188;
 
@@ -40,6 +42,20 @@ pub const OPERATOR_NAMESPACE: &str = "openshift-operators";
 
 /// OLM channel.
 pub const OPERATOR_CHANNEL: &str = "stable";
+
+/// How old the last full synchronisation of a connected watch may be before its peer counts as away: three resyncs of istiod's federation
+/// (60 s, maistra/istio `--resync`). `connected` alone lies: a watch that the peer no longer admits stays connected and hears nothing.
+/// More than the 150 s after which a watch of the API server that is silent counts as broken, so that our own deafness is known before it
+/// looks like the peer's.
+pub const STALE_AFTER: SignedDuration = SignedDuration::from_secs(180);
+
+/// How long a peer that has been away must be sound before it gets its weight back: a pod or a load balancer that starts and fails again
+/// does so within seconds, and half a resync delays a recovery little.
+pub const GATING_SETTLE: SignedDuration = SignedDuration::from_secs(30);
+
+/// How often that time doubles for a peer that goes away again and again: up to 32 times as long, 16 minutes by default, so that a peer that
+/// never stays moves weights a dozen times in its first half hour and eight times an hour after that.
+pub const GATING_DOUBLINGS: u32 = 5;
 
 /// Name of this side's ingress gateway for a peer.
 pub fn ingress_gateway(peer: &str) -> String {

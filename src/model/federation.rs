@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use jiff::SignedDuration;
+
 use super::at::{At, Span};
+use super::defaults;
 use super::documents::{ExpressionSpec, Platform, ServiceType};
 use super::network::Cidr;
 use super::traffic::Traffic;
@@ -17,6 +20,8 @@ pub struct Federation {
     pub name: Option<String>,
     /// Loopback or link-local ranges that meshes may publish all the same.
     pub allow_addresses: Vec<Cidr>,
+    /// When weight flows to a peer; `None` where `federation.yaml` is missing or broken.
+    pub gating: Option<Gating>,
     /// Folders under `meshes/`.
     pub meshes: BTreeMap<String, MeshFolder>,
     /// Paths of documents with an error: what they declared before must be kept.
@@ -40,6 +45,32 @@ impl Federation {
     pub fn is_broken(&self, path: &str) -> bool {
         self.broken.contains(path) || path.match_indices('/').any(|(end, _)| self.broken.contains(&path[..end]))
     }
+}
+
+/// When weight flows to a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gating {
+    /// How old the last full synchronisation with a connected peer may be.
+    pub stale_after: SignedDuration,
+    /// How long a peer that was away must be sound before it gets its weight back.
+    pub settle: SignedDuration,
+}
+
+impl Default for Gating {
+    fn default() -> Self {
+        Self { stale_after: defaults::STALE_AFTER, settle: defaults::GATING_SETTLE }
+    }
+}
+
+/// What `federation.yaml` says.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Name of the federation.
+    pub name: String,
+    /// See [`Federation::allow_addresses`].
+    pub allow_addresses: Vec<Cidr>,
+    /// See [`Federation::gating`].
+    pub gating: Gating,
 }
 
 /// One folder under `meshes/`.

@@ -9,8 +9,7 @@ use super::at::Span;
 use super::convert::{self, Findings};
 use super::diagnostic::{Code, Diagnostic, Severity};
 use super::documents::{FederationDocument, MeshDocument, PeerDocument, TrafficDocument};
-use super::federation::{Federation, Manifest, Mesh, MeshFolder, Peer};
-use super::network::Cidr;
+use super::federation::{Federation, Manifest, Mesh, MeshFolder, Peer, Settings};
 use super::place::Place;
 use super::traffic::Traffic;
 use super::{references, secrets, yaml};
@@ -51,7 +50,7 @@ impl File {
 
 #[derive(Debug)]
 enum Content {
-    Federation(String, Vec<Cidr>),
+    Federation(Settings),
     Mesh(Box<Mesh>),
     Peer(Box<Peer>),
     Traffic(Box<Traffic>),
@@ -120,8 +119,7 @@ fn parse(path: &str, place: &Place, set: &str, bytes: Vec<u8>) -> File {
     };
     match place {
         Place::Federation => one(path, &text, |document: FederationDocument, findings| {
-            let (name, ranges) = convert::federation(document, findings);
-            Some(Content::Federation(name, ranges))
+            Some(Content::Federation(convert::federation(document, findings)))
         }),
         Place::Mesh(mesh) => one(path, &text, |document: MeshDocument, findings| {
             Some(Content::Mesh(Box::new(convert::mesh(document, mesh, findings))))
@@ -186,9 +184,10 @@ fn manifests(path: &str, text: &str, set: &str) -> File {
 }
 
 fn take(federation: &mut Federation, place: &Place, file: &File) {
-    if let Content::Federation(name, ranges) = &file.content {
+    if let Content::Federation(Settings { name, allow_addresses, gating }) = &file.content {
         federation.name = Some(name.clone());
-        federation.allow_addresses.clone_from(ranges);
+        federation.allow_addresses.clone_from(allow_addresses);
+        federation.gating = Some(*gating);
     }
     let Some(mesh) = place.mesh() else { return };
     let folder: &mut MeshFolder = federation.meshes.entry(mesh.to_owned()).or_default();
@@ -212,6 +211,7 @@ fn withdraw(federation: &mut Federation, found: &[Diagnostic]) {
     let broken = &federation.broken;
     if broken.contains("federation.yaml") {
         federation.name = None;
+        federation.gating = None;
     }
     for folder in federation.meshes.values_mut() {
         folder.mesh.take_if(|mesh| broken.contains(&mesh.path));

@@ -23,7 +23,7 @@ pub mod yaml;
 pub use at::{At, Span};
 pub use diagnostic::{Code, Diagnostic, Severity};
 pub use federation::{
-    Base, Export, Federation, Import, Ingress, Locality, Manifest, Mesh, MeshFolder, Operator, Peer, ServiceName,
+    Base, Export, Federation, Gating, Import, Ingress, Locality, Manifest, Mesh, MeshFolder, Operator, Peer, ServiceName,
 };
 pub use load::{Cache, ContentId, Reader, load};
 pub use network::Cidr;

@@ -114,7 +114,7 @@ pub struct OutlierDetection {
 }
 
 /// Where requests can go.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Destination {
     /// The service here, or one subset of it.
     Local {

@@ -19,9 +19,9 @@ use super::declarations::{self, Declarations};
 use super::inventory::Inventory;
 use super::journal::Journal;
 use super::repository::{Command, News};
-use super::scopes::{missing, scopes};
+use super::scopes::{scopes, unseen};
 use crate::cluster::{Cluster, Recorder, Trouble};
-use crate::decide::{Comparisons, Decision, Memory, Status, World, decide};
+use crate::decide::{Comparisons, Decision, Gap, Lapses, Memory, Status, World, decide};
 use crate::facts::Facts;
 use crate::model::Severity;
 use crate::object::Kind;
@@ -52,8 +52,8 @@ pub(super) struct Agent {
     unserved: BTreeMap<Kind, String>,
     /// Namespace and data of the ConfigMap as it lies in the cluster; `None` before it was read.
     state: Option<(String, BTreeMap<String, String>)>,
-    /// The inventory that these data say, once it was written.
-    written: Option<Arc<Inventory>>,
+    /// The inventory and lapses that these data say, once they were written.
+    written: Option<(Arc<Inventory>, Arc<Lapses>)>,
     publishing: Publishing,
     stale: bool,
     /// The last pass could not decide, or not perform, for want of the inventory or the watches; whether only people can end that.
@@ -182,8 +182,8 @@ impl Agent {
         }
         let snapshot = self.cluster.view().snapshot();
         let live = snapshot.objects();
-        let mut missing = missing(&snapshot);
-        missing.extend(self.unserved.clone());
+        let mut unseen = unseen(&snapshot);
+        unseen.extend(self.unserved.iter().map(|(kind, reason)| Gap::kind(kind.clone(), reason)));
         let world = World {
             federation: &declarations.federation,
             problems: &declarations.problems,
@@ -191,7 +191,7 @@ impl Agent {
             facts: &declarations.facts,
             statuses: &declarations.statuses,
             live,
-            missing: &missing,
+            unseen: &unseen,
             cluster_uid: &self.cluster_uid,
             commit: &declarations.commit.id.to_string(),
             verified: &declarations.verified,

@@ -30,6 +30,7 @@ impl Agent {
         }
         self.journal.trouble_over("state", "the inventory can be written");
         self.memory.inventory.clone_from(&decision.inventory);
+        self.memory.health.clone_from(&decision.health);
         self.memory.failures.retain(|key, _| decision.inventory.contains_key(key));
         self.apply(others).await;
         for object in &decision.delete {

@@ -9,7 +9,7 @@ use tracing::warn;
 use super::Agent;
 use super::perform::failure;
 use super::retry::{backoff, later};
-use crate::agent::inventory;
+use crate::agent::remembered;
 use crate::cluster::ApplyError;
 use crate::decide::Decision;
 use crate::derive::Hold;
@@ -25,11 +25,12 @@ impl Agent {
             return Ok(());
         }
         let data = self.cluster.read_state(namespace, STATE_NAME).await?.map(|(data, _)| data).unwrap_or_default();
-        let (inventory, unknown) = inventory::read(&data);
+        let (inventory, lapses, unknown) = remembered::read(&data);
         for line in unknown {
             warn!(event = "state", "ConfigMap/{namespace}/{STATE_NAME} has a line that this version does not understand: {line}");
         }
         Arc::make_mut(&mut self.memory.inventory).extend(inventory);
+        Arc::make_mut(&mut self.memory.health.lapses).extend(lapses);
         self.state = Some((namespace.to_owned(), data));
         self.written = None;
         Ok(())
@@ -48,20 +49,22 @@ impl Agent {
         self.last = Some(Decision { wake_at, holds, publish: None, ..decision });
     }
 
-    /// Writes the inventory ahead of what it is about, so that a crash never leaves an object that nobody remembers.
+    /// Writes inventory and lapses ahead of what they are about, so that a crash never leaves an object, nor a weight, that nobody
+    /// remembers.
     pub(super) async fn write_state(&mut self, decision: &Decision) -> Result<(), ApplyError> {
         let Some((namespace, data)) = &mut self.state else { return Ok(()) };
-        if self.written.as_ref().is_some_and(|written| Arc::ptr_eq(written, &decision.inventory)) {
+        let (inventory, lapses) = (&decision.inventory, &decision.health.lapses);
+        if self.written.as_ref().is_some_and(|(i, l)| Arc::ptr_eq(i, inventory) && Arc::ptr_eq(l, lapses)) {
             return Ok(());
         }
-        let wanted = inventory::write(&decision.inventory);
-        let patch = inventory::patch(data, &wanted);
+        let wanted = remembered::write(inventory, lapses);
+        let patch = remembered::patch(data, &wanted);
         if !patch.is_empty() {
             let labels = BTreeMap::from([(SET_ID_LABEL.to_owned(), set_id(namespace))]);
             self.cluster.write_state(namespace, STATE_NAME, &patch, &labels).await?;
             *data = wanted;
         }
-        self.written = Some(decision.inventory.clone());
+        self.written = Some((inventory.clone(), lapses.clone()));
         Ok(())
     }
 }

@@ -9,3 +9,4 @@ mod server;
 mod sim;
 mod steady;
 mod telling;
+mod traffic;

@@ -2,6 +2,7 @@
 
 use super::sim::{Sim, example};
 use crate::decide::Failure;
+use crate::decide::{Gap, Unseen};
 use crate::model::testing::Repo;
 use crate::object::{Kind, PART_OF_LABEL};
 use jiff::SignedDuration;
@@ -127,13 +128,13 @@ fn a_deletion_that_was_refused_waits_for_its_time() {
 fn a_kind_that_the_cluster_does_not_serve_holds_only_its_objects() {
     let mut sim = Sim::new(example());
     let kind = Kind::new("apps/v1", "Deployment");
-    sim.site(ROSA).missing.insert(kind.clone(), "install the CRD".into());
+    sim.site(ROSA).unseen.extend([Gap::kind(kind.clone(), "install the CRD")]);
     sim.settle();
     assert_eq!(reason(&mut sim, DEPLOYMENT), "install the CRD");
     assert!(sim.decide(ROSA).status.peerings.values().all(|peering| peering.ready));
-    sim.site(ROSA).missing.clear();
+    sim.site(ROSA).unseen = Unseen::default();
     sim.settle();
-    sim.site(ROSA).missing.insert(kind, "not served".into());
+    sim.site(ROSA).unseen.extend([Gap::kind(kind, "not served")]);
     sim.site(ROSA).server.remove(DEPLOYMENT);
     sim.commit(|repo| repo.without("meshes/rosa-prod-mesh/manifests"));
     sim.settle();

@@ -9,12 +9,12 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use serde_json::{Value, json};
 
 use super::server::Server;
-use crate::decide::{Apply, Comparisons, Decision, Memory, STATUS_PATH, Status, World, decide, read_status};
+use crate::decide::{Apply, Comparisons, Decision, Memory, STATUS_PATH, Status, Unseen, World, decide, read_status};
 use crate::derive::kinds;
 use crate::facts::{Facts, published};
 use crate::model::testing::{self, Repo};
 use crate::model::{Diagnostic, Federation};
-use crate::object::{Kind, Live};
+use crate::object::Live;
 
 /// The example where somebody else makes the namespaces and control planes.
 pub fn example() -> Repo {
@@ -32,7 +32,7 @@ pub struct Site {
     pub comparisons: Comparisons,
     pub published: BTreeMap<String, String>,
     pub messages: Vec<String>,
-    pub missing: BTreeMap<Kind, String>,
+    pub unseen: Unseen,
     pub log: Vec<String>,
     pub events: Vec<String>,
 }
@@ -163,7 +163,7 @@ impl Sim {
             facts: &facts,
             statuses: &statuses,
             live: &live,
-            missing: &site.missing,
+            unseen: &site.unseen,
             cluster_uid: "uid-of-kube-system",
             commit: &self.commit,
             verified: "off",
@@ -179,6 +179,7 @@ impl Sim {
     pub fn perform(&mut self, me: &str, decision: &Decision, mut keep: impl FnMut() -> bool) {
         let site = self.sites.get_mut(me).unwrap();
         site.memory.inventory.clone_from(&decision.inventory);
+        site.memory.health.clone_from(&decision.health);
         site.memory.pending.clone_from(&decision.pending);
         site.memory.applied = Some(decision.status.main.applied.clone()).filter(|commit| !commit.is_empty());
         site.memory.tell(&decision.status);

@@ -10,10 +10,12 @@ pub use mesh::mesh;
 pub use peer::peer;
 pub use traffic::traffic;
 
+use jiff::SignedDuration;
+
 use super::at::{At, Span};
 use super::diagnostic::{Code, Diagnostic};
 use super::documents::{FederationDocument, LocalitySpec};
-use super::federation::{Locality, ServiceName};
+use super::federation::{Gating, Locality, ServiceName, Settings};
 use super::names;
 use super::network::Cidr;
 
@@ -67,8 +69,8 @@ impl<'a> Findings<'a> {
     }
 }
 
-/// `federation.yaml`: its name and the address ranges that it allows.
-pub fn federation(document: FederationDocument, findings: &mut Findings) -> (String, Vec<Cidr>) {
+/// `federation.yaml`.
+pub fn federation(document: FederationDocument, findings: &mut Findings) -> Settings {
     let FederationDocument { api_version: _, kind: _, metadata, spec } = document;
     let mut ranges = Vec::new();
     for text in spec.allow_addresses {
@@ -79,7 +81,16 @@ pub fn federation(document: FederationDocument, findings: &mut Findings) -> (Str
             }
         }
     }
-    (metadata.name.value, ranges)
+    let default = Gating::default();
+    let mut time = |text: Option<At<String>>, default| match text.and_then(|text| resilience::duration(&text, findings)) {
+        Some(time) => SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX),
+        None => default,
+    };
+    let gating = Gating {
+        stale_after: time(spec.gating.stale_after, default.stale_after),
+        settle: time(spec.gating.settle, default.settle),
+    };
+    Settings { name: metadata.name.value, allow_addresses: ranges, gating }
 }
 
 fn locality(spec: LocalitySpec, findings: &mut Findings) -> Locality {

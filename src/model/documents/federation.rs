@@ -11,4 +11,18 @@ use crate::model::at::At;
 pub struct FederationSpec {
     /// Ranges of addresses (CIDR) that meshes may publish although they are loopback or link-local; for labs.
     pub allow_addresses: Vec<At<String>>,
+    /// When weight flows to a peer; for control planes with another resync period than the usual minute.
+    pub gating: GatingSpec,
+}
+
+/// When weight flows to a peer. Durations like `90s` or `3m`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub struct GatingSpec {
+    /// How old the last full synchronisation with a connected peer may be before its weight goes elsewhere; default `3m`, which is three
+    /// resyncs of the control plane.
+    pub stale_after: Option<At<String>>,
+    /// How long a peer that was away must be well before it gets its weight back; default `30s`. It doubles each time that the peer goes
+    /// away again, up to 32 times as long, and is forgotten after twice that without a lapse.
+    pub settle: Option<At<String>>,
 }

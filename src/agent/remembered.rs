@@ -1,0 +1,112 @@
+//! What the agent's ConfigMap holds: the inventory, and the lapses of destinations in one key of their own.
+//!
+//! ```text
+//! destinations: |
+//!   aro-stg-mesh prod-bookinfo/details-v2 0 away
+//!   gcp-dev-mesh prod-bookinfo/details-v3 2 sound 2026-11-22T18:50:00Z
+//! ```
+//! The number says how often a destination went away again before its first time was forgotten.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use super::inventory::{self, Inventory};
+use crate::decide::{Lapse, Lapses};
+use crate::model::ServiceName;
+use crate::model::defaults::GATING_DOUBLINGS;
+
+/// The key with the lapses; those of the inventory all have a dot.
+const DESTINATIONS: &str = "destinations";
+
+/// The data of the ConfigMap.
+pub fn write(inventory: &Inventory, lapses: &Lapses) -> BTreeMap<String, String> {
+    let mut data = inventory::write(inventory);
+    let mut lines = String::new();
+    for ((peer, service), Lapse { flaps, sound_since }) in lapses {
+        let state = sound_since.map_or("away".to_owned(), |since| format!("sound {since}"));
+        let _ = writeln!(lines, "{peer} {service} {flaps} {state}"); // writing to a String cannot fail
+    }
+    if !lines.is_empty() {
+        data.insert(DESTINATIONS.to_owned(), lines);
+    }
+    data
+}
+
+/// Reads what [`write`] wrote; also gives the lines that it does not understand, which a newer agent may have written.
+pub fn read(data: &BTreeMap<String, String>) -> (Inventory, Lapses, Vec<String>) {
+    let mut others = data.clone();
+    let lines = others.remove(DESTINATIONS).unwrap_or_default();
+    let (inventory, mut unknown) = inventory::read(&others);
+    let mut lapses = Lapses::new();
+    for line in lines.lines() {
+        match lapse(line) {
+            Some((import, lapse)) => {
+                lapses.insert(import, lapse);
+            }
+            None => unknown.push(format!("{DESTINATIONS}: {line}")),
+        }
+    }
+    (inventory, lapses, unknown)
+}
+
+/// What has to be patched so that the ConfigMap says `wanted`; `None` removes a key.
+pub fn patch(written: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>) -> BTreeMap<String, Option<String>> {
+    let changed = wanted.iter().filter(|(key, value)| written.get(*key) != Some(*value));
+    let gone = written.keys().filter(|key| !wanted.contains_key(*key));
+    changed.map(|(key, value)| (key.clone(), Some(value.clone()))).chain(gone.map(|key| (key.clone(), None))).collect()
+}
+
+fn lapse(line: &str) -> Option<((String, ServiceName), Lapse)> {
+    let words: Vec<&str> = line.split(' ').collect();
+    let (import, state) = words.split_at_checked(3)?;
+    let sound_since = match state {
+        ["away"] => None,
+        ["sound", since] => Some(since.parse().ok()?),
+        _ => return None,
+    };
+    let (namespace, name) = import[1].split_once('/')?;
+    let service = ServiceName { namespace: namespace.to_owned(), name: name.to_owned() };
+    let flaps = import[2].parse::<u32>().ok()?.min(GATING_DOUBLINGS);
+    Some(((import[0].to_owned(), service), Lapse { flaps, sound_since }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::Origin;
+    use crate::object::{Key, Kind};
+
+    fn mk_import(peer: &str) -> (String, ServiceName) {
+        (peer.to_owned(), ServiceName { namespace: "n".into(), name: "s".into() })
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let namespace = Kind::new("v1", "Namespace");
+        let inventory = Inventory::from([(Key::new(&namespace, None, "n"), Origin::Adopted(namespace.clone()))]);
+        let back = Lapse { flaps: 2, sound_since: Some("2026-11-22T18:50:00.25Z".parse().unwrap()) };
+        let lapses = Lapses::from([(mk_import("a"), Lapse { flaps: 0, sound_since: None }), (mk_import("b"), back)]);
+        let data = write(&inventory, &lapses);
+        assert_eq!(data[DESTINATIONS], "a n/s 0 away\nb n/s 2 sound 2026-11-22T18:50:00.25Z\n");
+        assert_eq!(read(&data), (inventory, lapses, vec![]));
+        assert_eq!(write(&Inventory::new(), &Lapses::new()), BTreeMap::new(), "nothing is written of destinations that are well");
+    }
+
+    #[test]
+    fn lines_from_the_future_are_reported_and_harmless() {
+        let lines = "a n/s 0 away\nb n/s 0 resting 5m\nc n/s 99 sound 2026-11-22T18:50:00Z\nd\n";
+        let data = BTreeMap::from([(DESTINATIONS.to_owned(), lines.to_owned())]);
+        let (_, lapses, unknown) = read(&data);
+        assert_eq!(lapses.keys().map(|(peer, _)| peer.as_str()).collect::<Vec<_>>(), ["a", "c"]);
+        assert_eq!(lapses[&mk_import("c")].flaps, GATING_DOUBLINGS, "never more than the limit");
+        assert_eq!(unknown, ["destinations: b n/s 0 resting 5m", "destinations: d"]);
+    }
+
+    #[test]
+    fn only_what_changed_is_patched() {
+        let map =
+            |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<BTreeMap<_, _>>();
+        let patch = patch(&map(&[("a", "1"), ("b", "1")]), &map(&[("a", "1"), ("c", "1")]));
+        assert_eq!(patch, BTreeMap::from([("b".into(), None), ("c".into(), Some("1".into()))]));
+    }
+}
