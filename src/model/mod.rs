@@ -25,7 +25,7 @@ pub use diagnostic::{Code, Diagnostic, Severity};
 pub use federation::{
     Base, Export, Federation, Gating, Import, Ingress, Locality, Manifest, Mesh, MeshFolder, Operator, Peer, ServiceName,
 };
-pub use load::{Cache, ContentId, Reader, load};
+pub use load::{Cache, ContentId, MAX_TOTAL_BYTES, Reader, load};
 pub use network::Cidr;
 pub use place::Place;
 pub use references::offered;

@@ -4,6 +4,8 @@
 mod kubeconfig;
 mod text;
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::at::{At, Span};
@@ -30,29 +32,37 @@ impl What {
     }
 }
 
+/// Most findings in one document: enough to see what kind of file it is.
+const MAX_FINDINGS: usize = 20;
+
 /// Secrets in a document of ours: anywhere in its text, comments too.
 pub(super) fn in_text(path: &str, text: &str) -> Vec<Diagnostic> {
     let mut found = text::find(text);
     if found.is_empty() {
         found.extend(kubeconfig::in_text(text).map(|offset| (offset, What::Kubeconfig)));
     }
-    found.into_iter().map(|(offset, what)| what.finding(path, span(text, offset))).collect()
+    let lines = Lines::of(text);
+    found.into_iter().take(MAX_FINDINGS).map(|(offset, what)| what.finding(path, lines.span(offset))).collect()
 }
 
-/// Secrets in a file of manifests, each with the number of the document that it lies in; `None` before the first.
+/// Documents of a file of manifests that hold a secret, by their number, each with its first; `None` before the first document.
 pub(super) fn in_documents(path: &str, text: &str, documents: &[At<Value>]) -> Vec<(Option<usize>, Diagnostic)> {
-    let start = |number: usize| documents[number].span.offset as usize;
+    let start = |number: usize| documents.get(number).map_or(text.len(), |document| document.span.offset as usize);
     let home = |offset: usize| documents.partition_point(|document| document.span.offset as usize <= offset).checked_sub(1);
-    let mut found: Vec<_> = text::find(text).into_iter().map(|(offset, what)| (home(offset), offset, what)).collect();
+    let mut found = BTreeMap::new();
+    for (offset, what) in text::find(text) {
+        found.entry(home(offset)).or_insert((offset, what));
+    }
     for (number, document) in documents.iter().enumerate() {
-        if found.iter().any(|(home, ..)| *home == Some(number)) {
-            continue; // its text has said where
-        }
-        if let Some(what) = in_value(document) {
-            found.push((Some(number), locate(text, start(number), what), what));
+        if !found.contains_key(&Some(number))
+            && let Some(what) = in_value(document)
+        {
+            let own = &text[start(number)..start(number + 1)];
+            found.insert(Some(number), (start(number) + locate(own, what), what));
         }
     }
-    found.into_iter().map(|(home, offset, what)| (home, what.finding(path, span(text, offset)))).collect()
+    let lines = Lines::of(text);
+    found.into_iter().map(|(home, (offset, what))| (home, what.finding(path, lines.span(offset)))).collect()
 }
 
 /// The first secret in a tree of values.
@@ -81,23 +91,34 @@ fn is_secret(value: &Value) -> bool {
 }
 
 /// Where in a document's text people find what its values hold: its `kind`, or its beginning.
-fn locate(text: &str, start: usize, what: What) -> usize {
+fn locate(text: &str, what: What) -> usize {
     let kind = match what {
         What::Secret => "Secret",
         What::Kubeconfig => "Config",
-        What::PrivateKey => return start,
+        What::PrivateKey => return 0,
     };
     let bare = |text: &str| text.trim_start_matches([' ', '"', '\'', ':']).starts_with(kind);
-    let places = text[start..].match_indices("kind").map(|(at, _)| start + at);
-    places.into_iter().find(|at| bare(&text[at + "kind".len()..])).unwrap_or(start)
+    text.match_indices("kind").map(|(at, _)| at).find(|at| bare(&text[at + "kind".len()..])).unwrap_or(0)
 }
 
-fn span(text: &str, offset: usize) -> Span {
-    let small = |n: usize| u32::try_from(n).unwrap_or(u32::MAX); // files are far smaller (`MAX_FILE_BYTES`)
-    let before = &text[..offset];
-    let line = before.rsplit('\n').next().unwrap_or_default();
-    let number = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
-    Span { line: small(number), column: small(line.chars().count() + 1), offset: small(offset), len: 1 }
+/// Where the lines of a text begin.
+struct Lines<'a> {
+    text: &'a str,
+    starts: Vec<usize>,
+}
+
+impl<'a> Lines<'a> {
+    fn of(text: &'a str) -> Self {
+        let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Self { text, starts }
+    }
+
+    fn span(&self, offset: usize) -> Span {
+        let small = |n: usize| u32::try_from(n).unwrap_or(u32::MAX); // files are far smaller (`MAX_FILE_BYTES`)
+        let line = self.starts.partition_point(|start| *start <= offset);
+        let column = self.text[self.starts[line - 1]..offset].chars().count() + 1;
+        Span { line: small(line), column: small(column), offset: small(offset), len: 1 }
+    }
 }
 
 #[cfg(test)]

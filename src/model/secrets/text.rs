@@ -25,6 +25,12 @@ const MIN_BASE64: usize = 36;
 /// Decodes what was cut somewhere.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(&STANDARD, general_purpose::NO_PAD.with_decode_allow_trailing_bits(true));
 
+/// Characters of base64 that tell whether a key begins there: its first line and more than [`MIN_BODY`].
+const FIRST_LINES: usize = 256;
+
+/// Most places in one run at which a key may begin: more is junk, made to take time.
+const MAX_STARTS: usize = 64;
+
 /// How often base64 is looked through: `client-key-data` in a kubeconfig in a Secret is base64 of base64 of a key.
 const MAX_WRAPPINGS: usize = 2;
 
@@ -85,9 +91,12 @@ fn runs(text: &str) -> impl Iterator<Item = (usize, String)> {
                 let end = bytes[at..].iter().position(|byte| !is_base64(*byte)).map_or(bytes.len(), |length| at + length);
                 run.extend(bytes[at..end].iter().copied().map(char::from));
                 at = end;
+                if run.is_empty() {
+                    break;
+                }
                 let blank = bytes[end..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
                 let next = end + blank;
-                let breaks = bytes[end..next].contains(&b'\n') && !run.is_empty();
+                let breaks = bytes[end..next].contains(&b'\n');
                 if !breaks || !bytes.get(next).copied().is_some_and(is_base64) {
                     break;
                 }
@@ -104,9 +113,9 @@ fn runs(text: &str) -> impl Iterator<Item = (usize, String)> {
 
 /// What a run says from its beginning, and from wherever a block of PEM may begin in it: the lines before may be words.
 fn decoded(run: &str) -> impl Iterator<Item = String> {
-    let starts = std::iter::once(0).chain(run.match_indices(BEGIN_BASE64).map(|(at, _)| at).filter(|at| *at > 0));
-    starts.filter_map(|start| {
-        let run = &run[start..];
+    let starts = run.match_indices(BEGIN_BASE64).map(|(at, _)| at).filter(|at| *at > 0);
+    let whole = std::iter::once(run);
+    whole.chain(starts.take(MAX_STARTS).map(|at| &run[at..run.len().min(at + FIRST_LINES)])).filter_map(|run| {
         // A single character after the last four says nothing.
         let run = if run.len() % 4 == 1 { &run[..run.len() - 1] } else { run };
         let bytes = LENIENT.decode(run).ok()?;
