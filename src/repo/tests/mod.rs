@@ -1,5 +1,6 @@
 //! The repository edge against real repositories.
 
 mod fetching;
+mod hostile;
 mod publishing;
 mod watching;
