@@ -337,6 +337,28 @@ fn status_shows_the_federation_from_git_alone() {
 }
 
 #[test]
+fn status_shows_the_weights_of_matches_beside_the_others() {
+    let place = Place::new();
+    let store = GitStore::create(place.path());
+    let path = "meshes/rosa-prod-mesh/traffic/details.yaml";
+    mk_federation(&store);
+    let matches = "  matches:\n  - headers: {end-user: {exact: jason}}\n    routes: [{peer: aro-stg-mesh, service: prod-bookinfo/details-v2}]\n  routes:";
+    let tip = store.commit("first one user", &[(path, Some(&crate::stage::example(path).replace("  routes:", matches)))]);
+    let traffic = "  traffic:\n    details:\n      matches:\n      - when: end-user = jason\n        routes:\n        - {to: aro-stg-mesh, \
+                   service: prod-bookinfo/details-v2, declared: 100, effective: 0, why: not imported yet}\n      routes:\n      \
+                   - {to: aro-stg-mesh, service: prod-bookinfo/details-v2, declared: 20, effective: 20}\n";
+    publish(&store, "rosa-prod-mesh", &tip, "aro-stg-mesh", traffic);
+    let ran = place.run(&["status", "--repo", "repo.git"]);
+    for part in [
+        "details → details-v2 (not live)  100 → 0 where end-user = jason",
+        "details → details-v2 (not live)  20 → 20",
+        "! rosa-prod-mesh: prod-bookinfo/details-v2 gets less than declared where end-user = jason: not imported yet",
+    ] {
+        assert!(ran.out.contains(part), "{part}: {}", ran.out);
+    }
+}
+
+#[test]
 fn status_is_degraded_by_what_is_behind_broken_or_absent() {
     let place = Place::new();
     let store = GitStore::create(place.path());

@@ -1,5 +1,6 @@
 //! Tests of the whole program against real API servers and a real Git server.
 
+mod addresses;
 mod architecture;
 mod bad_input;
 mod cluster_edge;
@@ -14,6 +15,8 @@ mod lifecycle;
 mod ownership;
 mod publishing;
 mod quiet;
+mod replacing;
+mod rotation;
 mod scenarios;
 mod schemas;
 mod solo;

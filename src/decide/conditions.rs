@@ -1,6 +1,8 @@
 //! Conditions: what people and alerts watch, in the manner of Kubernetes API conventions. A transition of one is worth a log line.
 
 use super::report::{self, PeeringStatus, Status};
+use super::rotation::RotationStatus;
+use crate::model::root::short;
 
 /// A fact about the mesh that is either so or not.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,6 +24,8 @@ pub enum ConditionKind {
     Applied,
     /// Of the mesh: no document that concerns it has an error.
     Valid,
+    /// Of the mesh: every peer that trusts it trusts the CA roots that it uses now.
+    RootsTrusted,
     /// Of a peer: our control plane watches its.
     Connected,
     /// Of a peer: all that is declared works.
@@ -34,6 +38,7 @@ impl ConditionKind {
         match self {
             Self::Applied => "Applied",
             Self::Valid => "Valid",
+            Self::RootsTrusted => "RootsTrusted",
             Self::Connected => "Connected",
             Self::Ready => "Ready",
         }
@@ -46,6 +51,8 @@ impl ConditionKind {
             (Self::Applied, false) => "being applied",
             (Self::Valid, true) => "valid",
             (Self::Valid, false) => "has errors",
+            (Self::RootsTrusted, true) => "uses a CA that its peers trust",
+            (Self::RootsTrusted, false) => "uses a CA that not all peers trust",
             (Self::Connected, true) => "connected",
             (Self::Connected, false) => "disconnected",
             (Self::Ready, true) => "ready",
@@ -67,10 +74,13 @@ pub(super) fn conditions(me: &str, known: bool, settled: bool, status: &Status) 
         let connected = condition(name, ConditionKind::Connected, peering.connected, &why);
         [connected, condition(name, ConditionKind::Ready, peering.ready, &peering.why)]
     };
+    let RotationStatus { to, exposed, .. } = &status.rotation;
+    let distrust = format!("{} do not trust CA root {} yet", exposed.join(", "), short(to));
     let problem = status.problems.first().map(String::as_str).unwrap_or_default();
     let mut all = vec![
         condition(me, ConditionKind::Applied, settled, "objects differ from what is declared"),
         condition(me, ConditionKind::Valid, status.problems.is_empty(), problem),
+        condition(me, ConditionKind::RootsTrusted, exposed.is_empty(), &distrust),
     ];
     all.extend(status.peerings.iter().filter(|_| known).flat_map(peering));
     all

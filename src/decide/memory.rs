@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::addresses::Settling;
 use super::compare::{Change, Comparison, compare};
 use super::health::HealthMemory;
 use super::report::Status;
@@ -21,6 +22,8 @@ pub struct Memory {
     pub failures: BTreeMap<Key, Failure>,
     /// What is about to be published, once it has stayed the same for a moment.
     pub pending: Option<Pending>,
+    /// By peer: load balancers that have changed lately.
+    pub addresses: BTreeMap<String, Settling>,
     /// The last commit of `main` of which everything was applied that could be.
     pub applied: Option<String>,
     /// The mesh as the last pass told it; `None` before the first pass of this process.
@@ -77,6 +80,8 @@ pub struct Failure {
 pub struct Pending {
     /// Files by path.
     pub files: BTreeMap<String, String>,
+    /// CA roots that its facts say are used no more, and since when.
+    pub retiring: BTreeMap<String, Timestamp>,
     /// Since when its facts are as they are.
     pub facts_since: Timestamp,
     /// Since when its status is as it is.

@@ -2,6 +2,7 @@
 //!
 //! Pure: no clock, network, disk or randomness. The agent, `plan` and the tests call the same function.
 
+mod addresses;
 pub mod compare;
 mod conditions;
 mod events;
@@ -9,10 +10,12 @@ mod health;
 mod heartbeat;
 mod memory;
 mod observe;
-pub mod own_facts;
+mod own_facts;
 mod publish;
 mod remove;
+mod replace;
 mod report;
+mod rotation;
 mod unseen;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,17 +28,20 @@ use crate::facts::Facts;
 use crate::model::{Diagnostic, Federation, MeshFolder, Place};
 use crate::object::{APPLIED_ANNOTATION, Key, Kind, Live, Object, SOURCE_ANNOTATION};
 
+pub use addresses::Settling;
 use compare::is_ours;
 pub use conditions::{Condition, ConditionKind};
 pub use events::Event;
 pub use health::{HealthMemory, Lapse, Lapses};
 pub use memory::{Comparisons, Failure, Memory, Origin, Pending, REMOVAL};
 pub use observe::{LiveObjects, observe};
+use own_facts::OwnFacts;
 pub use publish::{Publication, SETTLE, STATUS_PATH, read_status};
 pub use report::{
     AgentStatus, ExportStatus, ImportStatus, MainStatus, MatchStatus, PeeringStatus, RootStatus, ShareStatus, Status,
     TrafficStatus,
 };
+pub use rotation::{Phase, RotationStatus};
 pub use unseen::{Gap, Unseen};
 
 /// Everything that a decision is made from.
@@ -97,6 +103,8 @@ pub struct Decision {
     pub publish: Option<Publication>,
     /// What waits to be published.
     pub pending: Option<Pending>,
+    /// By peer: load balancers that have changed lately.
+    pub addresses: BTreeMap<String, Settling>,
     /// What waits, and for what.
     pub holds: Vec<Hold>,
     /// What is so and what is not.
@@ -140,6 +148,7 @@ pub fn decide(world: &World, memory: &Memory, comparisons: &mut Comparisons) -> 
     let empty = MeshFolder::default();
     let folder = world.federation.meshes.get(world.me).unwrap_or(&empty);
     let mut observed = observe(folder, world.live, &memory.inventory);
+    replace::observe(world, folder, &memory.inventory, &mut observed);
     let stopped = stop(world, folder);
     if let Some(reason) = stopped.clone() {
         decision.health = memory.health.clone();
@@ -293,18 +302,22 @@ fn annotation(value: &serde_json::Value, name: &str) -> Option<String> {
 /// Facts, status and what to publish of them.
 fn finish(world: &World, memory: &Memory, folder: &MeshFolder, observed: &Observed, acts: bool, decision: &mut Decision) {
     let mesh = folder.mesh.as_ref();
-    let facts = match mesh {
-        Some(mesh) => {
-            let (facts, holds) = own_facts::gather(folder, mesh, world.live, world.cluster_uid, world.own_facts, world.now);
-            decision.holds.extend(holds);
-            facts
-        }
-        None => world.own_facts.clone(),
+    let own = match mesh {
+        Some(mesh) => own_facts::gather(world, memory, folder, mesh, observed),
+        None => OwnFacts {
+            facts: world.own_facts.clone(),
+            rotation: world.own_status.rotation.clone(),
+            addresses: memory.addresses.clone(),
+            ..OwnFacts::default()
+        },
     };
+    let OwnFacts { facts, rotation, addresses, holds, wake_at } = own;
+    decision.holds.extend(holds);
+    decision.addresses = addresses;
     decision.holds.sort();
     decision.holds.dedup();
     let applied = if acts && decision.leaves_cluster() { Some(world.commit.to_owned()) } else { memory.applied.clone() };
-    decision.status = report::status(world, folder, observed, decision, applied, &facts);
+    decision.status = report::status(world, folder, observed, decision, applied, (&facts, rotation));
     decision.conditions = conditions::conditions(world.me, mesh.is_some(), decision.leaves_cluster(), &decision.status);
     let before = memory.told.as_ref().unwrap_or(world.own_status);
     decision.events.extend(events::between(world, before, &decision.status));
@@ -313,7 +326,7 @@ fn finish(world: &World, memory: &Memory, folder: &MeshFolder, observed: &Observ
     if !other_cluster && !unknown {
         publish::decide(world, memory, &facts, decision);
         decision.wake(heartbeat::next(world.me, world.now));
-        facts.retiring.values().for_each(|since| decision.wake(own_facts::retires_at(*since)));
+        wake_at.into_iter().for_each(|at| decision.wake(at));
     }
 }
 

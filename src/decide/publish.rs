@@ -1,16 +1,18 @@
 //! What to publish, and when: only what has changed, once it has stayed the same for a moment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::memory::{Memory, Pending};
 use super::report::Status;
+use super::rotation::{Phase, RotationStatus};
 use super::{Decision, World};
 use crate::derive::Hold;
-use crate::facts::Facts;
 use crate::facts::published::{self, FACTS_PATH};
+use crate::facts::roots::short;
+use crate::facts::{Facts, Root};
 use crate::model::documents::API_VERSION;
 use crate::model::{Diagnostic, yaml};
 
@@ -64,7 +66,7 @@ pub(super) fn decide(world: &World, memory: &Memory, facts: &Facts, decision: &m
     if files == *world.published {
         return;
     }
-    let pending = wait(world, memory, files);
+    let pending = wait(world, memory, facts, files);
     let due = due(world, &pending);
     if due <= world.now {
         let message = message(world, facts, &decision.status);
@@ -76,12 +78,13 @@ pub(super) fn decide(world: &World, memory: &Memory, facts: &Facts, decision: &m
 }
 
 /// What waits, and since when each part of it is as it is.
-fn wait(world: &World, memory: &Memory, files: BTreeMap<String, String>) -> Pending {
+fn wait(world: &World, memory: &Memory, facts: &Facts, files: BTreeMap<String, String>) -> Pending {
     let before = memory.pending.as_ref();
     let since = |path: &str, pick: fn(&Pending) -> Timestamp| {
         before.filter(|pending| pending.files.get(path) == files.get(path)).map_or(world.now, pick)
     };
     Pending {
+        retiring: facts.retiring.clone(),
         facts_since: since(FACTS_PATH, |pending| pending.facts_since),
         status_since: since(STATUS_PATH, |pending| pending.status_since),
         first: before.map_or(world.now, |pending| pending.first),
@@ -104,23 +107,46 @@ fn write(me: &str, facts: &Facts, status: &Status) -> Result<BTreeMap<String, St
     Ok(BTreeMap::from([(FACTS_PATH.to_owned(), published::write(me, facts)?), (STATUS_PATH.to_owned(), status)]))
 }
 
+/// What is new about the CA, root by root and as a whole.
+fn news_of_roots(world: &World, facts: &Facts, rotation: &RotationStatus) -> Vec<String> {
+    let before = world.own_facts;
+    let had = |root: &Root| before.roots.iter().any(|other| other.fingerprint == root.fingerprint);
+    let has = |root: &Root| facts.roots.iter().any(|other| other.fingerprint == root.fingerprint);
+    let about = |root: &Root| {
+        let now =
+            |of: &BTreeSet<String>, then: &BTreeSet<String>| (of.contains(&root.fingerprint), then.contains(&root.fingerprint));
+        let short = root.short();
+        let retires = facts.retiring.contains_key(&root.fingerprint) && !before.retiring.contains_key(&root.fingerprint);
+        match (had(root), now(&facts.announced, &before.announced)) {
+            (false, (true, _)) => Some(format!("CA root {short} announced")),
+            (false, (false, _)) if before.roots.is_empty() => Some(format!("CA root {short}")),
+            (false, (false, _)) | (true, (false, true)) => Some(format!("CA root {short} in use")),
+            _ if retires => Some(format!("CA root {short} retires")),
+            _ => None,
+        }
+    };
+    let gone = before.roots.iter().filter(|root| !has(root)).map(|root| format!("CA root {} has left", root.short()));
+    let mut news: Vec<String> = facts.roots.iter().filter_map(about).chain(gone).collect();
+    let RotationStatus { phase, to, exposed, .. } = rotation;
+    let (was, to) = (&world.own_status.rotation, short(to));
+    match phase {
+        Phase::Ready if was.phase != Phase::Ready => news.push(format!("every peer trusts CA root {to}")),
+        Phase::Exposed if was.exposed != *exposed => news.push(format!("CA root {to} is not trusted by {}", exposed.join(", "))),
+        Phase::Overlap if was.phase == Phase::Exposed => news.push(format!("every peer trusts CA root {to}")),
+        _ => {}
+    }
+    news
+}
+
 /// One line for people, about the most important thing that is new.
 fn message(world: &World, facts: &Facts, status: &Status) -> String {
     let me = world.me;
     let before = world.own_facts;
-    let mut news: Vec<String> = facts
-        .roots
-        .iter()
-        .filter(|root| !before.roots.iter().any(|other| other.fingerprint == root.fingerprint))
-        .map(|root| format!("CA root {}", &root.fingerprint[..11]))
-        .collect();
+    let mut news = news_of_roots(world, facts, &status.rotation);
     for (peer, endpoint) in &facts.ingress {
         if before.ingress.get(peer) != Some(endpoint) {
             news.push(format!("ingress for {peer} is now {}", endpoint.addresses.join(", ")));
         }
-    }
-    if facts.roots.len() < before.roots.len() {
-        news.push("a CA root retires".into());
     }
     if news.is_empty() {
         let ready: Vec<&str> = status.peerings.iter().filter(|(_, p)| p.ready).map(|(name, _)| name.as_str()).collect();

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::rotation::{self, RotationStatus};
 use super::{Decision, World, heartbeat};
 use crate::derive::{Hold, ImportState, Inputs, Observed, PeerState, Share, shares};
 use crate::facts::Facts;
@@ -24,6 +25,8 @@ pub struct Status {
     pub objects: usize,
     /// CA roots that the mesh publishes.
     pub ca_roots: Vec<RootStatus>,
+    /// How far a change of its CA is.
+    pub rotation: RotationStatus,
     /// Addresses that it publishes, by peer.
     pub ingress: BTreeMap<String, Vec<String>>,
     /// By peer.
@@ -66,6 +69,8 @@ pub struct RootStatus {
     pub not_after: String,
     /// The control plane no longer uses it; it stays while certificates from it live.
     pub retiring: bool,
+    /// People declare it; the control plane does not use it yet.
+    pub announced: bool,
 }
 
 /// One peering from this side.
@@ -82,6 +87,8 @@ pub struct PeeringStatus {
     pub peer_connected: bool,
     /// How our last watch ended, where we are not connected.
     pub last_disconnect: String,
+    /// Fingerprints of the peer's CA roots that our control plane trusts.
+    pub trusted_roots: Vec<String>,
     /// What the peer may use.
     pub exports: Vec<ExportStatus>,
     /// What we take.
@@ -165,7 +172,7 @@ pub(super) fn status(
     observed: &Observed,
     decision: &Decision,
     applied: Option<String>,
-    facts: &Facts,
+    (facts, rotation): (&Facts, RotationStatus),
 ) -> Status {
     let inputs = Inputs { federation: world.federation, me: world.me, facts: world.facts, observed };
     let hold = |hold: &Hold| format!("{}: {}", hold.subject, hold.reason);
@@ -186,8 +193,10 @@ pub(super) fn status(
                 fingerprint: root.fingerprint.clone(),
                 not_after: root.not_after.to_string(),
                 retiring: facts.retiring.contains_key(&root.fingerprint),
+                announced: facts.announced.contains(&root.fingerprint),
             })
             .collect(),
+        rotation,
         ingress: facts.ingress.iter().map(|(peer, endpoint)| (peer.clone(), endpoint.addresses.clone())).collect(),
         peerings: folder.peers.values().map(|peer| (peer.name.value.clone(), peering(world, peer, observed, decision))).collect(),
         traffic: folder.traffic.values().map(|item| (item.name.clone(), traffic(item, inputs))).collect(),
@@ -225,6 +234,7 @@ fn peering(world: &World, peer: &Peer, observed: &Observed, decision: &Decision)
         declared_by_both,
         connected: state.connected,
         peer_connected: state.remote_connected,
+        trusted_roots: rotation::trusted(world, name),
         last_disconnect: if state.connected { String::new() } else { state.last_disconnect.clone() },
         exports: state.exports.iter().map(|name| ExportStatus { name: name.clone() }).collect(),
         why: if ready { String::new() } else { why(world, peer, state, &imports, decision) },

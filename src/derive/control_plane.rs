@@ -22,7 +22,13 @@ pub(super) fn derive(context: &mut Context) {
     let mut ingress = Map::new();
     let mut egress = Map::new();
     for peer in context.folder.peers.values() {
-        ingress.insert(peer.ingress.clone(), ingress_gateway(mesh, peer));
+        // Two gateways cannot have the same node ports: there, the new one comes when the old one goes.
+        let one_only = mesh.ingress.service_type == ServiceType::NodePort;
+        if !(one_only
+            && context.inputs.observed.replaced.get(&*peer.name.value).is_some_and(|replaced| replaced.ingress.is_some()))
+        {
+            ingress.insert(peer.ingress.clone(), ingress_gateway(mesh, peer));
+        }
         egress.insert(peer.egress.clone(), egress_gateway(peer));
     }
     carry_over(context, &mut ingress, &mut egress);
@@ -50,6 +56,8 @@ fn carry_over(context: &mut Context, ingress: &mut Map<String, Value>, egress: &
             format!("{path} has an error")
         } else if context.inputs.observed.leaving.contains(peer) {
             format!("not all that belongs to {peer} is gone yet")
+        } else if let Some(reason) = context.inputs.observed.kept.get(&(*side, name.clone())) {
+            reason.clone()
         } else {
             continue;
         };

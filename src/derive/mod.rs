@@ -35,7 +35,8 @@ use crate::facts::Facts;
 use crate::model::{Federation, Mesh, MeshFolder};
 use crate::object::{Key, Object, set_id};
 
-pub use observed::{Health, ImportState, Observed, PeerState};
+pub use observed::{Health, ImportState, Observed, PeerState, Replacement};
+pub use peer_roots::{ROOTS_ANNOTATION, digest as roots_digest};
 pub use virtual_service::{Share, imported_host, not_imported, shares, undeclared};
 
 /// Everything that objects are derived from.

@@ -21,6 +21,25 @@ pub struct Observed {
     pub health: BTreeMap<Destination, Health>,
     /// Peers that nothing declares any more but of which objects are left: their gateways go last.
     pub leaving: BTreeSet<String>,
+    /// By peer: its ServiceMeshPeer names other gateways than people declare.
+    pub replaced: BTreeMap<String, Replacement>,
+    /// Gateways of ours, by side and name, that nothing declares any more but that must stay for now, and why.
+    pub kept: BTreeMap<(&'static str, String), String>,
+}
+
+/// Gateways of a peering that give way to others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Replacement {
+    /// The ingress that the ServiceMeshPeer has until it is made anew.
+    pub ingress: Option<String>,
+    /// The egress that it has until the other one is there.
+    pub egress: Option<String>,
+    /// Its service sets go now, and then it goes itself: the control plane never takes over another ingress.
+    pub taking_down: bool,
+    /// What waits, for people.
+    pub why: String,
+    /// Whether only people can end that.
+    pub stuck: bool,
 }
 
 /// What the control plane says of one peer.

@@ -4,15 +4,11 @@
 //! name of the peer, without `spiffe://`, which Istio adds. Addresses join when they are known: an exporter works without them.
 
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
+use super::peer_roots::{ROOTS_ANNOTATION, digest};
 use super::peering::Peering;
 use super::{Context, Hold, Need, kinds};
 use crate::facts::{Facts, roots};
-use crate::object::hex16;
-
-/// Annotation with a digest of the roots: the control plane does not watch the ConfigMap, a changed peer makes it read again.
-const ROOTS_ANNOTATION: &str = "meshfed.dev/roots";
 
 pub(super) fn derive(context: &mut Context, peering: &Peering) {
     let Peering { ours, mesh, theirs, facts } = peering;
@@ -28,8 +24,11 @@ pub(super) fn derive(context: &mut Context, peering: &Peering) {
         };
         return context.hold(Hold::waiting(&key, reason));
     };
+    let replaced = context.inputs.observed.replaced.get(name);
+    let ingress = replaced.and_then(|replaced| replaced.ingress.as_ref()).unwrap_or(&ours.ingress);
+    let egress = replaced.and_then(|replaced| replaced.egress.as_ref()).unwrap_or(&ours.egress);
     let mut spec = json!({
-        "gateways": {"ingress": {"name": ours.ingress}, "egress": {"name": ours.egress}},
+        "gateways": {"ingress": {"name": ingress}, "egress": {"name": egress}},
         "security": {
             "trustDomain": *mesh.trust_domain,
             "clientID": mesh.identity(&theirs.egress),
@@ -49,7 +48,7 @@ pub(super) fn derive(context: &mut Context, peering: &Peering) {
             context.out.holds.push(Hold::part(format!("{key} remote.addresses"), reason));
         }
     }
-    let digest = hex16(&Sha256::digest(roots::bundle(&facts.roots)));
+    let digest = digest(&roots::bundle(&facts.roots));
     let (api_version, kind) = kinds::PEER;
     let document = json!({
         "apiVersion": api_version, "kind": kind,

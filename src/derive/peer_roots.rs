@@ -1,10 +1,21 @@
 //! Step 4: the ConfigMap with the peer's CA roots, before the ServiceMeshPeer: without it the control plane gives up on the peer.
 
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use super::peering::Peering;
 use super::{Context, Hold, Need, kinds};
 use crate::facts::roots;
+use crate::object::hex16;
+
+/// Annotation on a ServiceMeshPeer with a digest of the peer's roots: the control plane does not watch the ConfigMap, a changed peer
+/// makes it read again.
+pub const ROOTS_ANNOTATION: &str = "meshfed.dev/roots";
+
+/// The value of [`ROOTS_ANNOTATION`] for a bundle.
+pub fn digest(bundle: &str) -> String {
+    hex16(&Sha256::digest(bundle))
+}
 
 pub(super) fn derive(context: &mut Context, peering: &Peering) {
     let peer = &*peering.ours.name.value;

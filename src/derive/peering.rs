@@ -33,6 +33,14 @@ pub(super) fn derive(context: &mut Context, ours: &Peer) {
     };
     let peering = Peering { ours, mesh, theirs, facts: context.inputs.facts.get(name) };
     peer_roots::derive(context, &peering);
+    if let Some(replaced) = context.inputs.observed.replaced.get(name) {
+        let key = kinds::key(kinds::PEER, &context.mesh.namespace, name);
+        let (why, stuck) = (replaced.why.clone(), replaced.stuck);
+        context.hold(Hold { stuck, ..Hold::part(format!("{key} spec.gateways"), why) });
+        if replaced.taking_down {
+            return;
+        }
+    }
     peer::derive(context, &peering);
     exported_services::derive(context, &peering);
     imported_services::derive(context, &peering);

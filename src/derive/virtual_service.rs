@@ -157,13 +157,16 @@ pub(super) fn missing(destination: &Destination, inputs: Inputs) -> Option<Strin
     })
 }
 
-/// Why a peer is no longer one: it does not declare the peering.
+/// Why people want nothing to be sent to a peer now: it does not declare the peering, or the peering is made anew.
 pub fn undeclared(peer: &str, inputs: Inputs) -> Option<String> {
     let Inputs { federation, me, .. } = inputs;
     let path = format!("meshes/{peer}/peers/{me}.yaml");
     if federation.peer(peer, me).is_none() && !federation.is_broken(&path) && !federation.is_broken(&mesh_path(peer)) {
         // Its service sets go next, and they wait for this.
         return Some(format!("{peer} does not declare this peering ({path})"));
+    }
+    if inputs.observed.replaced.get(peer).is_some_and(|replaced| replaced.taking_down) {
+        return Some(format!("the ingress gateway for {peer} is being replaced"));
     }
     None
 }

@@ -1,6 +1,6 @@
 //! `published.yaml`: the facts of one mesh, written by its agent and read by its peers' agents.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,8 @@ pub struct Facts {
     pub roots: Vec<Root>,
     /// Fingerprints of roots that the control plane no longer uses, and since when.
     pub retiring: BTreeMap<String, Timestamp>,
+    /// Fingerprints of roots that the control plane does not use yet, declared by people.
+    pub announced: BTreeSet<String>,
     /// Where each peer finds its ingress.
     pub ingress: BTreeMap<String, Endpoint>,
     /// The file had an error: what it said before must stay in use.
@@ -60,6 +62,8 @@ struct WrittenSpec<'a> {
     ca_roots: Vec<&'a str>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     retiring: &'a BTreeMap<String, Timestamp>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    announced: &'a BTreeSet<String>,
     ingress: &'a BTreeMap<String, Endpoint>,
 }
 
@@ -80,6 +84,8 @@ struct ReadSpec {
     #[serde(default)]
     retiring: BTreeMap<String, Timestamp>,
     #[serde(default)]
+    announced: BTreeSet<String>,
+    #[serde(default)]
     ingress: BTreeMap<String, ReadEndpoint>,
 }
 
@@ -93,12 +99,18 @@ struct ReadEndpoint {
 
 /// Writes the facts of `mesh`; the same facts give the same bytes.
 pub fn write(mesh: &str, facts: &Facts) -> Result<String, serde_saphyr::ser_error::Error> {
-    let Facts { cluster_uid, roots, retiring, ingress, broken: _ } = facts;
+    let Facts { cluster_uid, roots, retiring, announced, ingress, broken: _ } = facts;
     serde_saphyr::to_string(&Written {
         api_version: API_VERSION,
         kind: "Published",
         metadata: BTreeMap::from([("name", mesh)]),
-        spec: WrittenSpec { cluster_uid, ca_roots: roots.iter().map(|root| root.pem.as_str()).collect(), retiring, ingress },
+        spec: WrittenSpec {
+            cluster_uid,
+            ca_roots: roots.iter().map(|root| root.pem.as_str()).collect(),
+            retiring,
+            announced,
+            ingress,
+        },
     })
 }
 
@@ -120,12 +132,10 @@ pub fn read(mesh: &str, path: &str, text: &str, allow: &[Cidr], now: Timestamp) 
         found.push(Diagnostic::error(path, span, Code::BadFact, message, help));
     };
     let roots = read_roots(&spec.ca_roots, now, &mut error).unwrap_or_default();
-    let ingress = spec
-        .ingress
-        .into_iter()
-        .filter_map(|(peer, endpoint)| Some((peer, read_endpoint(endpoint, allow, &mut error)?)))
-        .collect();
-    (Facts { cluster_uid: spec.cluster_uid, roots, retiring: spec.retiring, ingress, broken: !found.is_empty() }, found)
+    let ReadSpec { cluster_uid, ca_roots: _, retiring, announced, ingress } = spec;
+    let ingress =
+        ingress.into_iter().filter_map(|(peer, endpoint)| Some((peer, read_endpoint(endpoint, allow, &mut error)?))).collect();
+    (Facts { cluster_uid, roots, retiring, announced, ingress, broken: !found.is_empty() }, found)
 }
 
 /// Reads what `mesh` itself published: its own addresses need no permission, and it would not publish what it cannot read.

@@ -1,55 +1,22 @@
 //! CA roots: parsed, checked, and written in one way.
 
-use std::fmt::Write;
-
-use base64::Engine;
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
-use x509_parser::pem::Pem;
-use x509_parser::prelude::{FromDer, X509Certificate};
 
-/// Most roots that one mesh publishes: a rotation has two, a plug-in CA with intermediates a few more.
-pub const MAX_ROOTS: usize = 8;
+use crate::model::root;
+pub use crate::model::root::{MAX_ROOTS, Root, short};
 
 /// How far the clocks of two clusters may be apart, in seconds, before a new root counts as not yet valid.
 pub const CLOCK_GRACE_SECONDS: i64 = 300;
 
-/// Characters in a line of PEM (RFC 7468).
-const PEM_LINE: usize = 64;
-
 /// What [`parse`] says of a bundle that was right once.
 pub const EXPIRED: &str = "every root has expired";
-
-/// One CA certificate that is valid now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Root {
-    /// Normalised PEM, newline at the end.
-    pub pem: String,
-    /// SHA-256 of the DER, upper-case hex pairs joined by colons, as `openssl x509 -fingerprint` prints it.
-    pub fingerprint: String,
-    /// Last moment of validity.
-    pub not_after: Timestamp,
-}
 
 /// Checks a bundle: every block a CA certificate; expired ones dropped, twins merged, the longest-lived first because the proxy
 /// takes the bundle's expiry from its first block (istio security/pkg/nodeagent/util).
 pub fn parse(bundle: &str, now: Timestamp) -> Result<Vec<Root>, String> {
-    let mut roots: Vec<Root> = Vec::new();
-    for block in Pem::iter_from_buffer(bundle.as_bytes()) {
-        let block = block.map_err(|e| format!("not PEM: {e}"))?;
-        if block.label != "CERTIFICATE" {
-            return Err(format!("a block is `{}`, not a CERTIFICATE", block.label.escape_debug()));
-        }
-        if roots.len() == MAX_ROOTS {
-            return Err(format!("more than {MAX_ROOTS} roots"));
-        }
-        let root = certificate(&block.contents, now)?;
-        if !roots.iter().any(|other| other.fingerprint == root.fingerprint) {
-            roots.push(root);
-        }
-    }
-    if roots.is_empty() {
-        return Err("holds no PEM certificate".into());
+    let mut roots = root::read(bundle)?;
+    if let Some(early) = roots.iter().find(|root| too_early(root, now)) {
+        return Err(format!("`{}` is not valid before {}", early.short(), early.not_before));
     }
     roots.retain(|root| root.not_after >= now);
     if roots.is_empty() {
@@ -59,44 +26,14 @@ pub fn parse(bundle: &str, now: Timestamp) -> Result<Vec<Root>, String> {
     Ok(roots)
 }
 
+/// Whether a root is not valid yet.
+pub fn too_early(root: &Root, now: Timestamp) -> bool {
+    root.not_before.as_second() > now.as_second() + CLOCK_GRACE_SECONDS
+}
+
 /// Puts the longest-lived root first.
 pub fn sort(roots: &mut [Root]) {
     roots.sort_by(|a, b| b.not_after.cmp(&a.not_after).then_with(|| a.fingerprint.cmp(&b.fingerprint)));
-}
-
-fn certificate(der: &[u8], now: Timestamp) -> Result<Root, String> {
-    let (rest, certificate) = X509Certificate::from_der(der).map_err(|e| format!("not an X.509 certificate: {e}"))?;
-    if !rest.is_empty() {
-        return Err("bytes follow a certificate".into());
-    }
-    if !certificate.is_ca() {
-        return Err(format!("`{}` is not a CA certificate (basicConstraints CA:TRUE is missing)", certificate.subject()));
-    }
-    let time = |seconds| Timestamp::from_second(seconds).map_err(|e| format!("bad validity: {e}"));
-    let not_before = time(certificate.validity().not_before.timestamp())?;
-    if not_before.as_second() > now.as_second() + CLOCK_GRACE_SECONDS {
-        return Err(format!("`{}` is not valid before {not_before}", certificate.subject()));
-    }
-    Ok(Root { pem: encode(der), fingerprint: fingerprint(der), not_after: time(certificate.validity().not_after.timestamp())? })
-}
-
-fn encode(der: &[u8]) -> String {
-    let text = base64::engine::general_purpose::STANDARD.encode(der);
-    let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
-    for line in text.as_bytes().chunks(PEM_LINE) {
-        pem.push_str(&String::from_utf8_lossy(line)); // base64 is ASCII
-        pem.push('\n');
-    }
-    pem.push_str("-----END CERTIFICATE-----\n");
-    pem
-}
-
-fn fingerprint(der: &[u8]) -> String {
-    Sha256::digest(der).iter().fold(String::new(), |mut text, byte| {
-        let colon = if text.is_empty() { "" } else { ":" };
-        let _ = write!(text, "{colon}{byte:02X}"); // writing to a String cannot fail
-        text
-    })
 }
 
 /// The bundle as the peer's control plane reads it.

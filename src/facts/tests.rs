@@ -26,6 +26,7 @@ fn mk_facts() -> Facts {
     Facts {
         cluster_uid: Some("0b5e-1".into()),
         retiring: [(bundle[1].fingerprint.clone(), now())].into(),
+        announced: [bundle[0].fingerprint.clone()].into(),
         roots: bundle,
         ingress: [("a".to_owned(), endpoint.clone()), ("c".to_owned(), endpoint)].into(),
         broken: false,

@@ -13,6 +13,10 @@ pub const SERVICE_PORT: u16 = 15443;
 /// Ports that Kubernetes gives to Services of type NodePort unless it is told otherwise (kube-apiserver `--service-node-port-range`).
 pub const NODE_PORTS: std::ops::RangeInclusive<u16> = 30000..=32767;
 
+/// How long a root that the control plane has replaced stays published: certificates that it signed live that long (istiod's
+/// default workload certificate TTL), and peers must accept them until then.
+pub const CA_OVERLAP: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
+
 /// Share of requests that a mirror copies, in percent (Istio VirtualService: all of them).
 pub const MIRROR_PERCENTAGE: f64 = 100.0;
 

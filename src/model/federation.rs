@@ -10,6 +10,7 @@ use super::at::{At, Span};
 use super::defaults;
 use super::documents::{ExpressionSpec, Platform, ServiceType};
 use super::network::Cidr;
+use super::root::Root;
 use super::traffic::Traffic;
 use crate::object::Object;
 
@@ -124,6 +125,8 @@ pub struct Mesh {
     pub locality: Option<Locality>,
     /// How peers reach it.
     pub ingress: Ingress,
+    /// Its own CA.
+    pub ca: Ca,
     /// Operators to ensure.
     pub operators: Vec<Operator>,
     /// Public keys of the agent.
@@ -180,6 +183,15 @@ pub struct Ingress {
     pub discovery_port: u16,
     /// Port that leads to 15443.
     pub service_port: u16,
+}
+
+/// The mesh's own CA, as far as people know more of it than the control plane shows.
+#[derive(Clone, Debug)]
+pub struct Ca {
+    /// Declared roots and intermediates, in the order of the document.
+    pub roots: Vec<Root>,
+    /// How long a replaced root stays published.
+    pub overlap: jiff::SignedDuration,
 }
 
 /// An OLM Subscription.

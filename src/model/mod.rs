@@ -15,6 +15,7 @@ pub mod names;
 mod network;
 mod place;
 mod references;
+pub mod root;
 pub mod schema;
 mod secrets;
 mod traffic;
@@ -23,7 +24,7 @@ pub mod yaml;
 pub use at::{At, Span};
 pub use diagnostic::{Code, Diagnostic, Severity};
 pub use federation::{
-    Base, Export, Federation, Gating, Import, Ingress, Locality, Manifest, Mesh, MeshFolder, Operator, Peer, ServiceName,
+    Base, Ca, Export, Federation, Gating, Import, Ingress, Locality, Manifest, Mesh, MeshFolder, Operator, Peer, ServiceName,
 };
 pub use load::{Cache, ContentId, MAX_TOTAL_BYTES, Reader, load};
 pub use network::Cidr;

@@ -83,6 +83,16 @@ pub fn show(found: &[Diagnostic]) -> String {
     found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
+/// Lines of a Mesh's `spec.ca` that declare certificates.
+pub fn ca_roots(certificates: &[String]) -> String {
+    let mut text = String::from("    roots:\n");
+    for pem in certificates {
+        text.push_str("    - |\n");
+        text.extend(pem.lines().flat_map(|line| ["      ", line, "\n"]));
+    }
+    text
+}
+
 /// The example in `repo-layout/`, as it is shipped.
 pub fn example() -> Repo {
     let mut repo = Repo::default();

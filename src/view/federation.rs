@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use crate::decide::Status;
+use crate::decide::{RotationStatus, Status};
 use crate::facts::Facts;
 use crate::model::{Destination, Diagnostic, Federation, Import, Peer, ServiceName, Severity};
 
@@ -109,6 +109,8 @@ pub struct MeshView {
     pub objects: usize,
     /// Its CA roots, the longest-lived first.
     pub ca_roots: Vec<RootView>,
+    /// How far a change of its CA is.
+    pub rotation: RotationStatus,
     /// Where peers reach it, by peer.
     pub ingress: BTreeMap<String, Vec<String>>,
     /// What waits there.
@@ -127,6 +129,8 @@ pub struct RootView {
     pub not_after: Timestamp,
     /// Its control plane no longer uses it.
     pub retiring: bool,
+    /// Its control plane does not use it yet.
+    pub announced: bool,
 }
 
 /// Two meshes.
@@ -194,6 +198,7 @@ fn mesh(gathered: &Gathered, name: &str) -> MeshView {
         fingerprint: root.fingerprint.clone(),
         not_after: root.not_after,
         retiring: facts.retiring.contains_key(&root.fingerprint),
+        announced: facts.announced.contains(&root.fingerprint),
     };
     MeshView {
         name: name.to_owned(),
@@ -205,6 +210,7 @@ fn mesh(gathered: &Gathered, name: &str) -> MeshView {
         silent: published.is_some_and(|published| gathered.now.duration_since(published.at) > SILENT_AFTER),
         objects: status.objects,
         ca_roots: facts.roots.iter().map(root).collect(),
+        rotation: status.rotation.clone(),
         ingress: facts.ingress.iter().map(|(peer, endpoint)| (peer.clone(), endpoint.addresses.clone())).collect(),
         holds: status.holds.clone(),
         problems: problems.iter().chain(&status.problems).cloned().collect(),

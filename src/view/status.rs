@@ -5,9 +5,10 @@ use std::fmt::Write;
 
 use jiff::Timestamp;
 
-use super::federation::{EXPIRES_SOON, FederationStatus, MeshView, PeeringView, RootView, ServiceView};
+use super::federation::{EXPIRES_SOON, FederationStatus, MeshView, PeeringView, ServiceView};
 use super::table::{self, Cell};
 use super::{Look, Tone, count};
+use crate::decide::{Phase, RotationStatus};
 use crate::words::printable;
 
 /// Lines about what needs attention that fit one screen; `wide` and the data formats have them all.
@@ -70,7 +71,7 @@ fn count_meshes(number: usize) -> String {
 }
 
 fn mesh_row(mesh: &MeshView, now: Timestamp, wide: bool) -> Vec<Cell> {
-    let MeshView { name, platform, agent, applied, behind, published_at, silent, objects, ca_roots, ingress, .. } = mesh;
+    let MeshView { name, platform, agent, applied, behind, published_at, silent, objects, ingress, .. } = mesh;
     let agent = match agent {
         Some(version) if version.is_empty() => Cell::from("-"), // it has published no status
         Some(version) => Cell::from(format!("v{version}")),
@@ -96,28 +97,31 @@ fn mesh_row(mesh: &MeshView, now: Timestamp, wide: bool) -> Vec<Cell> {
     } else if more != "+0" {
         shown.push(&more);
     }
-    let mut row =
-        vec![name.into(), platform.into(), agent, applied, published, roots(ca_roots, now, wide), shown.join(" ").into()];
+    let mut row = vec![name.into(), platform.into(), agent, applied, published, roots(mesh, now, wide), shown.join(" ").into()];
     if wide {
         row.push(objects.to_string().into());
     }
     row
 }
 
-/// `7C:1E…A9 expires in 312d`, or `rotating 41:0B… → 9D:77…`.
-fn roots(roots: &[RootView], now: Timestamp, wide: bool) -> Cell {
-    let short =
-        |root: &RootView| match (root.fingerprint.get(..5), root.fingerprint.get(root.fingerprint.len().saturating_sub(2)..)) {
-            (Some(head), Some(tail)) if !wide => format!("{head}…{tail}"),
-            _ => root.fingerprint.clone(),
-        };
-    let (old, current): (Vec<&RootView>, Vec<&RootView>) = roots.iter().partition(|root| root.retiring);
-    let Some(newest) = current.first() else { return Cell::from("-") };
-    if let Some(old) = old.first() {
-        return Cell::from(format!("rotating {} → {}", short(old), short(newest)));
+/// `7C:1E…A9 expires in 312d`, or `rotating 2/4 41:0B…A9 → 9D:77…13`: how many peers trust the new root.
+fn roots(mesh: &MeshView, now: Timestamp, wide: bool) -> Cell {
+    let short = |fingerprint: &str| match (fingerprint.get(..5), fingerprint.get(fingerprint.len().saturating_sub(2)..)) {
+        (Some(head), Some(tail)) if !wide => format!("{head}…{tail}"),
+        _ => fingerprint.to_owned(),
+    };
+    let RotationStatus { phase, from, to, reported, missing, .. } = &mesh.rotation;
+    let step = || format!("{}/{} {} → {}", reported.len(), reported.len() + missing.len(), short(from), short(to));
+    match phase {
+        Phase::Steady => {}
+        Phase::Announced | Phase::Overlap => return Cell::from(format!("rotating {}", step())),
+        Phase::Ready => return Cell::from(format!("ready {}", step())),
+        Phase::Exposed => return Cell::new(&format!("exposed {} !", step()), Tone::Bad),
     }
-    let left = newest.not_after.duration_since(now);
-    let text = format!("{} expires in {}", short(newest), span(left.as_secs()));
+    let current = mesh.ca_roots.iter().find(|root| !root.retiring && !root.announced);
+    let Some(current) = current else { return Cell::from("-") };
+    let left = current.not_after.duration_since(now);
+    let text = format!("{} expires in {}", short(&current.fingerprint), span(left.as_secs()));
     if left < EXPIRES_SOON { Cell::new(&format!("{text} !"), Tone::Bad) } else { Cell::from(text) }
 }
 
@@ -133,7 +137,7 @@ fn peering_rows(peering: &PeeringView, wide: bool) -> Vec<Vec<Cell>> {
     }
     let rows = services.iter().map(|service| {
         let mut row = if head.is_empty() { vec![Cell::default(), Cell::default()] } else { std::mem::take(&mut head) };
-        row.extend([crossing(service, both_ways, wide), weight(service), std::mem::take(&mut why)]);
+        row.extend([crossing(service, both_ways, wide), weight(service, wide), std::mem::take(&mut why)]);
         row
     });
     rows.collect()
@@ -151,9 +155,16 @@ fn crossing(service: &ServiceView, both_ways: bool, wide: bool) -> Cell {
     }
 }
 
+/// Most characters of a match that the narrow table shows: one header and its value.
+const MAX_WHEN: usize = 30;
+
 /// `20 → 0`, with the requests that it is about where that is not all.
-fn weight(service: &ServiceView) -> Cell {
-    let when = if service.when.is_empty() { String::new() } else { format!(" where {}", service.when) };
+fn weight(service: &ServiceView, wide: bool) -> Cell {
+    let when = match service.when.char_indices().nth(MAX_WHEN) {
+        _ if service.when.is_empty() => String::new(),
+        Some((end, _)) if !wide => format!(" where {}…", &service.when[..end]),
+        _ => format!(" where {}", service.when),
+    };
     match (service.declared_weight, service.effective_weight) {
         (None, _) => Cell::from("-"),
         (Some(declared), None) => Cell::from(format!("{declared} → ?{when}")),
@@ -180,7 +191,7 @@ fn span(seconds: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::view::federation::CommitView;
+    use crate::view::federation::{CommitView, RootView};
     use std::collections::BTreeMap;
 
     const NOW: &str = "2026-11-20T12:00:00Z";
@@ -191,7 +202,7 @@ mod tests {
 
     fn mk_root(fingerprint: &str, not_after: &str) -> RootView {
         let fingerprint = format!("{fingerprint}:00:11:22:33:44:55:66:77:A9");
-        RootView { fingerprint, not_after: time(not_after), retiring: false }
+        RootView { fingerprint, not_after: time(not_after), retiring: false, announced: false }
     }
 
     fn mk_mesh(name: &str, platform: &str, address: &str) -> MeshView {
@@ -205,6 +216,7 @@ mod tests {
             silent: false,
             objects: 12,
             ca_roots: vec![mk_root("7C:1E", "2027-09-28T12:00:00Z")],
+            rotation: RotationStatus::default(),
             ingress: BTreeMap::from([("peer".into(), vec![address.into()])]),
             holds: vec![],
             problems: vec![],
@@ -233,7 +245,16 @@ mod tests {
 
     fn mk_status() -> FederationStatus {
         let mut aro = mk_mesh("aro-stg-mesh", "azure", "20.71.4.9");
-        aro.ca_roots.push(RootView { retiring: true, ..mk_root("41:0B", "2026-12-24T12:00:00Z") });
+        let old = RootView { retiring: true, ..mk_root("41:0B", "2026-12-24T12:00:00Z") };
+        aro.rotation = RotationStatus {
+            phase: Phase::Overlap,
+            from: old.fingerprint.clone(),
+            to: aro.ca_roots[0].fingerprint.clone(),
+            reported: vec!["rosa-prod-mesh".into()],
+            missing: vec!["gcp-dev-mesh".into()],
+            ..RotationStatus::default()
+        };
+        aro.ca_roots.push(old);
         let mut gcp = mk_mesh("gcp-dev-mesh", "gcp", "34.91.0.7");
         gcp.applied = Some("e01b77d000000000000000000000000000000000".into());
         gcp.behind = Some(2);
@@ -281,6 +302,18 @@ mod tests {
             assert!(wide.contains(whole), "{wide}");
         }
         assert!(render(&status, time(NOW), false, Look::default()).contains("… and 8 more"));
+    }
+
+    #[test]
+    fn weights_of_a_match_say_which_requests() {
+        let mut status = mk_status();
+        let mut matched = status.peerings[0].services[0].clone();
+        matched.when = "end-user = jason and x-group ~ (alpha|beta|gamma)".into();
+        status.peerings[0].services.insert(0, matched);
+        let narrow = render(&status, time(NOW), false, Look::default());
+        assert!(narrow.contains("20 → 20 where end-user = jason and x-group ~…"), "{narrow}");
+        assert!(narrow.lines().any(|line| line.trim_end().ends_with("20 → 20")), "{narrow}");
+        assert!(render(&status, time(NOW), true, Look::default()).contains("x-group ~ (alpha|beta|gamma)"));
     }
 
     #[test]

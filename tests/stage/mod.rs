@@ -125,6 +125,18 @@ impl Stage {
         self.site(mesh).standin.replace_ca();
     }
 
+    /// Runs something beside the test.
+    pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> tokio::task::JoinHandle<()> {
+        self.runtime.spawn(future)
+    }
+
+    /// A line of the status that a mesh has published, by its key; the first one of that name.
+    pub fn published_line(&self, mesh: &str, key: &str) -> Option<String> {
+        let status = self.git.show(&format!("published/{mesh}:status.yaml"))?;
+        let start = format!("{key}:");
+        status.lines().find_map(|line| line.trim().strip_prefix(&start).map(|value| value.trim().to_owned()))
+    }
+
     /// Commits files of the example as they are.
     pub fn commit_example(&self, message: &str, paths: &[&str]) -> String {
         let files: Vec<(&str, String)> = paths.iter().map(|path| (*path, example(path))).collect();

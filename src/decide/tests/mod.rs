@@ -1,10 +1,13 @@
 //! Decisions, performed on an API server in memory, until nothing is left to do.
 
+mod addresses;
 mod guards;
 mod ownership;
 mod publishing;
 mod random;
 mod removal;
+mod replace;
+mod rotation;
 mod server;
 mod sim;
 mod steady;

@@ -1,10 +1,10 @@
 //! What a mesh tells its peers, and when.
 
 use super::sim::{Sim, ca, example};
-use crate::decide::own_facts::ROOT_OVERLAP;
 use crate::decide::{Publication, SETTLE, STATUS_PATH};
 use crate::derive::kinds;
 use crate::facts::published::FACTS_PATH;
+use crate::model::defaults::CA_OVERLAP;
 use jiff::SignedDuration;
 use serde_json::json;
 
@@ -77,20 +77,20 @@ fn a_replaced_root_stays_beside_the_new_one_until_its_certificates_are_gone() {
     };
     assert_eq!(bundle(&sim), 1);
     sim.set_root(ARO, &ca(5));
-    let facts = |sim: &mut Sim| sim.decide(ARO).pending.unwrap().files[FACTS_PATH].clone();
+    let facts = |sim: &mut Sim| sim.pass(ARO).pending.unwrap().files[FACTS_PATH].clone();
     let first = facts(&mut sim);
     sim.now += SignedDuration::from_millis(300);
     assert_eq!(facts(&mut sim), first, "what waits must not change with time, or it waits for ever");
     sim.settle();
     assert_eq!(bundle(&sim), 2);
     assert_eq!(sim.decide(ARO).status.ca_roots.iter().filter(|root| root.retiring).count(), 1);
-    sim.now += ROOT_OVERLAP - SignedDuration::from_mins(5);
+    sim.now += CA_OVERLAP - SignedDuration::from_mins(5);
     sim.settle();
     assert_eq!(bundle(&sim), 2);
-    sim.now += SignedDuration::from_mins(66); // the overlap begins with a whole hour
+    sim.now += SignedDuration::from_mins(6);
     sim.settle();
     assert_eq!(bundle(&sim), 1);
-    assert!(sim.sites[ARO].messages.iter().any(|message| message.contains("a CA root retires")));
+    assert!(sim.sites[ARO].messages.iter().any(|message| message.ends_with("has left")));
 }
 
 #[test]

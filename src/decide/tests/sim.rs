@@ -44,6 +44,8 @@ pub struct Sim {
     pub sites: BTreeMap<String, Site>,
     pub now: Timestamp,
     pub commit: String,
+    /// Addresses that the clouds have given out.
+    balancers: usize,
     /// Watches that are down: (mesh, its peer).
     pub cut: BTreeSet<(String, String)>,
     /// Watches that say that they are connected and hear nothing: since when.
@@ -76,6 +78,7 @@ impl Sim {
             sites: BTreeMap::new(),
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
             commit: "c1".to_owned(),
+            balancers: 0,
             cut: BTreeSet::new(),
             frozen: BTreeMap::new(),
             read: RefCell::default(),
@@ -181,6 +184,7 @@ impl Sim {
         site.memory.inventory.clone_from(&decision.inventory);
         site.memory.health.clone_from(&decision.health);
         site.memory.pending.clone_from(&decision.pending);
+        site.memory.addresses.clone_from(&decision.addresses);
         site.memory.applied = Some(decision.status.main.applied.clone()).filter(|commit| !commit.is_empty());
         site.memory.tell(&decision.status);
         site.events.extend(decision.events.iter().map(|event| format!("{} {}: {}", event.about, event.reason, event.note)));
@@ -253,7 +257,8 @@ impl Sim {
                         } else {
                             json!({"connected": false, "lastDisconnectStatus": "503 Service Unavailable"})
                         };
-                        let pod = json!([{"pod": "istiod", "watch": watch}]);
+                        let remote = self.watches(&key.name, name);
+                        let pod = json!([{"pod": "istiod", "watch": watch, "remotes": [{"connected": remote}]}]);
                         let status = if up { json!({"active": pod}) } else { json!({"active": [], "inactive": pod}) };
                         self.site(name).server.status(key, json!({"discoveryStatus": status}));
                     }
@@ -271,6 +276,15 @@ impl Sim {
         }
     }
 
+    /// Whether the control plane of a mesh has what it needs to watch that of its peer.
+    fn watches(&self, me: &str, peer: &str) -> bool {
+        let object = self.sites.get(me).and_then(|site| {
+            let namespace = &self.federation.mesh(me)?.namespace;
+            site.server.get(&kinds::key(kinds::PEER, namespace, peer))
+        });
+        object.is_some_and(|object| object.pointer("/spec/remote/addresses").is_some())
+    }
+
     /// The last full synchronisation: a control plane makes one a minute.
     fn synced(&self, link: &(String, String)) -> String {
         let now = self.frozen.get(link).copied().unwrap_or(self.now);
@@ -278,14 +292,29 @@ impl Sim {
     }
 
     fn gateways(&mut self, mesh: &str, number: usize, namespace: &str, control_plane: &Value) {
-        let gateways = control_plane.pointer("/spec/gateways/additionalIngress").and_then(Value::as_object);
-        for (i, name) in gateways.into_iter().flat_map(|gateways| gateways.keys()).enumerate() {
+        let names = |side: &str| -> Vec<String> {
+            let gateways = control_plane.pointer(&format!("/spec/gateways/{side}")).and_then(Value::as_object);
+            gateways.into_iter().flat_map(|gateways| gateways.keys().cloned()).collect()
+        };
+        let (ingress, egress) = (names("additionalIngress"), names("additionalEgress"));
+        for (i, name) in ingress.iter().chain(&egress).enumerate() {
             let key = kinds::key(kinds::SERVICE, namespace, name);
-            if self.site(mesh).server.get(&key).is_none() {
-                let metadata = json!({"name": name, "namespace": namespace});
-                self.site(mesh).server.create(json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata}), "operator");
-                let ingress = json!([{"ip": format!("20.{number}.{i}.1")}]);
-                self.site(mesh).server.status(&key, json!({"loadBalancer": {"ingress": ingress}}));
+            if self.site(mesh).server.get(&key).is_some() {
+                continue;
+            }
+            let labels = json!({"maistra.io/owner": namespace});
+            let metadata = json!({"name": name, "namespace": namespace, "labels": labels});
+            self.site(mesh).server.create(json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata}), "operator");
+            if i < ingress.len() {
+                let address = json!([{"ip": format!("20.{number}.{}.1", self.balancers)}]);
+                self.balancers += 1;
+                self.site(mesh).server.status(&key, json!({"loadBalancer": {"ingress": address}}));
+            }
+        }
+        for (key, live) in self.sites[mesh].server.live() {
+            let ours = live.value()["metadata"]["labels"]["maistra.io/owner"] == *namespace && *key.kind == *"Service";
+            if ours && !ingress.iter().chain(&egress).any(|name| **name == *key.name) {
+                self.site(mesh).server.delete(&live);
             }
         }
     }

@@ -4,6 +4,7 @@ mod example;
 mod sides;
 mod traffic;
 mod variants;
+mod weights;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -19,7 +20,7 @@ fn mk_facts(name: &str, peers: &[&str]) -> Facts {
         discovery_port: 8188,
         service_port: 15443,
     };
-    let root = Root { pem: format!("root of {name}\n"), fingerprint: name.into(), not_after: jiff::Timestamp::MAX };
+    let root = Root { pem: format!("root of {name}\n"), fingerprint: name.into(), ..Root::default() };
     Facts {
         roots: vec![root],
         ingress: peers.iter().map(|peer| ((*peer).to_owned(), endpoint(peer))).collect(),

@@ -3,9 +3,13 @@
 use super::{Findings, locality};
 use crate::model::at::{At, Span};
 use crate::model::diagnostic::Code;
-use crate::model::documents::{BaseSpec, IngressSpec, MeshDocument, MeshSpec, OperatorSpec, ServiceType};
-use crate::model::federation::{Base, Ingress, Mesh, Operator};
+use crate::model::documents::{BaseSpec, CaSpec, IngressSpec, MeshDocument, MeshSpec, OperatorSpec, ServiceType};
+use crate::model::federation::{Base, Ca, Ingress, Mesh, Operator};
+use crate::model::root::{self, Root};
 use crate::model::{address, defaults, names};
+
+/// Most declared roots: a bundle holds [`root::MAX_ROOTS`], and those in use and those that retire need their place in it.
+const MAX_DECLARED_ROOTS: usize = 4;
 
 /// `meshes/<folder>/mesh.yaml`.
 pub fn mesh(document: MeshDocument, folder: &str, findings: &mut Findings) -> Mesh {
@@ -20,6 +24,7 @@ pub fn mesh(document: MeshDocument, folder: &str, findings: &mut Findings) -> Me
         platform,
         locality,
         ingress,
+        ca,
         operators,
         agent,
         suspend,
@@ -80,6 +85,7 @@ pub fn mesh(document: MeshDocument, folder: &str, findings: &mut Findings) -> Me
             discovery_port: port(ingress.discovery_port, defaults::DISCOVERY_PORT),
             service_port: port(ingress.service_port, defaults::SERVICE_PORT),
         },
+        ca: self::ca(ca, findings),
         operators: self::operators(operators, findings),
         keys: agent.keys.into_iter().map(|text| text.value).collect(),
         suspend,
@@ -126,6 +132,47 @@ fn static_address(text: &At<String>, findings: &mut Findings) -> Option<String> 
             None
         }
     }
+}
+
+/// Whether a root has expired is asked when it is used: a document that was right must not become wrong by waiting.
+fn ca(spec: CaSpec, findings: &mut Findings) -> Ca {
+    let CaSpec { roots: texts, overlap } = spec;
+    let mut roots: Vec<Root> = Vec::new();
+    for text in &texts {
+        if text.contains("PRIVATE KEY-----") {
+            let help = "whoever read this repository has it: make a new CA, and declare its certificate alone";
+            findings.error(text.span, Code::BadValue, "a private key is among the CA certificates", help);
+            continue;
+        }
+        match root::read(text) {
+            Ok(read) => {
+                for root in read {
+                    if roots.iter().any(|other| other.fingerprint == root.fingerprint) {
+                        let message = format!("CA root {} is listed twice", root.short());
+                        findings.error(text.span, Code::Duplicate, message, "remove one");
+                    } else {
+                        roots.push(root);
+                    }
+                }
+            }
+            Err(message) => {
+                let help = "write each CA certificate as a PEM block under `roots: [|…]`";
+                findings.error(text.span, Code::BadValue, format!("a CA root is unusable: {message}"), help);
+            }
+        }
+    }
+    if let Some(text) = texts.first().filter(|_| roots.len() > MAX_DECLARED_ROOTS) {
+        findings.error(text.span, Code::BadValue, format!("more than {MAX_DECLARED_ROOTS} CA roots"), "remove those of the past");
+    }
+    let overlap = overlap.and_then(|text| match humantime::parse_duration(&text).ok().and_then(|t| t.try_into().ok()) {
+        Some(duration) => Some(duration),
+        None => {
+            let message = format!("`{}` is not a duration", text.escape_debug());
+            findings.error(text.span, Code::BadValue, message, "write it like `36h` or `2days`");
+            None
+        }
+    });
+    Ca { roots, overlap: overlap.unwrap_or(defaults::CA_OVERLAP) }
 }
 
 fn operators(specs: Vec<OperatorSpec>, findings: &mut Findings) -> Vec<Operator> {

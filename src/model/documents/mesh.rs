@@ -32,6 +32,8 @@ pub struct MeshSpec {
     pub locality: Option<LocalitySpec>,
     /// How peers reach this mesh.
     pub ingress: IngressSpec,
+    /// The mesh's own CA, for a rotation that people plan.
+    pub ca: CaSpec,
     /// Operators (OLM Subscriptions) to ensure.
     pub operators: Vec<OperatorSpec>,
     /// The agent of this mesh.
@@ -140,6 +142,18 @@ pub enum ServiceType {
     NodePort,
     /// Reachable in the cluster only.
     ClusterIP,
+}
+
+/// The mesh's own CA.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub struct CaSpec {
+    /// CA certificates (PEM) that peers are to trust beside what the control plane shows: the next root before it is switched to,
+    /// an intermediate that cannot be discovered. Never a private key.
+    pub roots: Vec<At<String>>,
+    /// How long a root that the control plane has replaced stays published, as `36h`: not less than the life of the certificates
+    /// that it signed; default `24h`, istiod's default for workloads.
+    pub overlap: Option<At<String>>,
 }
 
 /// An operator to ensure through OLM.

@@ -1,6 +1,7 @@
 //! Findings in one document.
 
 use super::{check, check_repo, pair};
+use crate::model::testing::{Repo, ca_roots};
 use insta::assert_snapshot;
 
 #[test]
@@ -112,6 +113,44 @@ fn a_long_mesh_name_is_refused_because_it_becomes_a_label() {
     let found = check(&format!("//- meshes/a/peers/{long}.yaml\nkind: Peer\nmetadata: {{name: {long}}}\n"));
     let about_the_name = found.lines().find(|line| line.contains("a mesh name has")).unwrap();
     assert_snapshot!(about_the_name, @"meshes/a/peers/mmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmm.yaml:3:18: error[MF003]: `mmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmm` has 56 characters; a mesh name has at most 55, because `network-mmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmm` becomes a label value");
+}
+
+#[test]
+fn declared_ca_roots_are_ca_certificates_and_nothing_else() {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+    let key = KeyPair::generate().unwrap();
+    let make = |is_ca| {
+        let mut params = CertificateParams::default();
+        params.is_ca = is_ca;
+        params.self_signed(&key).unwrap().pem()
+    };
+    let mesh = |roots: &[String], overlap: &str| {
+        let roots = ca_roots(roots);
+        format!(
+            "//- meshes/a/mesh.yaml\nkind: Mesh\nmetadata: {{name: a}}\nspec:\n  trustDomain: a.example\n  ca:\n    overlap: \
+             {overlap}\n{roots}"
+        )
+    };
+    let root = make(IsCa::Ca(BasicConstraints::Unconstrained));
+    let repo =
+        Repo::new("//- federation.yaml\nkind: Federation\nmetadata: {name: f}\n").with(&mesh(std::slice::from_ref(&root), "36h"));
+    let declared = &repo.valid().meshes["a"].mesh.clone().unwrap().ca;
+    assert_eq!((declared.roots.len(), declared.overlap), (1, jiff::SignedDuration::from_hours(36)));
+    assert!(declared.roots[0].self_issued);
+    let bad = [root.clone(), root, make(IsCa::NoCa), key.serialize_pem(), "{{ROOT}}".to_owned()];
+    let found = check(&mesh(&bad, "a while"));
+    let expected = [
+        "`a while` is not a duration (write it like `36h` or `2days`)",
+        "is listed twice",
+        "is not a CA certificate (basicConstraints CA:TRUE is missing)",
+        "a private key is among the CA certificates (whoever read this repository has it",
+        "holds no PEM certificate",
+    ];
+    let lines: Vec<&str> = found.lines().collect();
+    assert_eq!(lines.len(), expected.len(), "{found}");
+    for (line, words) in lines.iter().zip(expected) {
+        assert!(line.contains(words), "{words}\n{found}");
+    }
 }
 
 #[test]

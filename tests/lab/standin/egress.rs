@@ -102,6 +102,11 @@ async fn sync(istiod: &Arc<Istiod>, target: &Target, attempt: usize) {
     }
 }
 
+/// One handshake with a peer as its next connection would make it, with nothing said after it.
+pub async fn hello(istiod: &Arc<Istiod>, target: &Target) -> Result<(), String> {
+    ask(istiod, target, 0, Question::Hello).await.map(drop)
+}
+
 /// Connects to one of the addresses in turn and asks; an error is the text of `lastDisconnectStatus`.
 async fn ask(istiod: &Arc<Istiod>, target: &Target, attempt: usize, question: Question) -> Result<(Answer, Stream), String> {
     istiod.egress_problem(&target.egress).map_or(Ok(()), Err)?;

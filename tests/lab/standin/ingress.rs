@@ -8,6 +8,7 @@ use std::time::Duration;
 use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncReadExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -52,7 +53,7 @@ pub async fn serve(istiod: Arc<Istiod>, gateway: String, address: SocketAddr, pa
 }
 
 async fn converse(istiod: Arc<Istiod>, gateway: String, stream: TcpStream, source: SocketAddr) {
-    let mut epoch = istiod.epoch();
+    let epoch = istiod.epoch();
     let conversation = async {
         let acceptor = TlsAcceptor::from(Arc::new(istiod.server_tls(&gateway)));
         let stream = timeout(PATIENCE, acceptor.accept(stream)).await??;
@@ -61,17 +62,13 @@ async fn converse(istiod: Arc<Istiod>, gateway: String, stream: TcpStream, sourc
         let mut stream = BufReader::new(stream);
         let Some(question) = timeout(PATIENCE, wire::read(&mut stream)).await?? else { return Ok(()) };
         match istiod.admit(&gateway, &client) {
-            Ok(peer) => answer(&istiod, &peer, &source.ip().to_string(), question, &mut stream).await,
+            Ok(peer) => answer(&istiod, &peer, &source.ip().to_string(), question, epoch, &mut stream).await,
             Err(code) => wire::write(&mut stream, &Answer { code, services: Vec::new() }).await,
         }
     };
-    tokio::select! {
-        ended = conversation => if let Err(error) = ended {
-            let error: io::Error = error;
-            tracing::debug!(gateway, %source, %error, "a peer's connection failed");
-        },
-        // istiod, or the gateway's certificate, is another now.
-        _ = epoch.changed() => {}
+    let ended: io::Result<()> = conversation.await;
+    if let Err(error) = ended {
+        tracing::debug!(gateway, %source, %error, "a peer's connection failed");
     }
 }
 
@@ -80,11 +77,13 @@ async fn answer(
     peer: &str,
     source: &str,
     question: Question,
+    mut epoch: watch::Receiver<u64>,
     stream: &mut BufReader<TlsStream<TcpStream>>,
 ) -> io::Result<()> {
     let Some(mut exports) = istiod.exports_to(peer) else { return Ok(()) };
     let services = offers(&exports.borrow_and_update());
     match question {
+        Question::Hello => wire::write(stream, &Answer { code: 200, services: Vec::new() }).await?,
         Question::Services => {
             wire::write(stream, &Answer { code: 200, services }).await?;
             istiod.with_remote(peer, source, Connection::synced);
@@ -96,6 +95,8 @@ async fn answer(
                 tokio::select! {
                     // The peer says nothing on a watch: whatever comes is its end.
                     _ = stream.read_u8() => break,
+                    // istiod, or the gateway's certificate, is another now. Proxies let short conversations end.
+                    _ = epoch.changed() => break,
                     changed = exports.changed() => {
                         if changed.is_err() {
                             break;

@@ -38,6 +38,8 @@ pub(super) struct State {
     pub(super) cluster: String,
     /// The root that istiod publishes.
     pub(super) authority: Arc<Authority>,
+    /// The root that takes its place when the CA is replaced; a new one where none is prepared.
+    next: Option<Arc<Authority>>,
     /// The root that the gateways' certificates are from: the one before, until they are renewed.
     issuing: Arc<Authority>,
     identities: BTreeMap<String, Identity>,
@@ -57,6 +59,7 @@ impl Istiod {
             pod: String::new(),
             trust_domain: trust_domain.to_owned(),
             cluster: String::new(),
+            next: None,
             issuing: Arc::clone(&authority),
             authority,
             identities: BTreeMap::new(),
@@ -140,7 +143,17 @@ impl Istiod {
     /// A new root with a new key. The gateways keep the certificates that they have until `renew_certificates`.
     pub fn replace_root(&self) {
         let mut state = self.state();
-        state.authority = Arc::new(Authority::new(&state.trust_domain));
+        let prepared = state.next.take();
+        state.authority = prepared.unwrap_or_else(|| Arc::new(Authority::new(&state.trust_domain)));
+    }
+
+    /// The root that the next replacement brings, PEM.
+    pub fn prepare_root(&self) -> String {
+        let mut state = self.state();
+        let next = Arc::new(Authority::new(&state.trust_domain));
+        let pem = next.root_pem();
+        state.next = Some(next);
+        pem
     }
 
     /// The gateways get certificates of the current root, as new pods, so that connections are made anew.

@@ -149,11 +149,42 @@ impl Standin {
         });
     }
 
+    /// Makes the CA that the next replacement brings; gives its root, PEM. Nothing uses it before.
+    pub fn prepare_ca(&self) -> String {
+        self.operator.istiods().iter().map(|istiod| istiod.prepare_root()).collect()
+    }
+
+    /// The gateways get certificates from the root that `istio-ca-root-cert` says, now.
+    pub fn renew_certificates(&self) {
+        for istiod in self.operator.istiods() {
+            istiod.renew_certificates();
+        }
+    }
+
+    /// Somebody who makes handshakes as the cluster's egress gateways do.
+    pub fn prober(&self) -> Prober {
+        Prober(Arc::clone(&self.operator))
+    }
+
     /// Every istiod of the cluster is replaced by another pod: what it had in memory is gone, a federation controller that hung runs again.
     pub fn restart_istiod(&self) {
         for istiod in self.operator.istiods() {
             istiod.restart();
         }
+    }
+}
+
+/// Makes handshakes with peers, with the certificates and the trust that the gateways have at that moment.
+#[derive(Clone)]
+pub struct Prober(Arc<Operator>);
+
+impl Prober {
+    /// One handshake with a peer's ingress gateway, which has to admit us; an error is what its next connection would end with.
+    pub async fn handshake(&self, peer: &str) -> Result<(), String> {
+        let istiods = self.0.istiods();
+        let known = istiods.iter().find_map(|istiod| Some((istiod, istiod.target(peer)?)));
+        let Some((istiod, target)) = known else { return Err(format!("no ServiceMeshPeer {peer}")) };
+        egress::hello(istiod, &target).await
     }
 }
 

@@ -176,7 +176,8 @@ impl Istiod {
                     known.watch.disconnected("200 OK");
                     known.task = self.start_watch(spec.target.clone());
                 }
-                known.spec = spec;
+                // The ingress that the exports to a peer are served at is that of the first object (server.go).
+                known.spec = PeerSpec { ingress: known.spec.ingress.clone(), ..spec };
             }
             None => {
                 let peer = Peer {
@@ -195,6 +196,11 @@ impl Istiod {
         drop(state);
         self.touch();
         Ok(())
+    }
+
+    /// Where a peer is asked; `None` where none of that name was reconciled.
+    pub(super) fn target(&self, peer: &str) -> Option<Target> {
+        self.state().peers.get(peer).map(|peer| peer.spec.target.clone())
     }
 
     async fn roots_of_peer(&self, spec: &PeerSpec) -> Result<String, String> {

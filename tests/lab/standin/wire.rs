@@ -28,6 +28,8 @@ pub enum Question {
     Services,
     /// All services, now and whenever they change.
     Watch,
+    /// Nothing: whoever asks wants to know whether it would be answered.
+    Hello,
 }
 
 /// What a server answers first; on a watch, `Update`s follow.
