@@ -17,6 +17,7 @@ mod replace;
 mod report;
 mod rotation;
 mod unseen;
+mod workloads;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -201,7 +202,12 @@ fn change(world: &World, memory: &Memory, derived: &Derived, comparisons: &mut C
     let held: BTreeSet<Key> = decision.holds.iter().filter_map(|hold| hold.key.clone()).collect();
     let orphans = memory.inventory.iter().filter(|(key, _)| !derived.wanted.contains_key(*key) && !held.contains(*key));
     let barrier = remove::barrier(world);
+    let unsettled = workloads::unsettled_routes(world, derived, &held, decision);
     for (key, origin) in orphans {
+        if let Some(reason) = workloads::routed(&unsettled, key).filter(|_| world.live.contains_key(key)) {
+            decision.hold(Hold::waiting(key, reason));
+            continue;
+        }
         match &barrier {
             Some(reason) if world.live.contains_key(key) => {
                 decision.hold(Hold::stuck(key, format!("would be removed, but {reason}")));

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{Context, Health, Hold, Inputs, Need, kinds};
 use crate::model::documents::WhenUnavailable;
 use crate::model::{Destination, Match, Retries, Route, Rule, ServiceName, TextMatch, Traffic};
+use crate::object::Key;
 
 /// A route with the weight that was declared and the one that is in effect.
 #[derive(Clone, Debug)]
@@ -21,39 +22,29 @@ pub struct Share<'a> {
 }
 
 pub(super) fn derive(context: &mut Context, traffic: &Traffic) {
-    let key = kinds::key(kinds::VIRTUAL_SERVICE, &traffic.service.namespace, &traffic.name);
-    let inputs = context.inputs;
     if traffic.rules.is_empty() {
         return;
     }
+    let key = kinds::key(kinds::VIRTUAL_SERVICE, &traffic.service.namespace, &traffic.name);
+    let inputs = context.inputs;
+    let common = common(context, traffic, &key);
     let mut http = Vec::new();
     for rule in &traffic.rules {
         let shares = shares(traffic, rule, inputs);
         let subject = rule.when.as_ref().map_or(key.to_string(), |when| format!("{key} where {when}:"));
         for share in &shares {
             if let Some(why) = &share.why_not {
-                context.out.holds.push(Hold::part(format!("{subject} {} %", share.route.weight), why.clone()));
+                context.hold(Hold::part(format!("{subject} {} %", share.route.weight), why.clone()));
             }
         }
         if shares.iter().any(|share| share.weight > 0) {
-            http.push(self::rule(traffic, rule, &shares, inputs));
+            http.push(entry(common.clone(), traffic, rule, &shares, inputs));
         } else if rule.when.is_some() {
             let reason = "none of its destinations is there yet; its requests go where the others go";
             context.hold(Hold::part(subject.trim_end_matches(':'), reason));
         } else {
             let reason = "none of its destinations is there yet; the last split stays";
             return context.hold(Hold::waiting(&key, reason));
-        }
-    }
-    if let Some(mirror) = &traffic.mirror {
-        match missing(&mirror.to, inputs) {
-            None => {
-                for rule in &mut http {
-                    rule["mirror"] = destination(traffic, inputs, &mirror.to);
-                    rule["mirrorPercentage"] = json!({"value": mirror.percentage});
-                }
-            }
-            Some(why) => context.out.holds.push(Hold::part(format!("{key} mirror"), why)),
         }
     }
     let (api_version, kind) = kinds::VIRTUAL_SERVICE;
@@ -70,13 +61,18 @@ pub(super) fn derive(context: &mut Context, traffic: &Traffic) {
     context.want(document, &traffic.path, needs);
 }
 
-/// An entry of `spec.http`.
-fn rule(traffic: &Traffic, rule: &Rule, shares: &[Share], inputs: Inputs) -> Value {
-    let routes = shares
-        .iter()
-        .filter(|share| share.weight > 0)
-        .map(|share| json!({"destination": destination(traffic, inputs, &share.route.to), "weight": share.weight}));
-    let mut http = json!({"route": routes.collect::<Vec<Value>>()});
+/// What every entry of `spec.http` says: mirror, timeout and retries are of all requests.
+fn common(context: &mut Context, traffic: &Traffic, key: &Key) -> Value {
+    let mut http = json!({});
+    if let Some(mirror) = &traffic.mirror {
+        match missing(&mirror.to, context.inputs) {
+            None => {
+                http["mirror"] = destination(traffic, context.inputs, &mirror.to);
+                http["mirrorPercentage"] = json!({"value": mirror.percentage});
+            }
+            Some(why) => context.hold(Hold::part(format!("{key} mirror"), why)),
+        }
+    }
     if let Some(timeout) = traffic.timeout {
         http["timeout"] = json!(duration(timeout));
     }
@@ -89,6 +85,15 @@ fn rule(traffic: &Traffic, rule: &Rule, shares: &[Share], inputs: Inputs) -> Val
             http["retries"]["retryOn"] = json!(conditions);
         }
     }
+    http
+}
+
+/// The entry of `spec.http` for one rule.
+fn entry(mut http: Value, traffic: &Traffic, rule: &Rule, shares: &[Share], inputs: Inputs) -> Value {
+    let served = shares.iter().filter(|share| share.weight > 0);
+    http["route"] = served
+        .map(|share| json!({"destination": destination(traffic, inputs, &share.route.to), "weight": share.weight}))
+        .collect();
     if let Some(when) = &rule.when {
         http["match"] = json!([conditions(when)]);
     }

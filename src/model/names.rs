@@ -73,6 +73,19 @@ pub fn dns_name(name: &str) -> Result<(), ()> {
     }
 }
 
+/// A value of a label, as the nodes' topology labels have it (Kubernetes "Labels and Selectors").
+pub fn label_value(value: &str) -> Result<(), String> {
+    let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    let inner = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if value.len() <= MAX_LABEL && value.chars().all(inner) && edge(value.chars().next()) && edge(value.chars().next_back()) {
+        return Ok(());
+    }
+    Err(format!(
+        "`{}` cannot be the value of a label: letters, digits, `-`, `_` and `.`, at most {MAX_LABEL}, a letter or digit at both ends",
+        value.escape_debug()
+    ))
+}
+
 /// The name of an HTTP header, in the lower case that Envoy compares it in (RFC 9110 "token"; Istio `HTTPMatchRequest.headers`).
 pub fn header(name: &str) -> Result<(), String> {
     let token = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "!#$%&'*+-.^_`|~".contains(c);

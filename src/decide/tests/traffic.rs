@@ -87,3 +87,38 @@ fn weights_of_every_list_are_in_the_status() {
     assert_eq!(shares(&mut sim, "end-user = jason"), match_of(100));
     assert_eq!(shares(&mut sim, ""), [("local".to_owned(), 100, 100)]);
 }
+
+#[test]
+fn the_old_side_stays_while_requests_may_lead_to_it() {
+    let [workload, routes] = ["Deployment/prod-bookinfo/details-v1", "VirtualService/prod-bookinfo/details"];
+    let mut sim = Sim::new(example());
+    route(&mut sim, "routes: [{local: {subset: v1}}]");
+    sim.settle();
+    let imports = "ImportedServiceSet/rosa-prod-mesh/aro-stg-mesh";
+    sim.site(ROSA).server.remove(imports); // the peer is away when people move everything to it
+    let manifests = "meshes/rosa-prod-mesh/manifests/details.yaml";
+    sim.commit(|repo| repo.without(manifests));
+    route(&mut sim, "routes: [{peer: aro-stg-mesh, service: prod-bookinfo/details-v2}]");
+    let decision = sim.decide(ROSA);
+    let hold = decision.holds.iter().find(|hold| hold.subject == workload).expect("it waits");
+    assert_eq!(hold.reason, format!("waits until {routes} is as declared, because it may lead there"));
+
+    in_this_order(&mut sim, [&format!("apply {routes}"), &format!("delete {workload}")]);
+
+    sim.commit(|repo| repo.with(&format!("//- {manifests}\n{DEPLOYMENT}")));
+    sim.settle();
+    sim.commit(|repo| repo.without(TRAFFIC).without(manifests));
+    in_this_order(&mut sim, [&format!("delete {routes}"), &format!("delete {workload}")]);
+}
+
+const DEPLOYMENT: &str =
+    "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: details-v1, namespace: prod-bookinfo}\nspec: {replicas: 1}\n";
+
+/// Settles, and does the first of these before the second.
+fn in_this_order(sim: &mut Sim, [first, second]: [&str; 2]) {
+    let mark = sim.sites[ROSA].log.len();
+    sim.settle();
+    let log = &sim.sites[ROSA].log[mark..];
+    let place = |what: &str| log.iter().position(|line| line == what).unwrap_or_else(|| panic!("never: {what}: {log:#?}"));
+    assert!(place(first) < place(second), "{log:#?}");
+}

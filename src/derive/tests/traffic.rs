@@ -111,8 +111,8 @@ fn a_mirror_goes_only_where_something_is() {
             host: x.apps.svc.cluster.local
             subset: v1
           weight: 100
-    # VirtualService/apps/x 10 %: waits for x.shop.shop.example: not imported from b yet
     # VirtualService/apps/x mirror: waits for x.shop.shop.example: not imported from b yet
+    # VirtualService/apps/x 10 %: waits for x.shop.shop.example: not imported from b yet
     ");
 }
 
@@ -271,10 +271,10 @@ fn a_match_that_leads_nowhere_is_left_out_so_that_its_requests_find_the_others()
             host: x.apps.svc.cluster.local
             subset: v1
           weight: 100
+    # VirtualService/apps/x mirror: waits for x.shop.shop.example: not imported from b yet
     # VirtualService/apps/x where uri = /v2* and end-user = jason and x-group ~ beta-.+: 100 %: waits for x.shop.shop.example: not imported from b yet
     # VirtualService/apps/x where uri = /v2* and end-user = jason and x-group ~ beta-.+: none of its destinations is there yet; its requests go where the others go
     # VirtualService/apps/x 10 %: waits for x.shop.shop.example: not imported from b yet
-    # VirtualService/apps/x mirror: waits for x.shop.shop.example: not imported from b yet
     ");
     let keep = repo.edit("meshes/a/traffic/x.yaml", "service: apps/x", "whenUnavailable: keep\n  service: apps/x");
     assert_eq!(spec(&keep).matches("- match:").count(), 2, "{}", spec(&keep));

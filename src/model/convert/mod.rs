@@ -95,6 +95,9 @@ pub fn federation(document: FederationDocument, findings: &mut Findings) -> Sett
 
 fn locality(spec: LocalitySpec, findings: &mut Findings) -> Locality {
     let LocalitySpec { region, zone, subzone } = spec;
+    for value in std::iter::once(&region).chain(&zone).chain(&subzone) {
+        findings.name(value, names::label_value);
+    }
     if let (None, Some(subzone)) = (&zone, &subzone) {
         // maistra/istio drops the whole locality without a word
         findings.error(subzone.span, Code::BadValue, "a `subzone` needs a `zone`", "add the zone that it lies in");

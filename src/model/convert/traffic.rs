@@ -27,16 +27,18 @@ pub fn traffic(document: TrafficDocument, file: &str, findings: &mut Findings) -
             None
         }
     };
+    let needs_rules = spec.mirror.is_some() || spec.timeout.is_some() || spec.retries.is_some();
+    let needs_policy = spec.failover.is_some() || spec.outlier_detection.is_some();
     let mirror = spec.mirror.and_then(|spec| mirror(spec, findings));
     let timeout = spec.timeout.and_then(|text| duration(&text, findings));
     let retries = spec.retries.map(|spec| retries(spec, findings));
-    let rules = rules(spec.matches, spec.routes, mirror.is_some() || timeout.is_some() || retries.is_some(), name.span, findings);
+    let rules = rules(spec.matches, spec.routes, needs_rules, name.span, findings);
     let failover = spec.failover.map(|spec| failover(spec, &rules, findings)).unwrap_or_default();
     let outlier_detection = match spec.outlier_detection {
         None if failover.is_empty() => None,
         spec => Some(outlier_detection(spec.unwrap_or_default(), findings)),
     };
-    if rules.is_empty() && outlier_detection.is_none() {
+    if rules.is_empty() && !needs_policy {
         let help = "add `routes`, for instance `- {local: {}, weight: 100}`";
         findings.error(name.span, Code::Weights, "there is no route", help);
     }

@@ -199,6 +199,16 @@ fn a_range_of_addresses_must_be_one() {
 }
 
 #[test]
+fn a_region_is_what_a_label_can_say() {
+    let found =
+        check("//- meshes/a/peers/b.yaml\nkind: Peer\nmetadata: {name: b}\nspec:\n  locality: {region: eu/west, zone: '*'}\n");
+    assert_snapshot!(found, @r"
+    meshes/a/peers/b.yaml:5:22: error[MF003]: `eu/west` cannot be the value of a label: letters, digits, `-`, `_` and `.`, at most 63, a letter or digit at both ends
+    meshes/a/peers/b.yaml:5:37: error[MF003]: `*` cannot be the value of a label: letters, digits, `-`, `_` and `.`, at most 63, a letter or digit at both ends
+    ");
+}
+
+#[test]
 fn a_subzone_needs_a_zone() {
     let found = check("//- meshes/a/peers/b.yaml\nkind: Peer\nmetadata: {name: b}\nspec:\n  locality: {region: r, subzone: s}\n");
     assert_snapshot!(found, @"meshes/a/peers/b.yaml:5:34: error[MF007]: a `subzone` needs a `zone` (add the zone that it lies in)");
@@ -359,6 +369,12 @@ spec:
   matches: [{uri: /v2, routes: [{local: {}}]}]
 ",
     );
+    let long = check(&format!(
+        "//- meshes/a/traffic/long.yaml\nkind: Traffic\nmetadata: {{name: long}}\nspec:\n  service: apps/x\n  \
+         matches: [{{uri: {{regex: '{}'}}, routes: [{{local: {{}}}}]}}]\n",
+        r"\pL".repeat(1_000_000)
+    ));
+    assert_snapshot!(long, @"meshes/a/traffic/long.yaml:6:27: error[MF007]: 3000000 characters; the limit is 1024");
     assert_snapshot!(found, @r"
     meshes/a/traffic/four.yaml:6:19: error[MF001]: unknown value `/v2` (there are: exact, prefix, regex)
     meshes/a/traffic/one.yaml:7:5: error[MF007]: this match takes every request (give `headers` or `uri`; what all other requests do stands under `spec.routes`)
@@ -367,7 +383,7 @@ spec:
     meshes/a/traffic/one.yaml:9:54: error[MF003]: the control plane ignores a header called `uri` (the path is matched by `uri` beside `headers`)
     meshes/a/traffic/one.yaml:9:71: error[MF003]: `` is not a header's name: lower-case letters, digits and `-` (write it as `x-request-id`)
     meshes/a/traffic/one.yaml:11:26: error[MF007]: nothing to compare with (for a header that only has to be there write `regex: .+`)
-    meshes/a/traffic/one.yaml:11:42: error[MF007]: no header or path holds a control character (for a header that only has to be there write `regex: .+`)
+    meshes/a/traffic/one.yaml:11:42: error[MF007]: no header or path holds a control character
     meshes/a/traffic/one.yaml:11:62: error[MF007]: not a regular expression: look-around, including look-ahead and look-behind, is not supported (the control plane reads RE2 syntax)
     meshes/a/traffic/one.yaml:11:84: error[MF007]: not a regular expression: unclosed character class (the control plane reads RE2 syntax)
     meshes/a/traffic/one.yaml:12:14: error[MF008]: the weights sum to 90, not 100 (change the weights)
@@ -407,9 +423,19 @@ spec:
   service: apps/three
   failover: {to: [b, b]}
   routes: [{peer: b, service: shop/x}]
+//- meshes/a/traffic/four.yaml
+kind: Traffic
+metadata: {name: four}
+spec: {service: apps/four, timeout: 0s}
+//- meshes/a/traffic/five.yaml
+kind: Traffic
+metadata: {name: five}
+spec: {service: apps/five, failover: {to: []}}
 ",
     );
     assert_snapshot!(found, @r"
+    meshes/a/traffic/five.yaml:4:38: error[MF007]: there is no peer to fail over to (name peers: `to: [aro-stg-mesh]`)
+    meshes/a/traffic/four.yaml:4:37: error[MF007]: `0s` is shorter than a millisecond or a fraction of one (leave it out for no limit)
     meshes/a/traffic/one.yaml:6:12: error[MF007]: `3 parsecs` is not a length of time (write it as `500ms`, `3s` or `1m 30s`)
     meshes/a/traffic/one.yaml:7:23: error[MF007]: `attempts: 0` turns retries off (remove the other fields of `retries`)
     meshes/a/traffic/one.yaml:7:41: error[MF007]: `1us` is shorter than a millisecond or a fraction of one (leave it out for no limit)
