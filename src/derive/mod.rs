@@ -23,6 +23,7 @@ mod operators;
 mod peer;
 mod peer_roots;
 mod peering;
+mod root_jump;
 mod virtual_service;
 
 use std::collections::BTreeMap;
@@ -35,7 +36,7 @@ use crate::facts::Facts;
 use crate::model::{Federation, Mesh, MeshFolder};
 use crate::object::{Key, Object, set_id};
 
-pub use observed::{Health, ImportState, Observed, PeerState, Replacement};
+pub use observed::{Health, ImportState, Observed, PeerState, Replacement, RootsInUse};
 pub use peer_roots::{ROOTS_ANNOTATION, digest as roots_digest};
 pub use virtual_service::{Share, imported_host, not_imported, shares, undeclared};
 

@@ -21,10 +21,22 @@ pub struct Observed {
     pub health: BTreeMap<Destination, Health>,
     /// Peers that nothing declares any more but of which objects are left: their gateways go last.
     pub leaving: BTreeSet<String>,
+    /// By declared peer: its roots as the control plane has them.
+    pub roots: BTreeMap<String, RootsInUse>,
     /// By peer: its ServiceMeshPeer names other gateways than people declare.
     pub replaced: BTreeMap<String, Replacement>,
     /// Gateways of ours, by side and name, that nothing declares any more but that must stay for now, and why.
     pub kept: BTreeMap<(&'static str, String), String>,
+}
+
+/// The roots of one peer that are in use here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RootsInUse {
+    /// The bundle in its ConfigMap, whoever wrote it.
+    pub bundle: Option<String>,
+    /// Digest of the bundle that its ServiceMeshPeer was last applied with: a set that was followed before, whatever has become of the
+    /// ConfigMap since.
+    pub digest: Option<String>,
 }
 
 /// Gateways of a peering that give way to others.

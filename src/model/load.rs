@@ -211,9 +211,10 @@ fn manifests(path: &str, text: &str, set: &str) -> File {
 }
 
 fn take(federation: &mut Federation, place: &Place, file: &File) {
-    if let Content::Federation(Settings { name, allow_addresses, gating }) = &file.content {
+    if let Content::Federation(Settings { name, allow_addresses, ca_policy, gating }) = &file.content {
         federation.name = Some(name.clone());
         federation.allow_addresses.clone_from(allow_addresses);
+        federation.ca_policy = Some(*ca_policy);
         federation.gating = Some(*gating);
     }
     let Some(mesh) = place.mesh() else { return };
@@ -238,6 +239,7 @@ fn withdraw(federation: &mut Federation, found: &[Diagnostic]) {
     let broken = &federation.broken;
     if broken.contains("federation.yaml") {
         federation.name = None;
+        federation.ca_policy = None;
         federation.gating = None;
     }
     for folder in federation.meshes.values_mut() {

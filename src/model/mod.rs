@@ -23,6 +23,7 @@ pub mod yaml;
 
 pub use at::{At, Span};
 pub use diagnostic::{Code, Diagnostic, Severity};
+pub use documents::CaPolicy;
 pub use federation::{
     Base, Ca, Export, Federation, Gating, Import, Ingress, Locality, Manifest, Mesh, MeshFolder, Operator, Peer, ServiceName,
 };

@@ -53,3 +53,37 @@ fn t22_a_peers_malformed_roots_hold_only_that_peer() {
     solo.publish_facts("bad", &sound, "192.0.2.7");
     wait_for_roots(&solo, "bad", &sound);
 }
+
+#[test]
+fn t10_a_root_that_jumps_is_held_until_a_person_lists_its_fingerprint() {
+    let solo = Solo::new("threat-jump");
+    let federation = format!("{}spec: {{caPolicy: continuous}}\n", solo::federation());
+    solo.git.commit("Continuous roots", &[("federation.yaml", Some(&federation))]);
+    let old = solo::root();
+    for peer in ["jumping", "good"] {
+        solo.commit_peer(peer, &old);
+    }
+    let _agent = solo.agent();
+    wait_for_roots(&solo, "jumping", &old);
+    let (new, other) = (solo::root(), solo::root());
+    solo.publish_facts("jumping", &new, "203.0.113.66");
+    solo.publish_facts("good", &format!("{old}{other}"), "192.0.2.7");
+    eventually("an overlapping set is followed", || match roots(&solo, "good") {
+        Some(found) if found.contains(&other) && found.contains(&old) => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    let status = eventually("the status says what to do", || match solo.status() {
+        status if status.contains("RootJump") => Ok(status),
+        status => Err(status),
+    });
+    let fingerprint = meshfed::facts::roots::parse(&new, jiff::Timestamp::now()).unwrap()[0].fingerprint.clone();
+    for word in [&*fingerprint, "meshes/threat-jump/peers/jumping.yaml"] {
+        assert!(status.contains(word), "{word}: {status}");
+    }
+    assert_eq!(roots(&solo, "jumping").as_deref(), Some(&*old));
+    let addresses = solo.get("servicemeshpeer", "jumping").unwrap()["spec"]["remote"]["addresses"].clone();
+    assert_eq!(addresses, serde_json::json!(["192.0.2.7"]));
+    let accepted = format!("{}  acceptRoots: ['{fingerprint}']\n", solo.peer_half("jumping"));
+    solo.commit("peers/jumping.yaml", Some(&accepted));
+    wait_for_roots(&solo, "jumping", &new);
+}

@@ -1,6 +1,7 @@
 //! Decisions, performed on an API server in memory, until nothing is left to do.
 
 mod addresses;
+mod continuity;
 mod guards;
 mod ownership;
 mod publishing;
