@@ -51,6 +51,8 @@ pub struct AgentConfig {
     pub interval: Duration,
     /// End when there is nothing to do.
     pub once: bool,
+    /// Change nothing in the cluster, and publish what would be changed.
+    pub observe: bool,
 }
 
 impl AgentConfig {
@@ -69,7 +71,7 @@ impl AgentConfig {
 /// Without the credentials that the repository's address may hold.
 impl fmt::Debug for AgentConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { mesh, kubeconfig, context, signing_key, interval, once, .. } = self;
+        let Self { mesh, kubeconfig, context, signing_key, interval, once, observe, .. } = self;
         f.debug_struct("AgentConfig")
             .field("mesh", mesh)
             .field("repo", &self.repo_options())
@@ -78,6 +80,7 @@ impl fmt::Debug for AgentConfig {
             .field("signing_key", signing_key)
             .field("interval", interval)
             .field("once", once)
+            .field("observe", observe)
             .finish()
     }
 }
@@ -119,8 +122,11 @@ pub struct AgentArgs {
     /// Work until there is nothing left to do, then exit: 0, or 1 with the reasons if something failed
     #[arg(long, env = "MESHFED_ONCE", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     once: Option<bool>,
+    /// Change nothing in the cluster: publish facts, status and what would be changed, for a look before the agent takes over
+    #[arg(long, env = "MESHFED_OBSERVE", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    observe: Option<bool>,
     /// YAML file with any of these settings (mesh, repo, branch, httpUser, httpPasswordFile, kubeconfig, context, signingKey,
-    /// stateDir, interval, once); relative paths in it start at its folder
+    /// stateDir, interval, once, observe); relative paths in it start at its folder
     #[arg(long, env = "MESHFED_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -141,6 +147,7 @@ struct ConfigFile {
     #[serde(with = "humantime_serde")]
     interval: Option<Duration>,
     once: Option<bool>,
+    observe: Option<bool>,
 }
 
 /// One setting by its three names, for messages.
@@ -234,6 +241,7 @@ fn settle(args: AgentArgs, file: ConfigFile, environment: &Environment) -> Resul
         state_dir,
         interval,
         once,
+        observe,
         config: _,
     } = args;
     let mesh = text(mesh, file.mesh).ok_or_else(|| MESH.missing("the mesh"))?;
@@ -265,6 +273,7 @@ fn settle(args: AgentArgs, file: ConfigFile, environment: &Environment) -> Resul
         kubeconfig: path(kubeconfig, file.kubeconfig),
         context: text(context, file.context),
         once: once.or(file.once).unwrap_or(false),
+        observe: observe.or(file.observe).unwrap_or(false),
         mesh,
         repo,
         credentials,
@@ -324,10 +333,10 @@ mod tests {
 
     #[test]
     fn what_is_given_wins_over_the_file_and_that_over_the_default() {
-        let file = "mesh: b\ninterval: 2m\nonce: true\nstateDir: /s\n";
+        let file = "mesh: b\ninterval: 2m\nonce: true\nobserve: true\nstateDir: /s\n";
         let config = settled(AgentArgs { once: Some(false), ..mk_args() }, file).unwrap();
         assert_eq!((&*config.mesh, config.interval, config.once), ("a", Duration::from_secs(120), false));
-        assert_eq!(config.signing_key, Path::new("/s/signing-key"));
+        assert_eq!((config.signing_key.as_path(), config.observe), (Path::new("/s/signing-key"), true));
         let config = settled(AgentArgs { mesh: Some(String::new()), ..mk_args() }, file).unwrap();
         assert_eq!(config.mesh, "b", "empty counts as not given");
     }

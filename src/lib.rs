@@ -9,6 +9,7 @@
 //! | [`view`] | what people see, as text; pure |
 //! | [`repo`], [`cluster`] | the edges: Git and the Kubernetes API |
 //! | [`decide`] | declarations, facts, live objects and memory → one decision; pure |
+//! | [`policy`] | what policies forbid, of declarations and of objects; pure |
 //! | [`derive`] | declarations and facts → objects; pure |
 //! | [`facts`] | what only a cluster knows and its peers need; pure |
 //! | [`model`] | declarations: what people write on `main`; pure |
@@ -25,6 +26,7 @@ pub mod error;
 pub mod facts;
 pub mod model;
 pub mod object;
+pub mod policy;
 pub mod repo;
 pub mod view;
 pub mod words;

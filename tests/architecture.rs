@@ -7,12 +7,13 @@ use std::path::Path;
 use crate::schemas::files;
 
 /// From the ground up. A module may use those of lower layers only; modules of one layer do not know each other.
-const LAYERS: [&[&str]; 10] = [
+const LAYERS: [&[&str]; 11] = [
     &["object", "words"],
     &["model"],
     &["facts"],
     &["derive"],
-    &["decide", "trust", "policy"],
+    &["policy"],
+    &["decide", "trust"],
     &["repo", "cluster", "view"],
     &["error"],
     &["config"],

@@ -1,6 +1,7 @@
 //! Tests of the whole program against real API servers and a real Git server.
 
 mod addresses;
+mod adoption;
 mod architecture;
 mod bad_input;
 mod cluster_edge;
@@ -13,6 +14,7 @@ mod lab;
 mod lab_works;
 mod lifecycle;
 mod ownership;
+mod policies;
 mod publishing;
 mod quiet;
 mod replacing;

@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use crate::decide::{STATUS_PATH, Status, read_status};
 use crate::facts::Facts;
 use crate::facts::published::{self, FACTS_PATH};
-use crate::model::{Cache, Cidr, Code, ContentId, Diagnostic, Federation, Place, Span, load};
+use crate::model::{Cidr, Code, ContentId, Diagnostic, Federation, Place, Span};
+use crate::policy::{self, Loaded, Policies};
 use crate::repo::{Commit, CommitId, Mirror, RepoError, Snapshot};
 
 /// All that Git says to one agent at one moment.
@@ -20,6 +21,8 @@ pub struct Declarations {
     pub verified: String,
     /// The mesh's own documents and its peers' halves.
     pub federation: Arc<Federation>,
+    /// What must not be applied.
+    pub policies: Arc<Policies>,
     /// What is wrong, in documents and in facts.
     pub problems: Vec<Diagnostic>,
     /// Facts of the peers.
@@ -37,7 +40,7 @@ pub struct Declarations {
 /// Reads declarations, and remembers what it read.
 #[derive(Default)]
 pub struct Reader {
-    cache: Cache,
+    cache: policy::Cache,
     /// By mesh: the commit that was read, what was allowed then, and what it says.
     branches: BTreeMap<String, (CommitId, Vec<Cidr>, Branch)>,
 }
@@ -48,7 +51,7 @@ impl Reader {
         let tip = mirror.main()?;
         let peers = peers(mirror, tip, me)?;
         let snapshot = mirror.snapshot(tip, &|path| wanted(path, me, &peers))?;
-        let (federation, mut problems) = federation_of(mirror, &snapshot, &mut self.cache);
+        let Loaded { federation, policies, mut problems } = federation_of(mirror, &snapshot, &mut self.cache);
         let (mut facts, mut statuses) = (BTreeMap::new(), BTreeMap::new());
         for peer in &peers {
             let Some(branch) = self.branch(mirror, peer, &federation.allow_addresses, now)? else { continue };
@@ -56,17 +59,24 @@ impl Reader {
             statuses.extend(branch.status.clone().map(|status| (peer.clone(), status)));
             problems.extend(branch.found.iter().cloned());
         }
-        self.branches.retain(|mesh, _| peers.contains(mesh));
         let own_files = files(mirror, me)?;
+        let own_status = own_status(&own_files);
+        // Of a peer whose file is gone only the last word matters: does it still use what it was given?
+        for peer in own_status.peerings.keys().filter(|peer| !peers.contains(peer)) {
+            let branch = self.branch(mirror, peer, &federation.allow_addresses, now)?;
+            statuses.extend(branch.and_then(|branch| branch.status.clone()).map(|status| (peer.clone(), status)));
+        }
+        self.branches.retain(|mesh, _| statuses.contains_key(mesh) || facts.contains_key(mesh));
         Ok(Declarations {
             verified: snapshot.verified.to_string(),
             commit: snapshot.commit,
             federation: Arc::new(federation),
+            policies,
             problems,
             facts,
             statuses,
             own_facts: own_facts(me, &own_files, now),
-            own_status: own_status(&own_files),
+            own_status,
             own_files,
         })
     }
@@ -123,19 +133,18 @@ pub fn own_status(files: &BTreeMap<String, String>) -> Status {
     files.get(STATUS_PATH).and_then(|text| read_status(STATUS_PATH, text).ok()).unwrap_or_default()
 }
 
-/// The documents of a snapshot, with what is wrong with them. A path that is refused counts as broken: what stood there before stays.
-pub fn federation_of(mirror: &Mirror, snapshot: &Snapshot, cache: &mut Cache) -> (Federation, Vec<Diagnostic>) {
+/// The documents of a snapshot, with the policies and what is wrong with them.
+pub fn federation_of(mirror: &Mirror, snapshot: &Snapshot, cache: &mut policy::Cache) -> Loaded {
     let content: BTreeMap<_, _> = snapshot.entries.iter().map(|(path, id)| (path.clone(), ContentId(id.bytes()))).collect();
     let mut read = |path: &str, _: ContentId| match snapshot.entries.get(path) {
         Some(id) => mirror.read(*id).map_err(|error| error.to_string()),
         None => Err("not in this commit".to_owned()),
     };
-    let (mut federation, mut problems) = load(&content, &mut read, cache);
-    for (path, reason) in &snapshot.refused {
-        federation.broken.insert(path.clone());
-        problems.push(Diagnostic::error(path, Span::default(), Code::Misplaced, reason.clone(), "only regular files are read"));
-    }
-    (federation, problems)
+    let refuse = |(path, reason): &(String, String)| {
+        Diagnostic::error(path, Span::default(), Code::Misplaced, reason.clone(), "only regular files are read")
+    };
+    let refused: Vec<Diagnostic> = snapshot.refused.iter().map(refuse).collect();
+    policy::load(&content, &refused, &mut read, cache)
 }
 
 /// The peers of a mesh: the names of the files in its `peers/`, so that only their folders are read.
@@ -153,7 +162,7 @@ fn peers(mirror: &Mirror, tip: CommitId, me: &str) -> Result<Vec<String>, RepoEr
 fn wanted(path: &str, me: &str, peers: &[String]) -> bool {
     let Some(folder) = path.strip_suffix('/') else { return Place::of(path).concerns(me, peers) };
     match folder.split('/').collect::<Vec<_>>().as_slice() {
-        ["meshes"] => true,
+        ["meshes"] | ["policies", ..] => true,
         ["meshes", mesh] => *mesh == me || peers.iter().any(|peer| peer == mesh),
         ["meshes", mesh, inside, ..] => *mesh == me || *inside == "peers",
         _ => false,

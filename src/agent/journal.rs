@@ -22,7 +22,8 @@ pub struct Journal {
     commit: String,
     problems: BTreeSet<Diagnostic>,
     holds: BTreeSet<Hold>,
-    conditions: BTreeMap<(String, ConditionKind), bool>,
+    would_do: BTreeSet<String>,
+    conditions: BTreeMap<(String, ConditionKind), (bool, String)>,
     troubles: BTreeMap<&'static str, String>,
 }
 
@@ -63,23 +64,31 @@ impl Journal {
             }
         }
         self.holds = holds;
+        let would_do: BTreeSet<String> = decision.would_do.iter().cloned().collect();
+        for line in would_do.difference(&self.would_do) {
+            info!(event = "would", "would {line}");
+        }
+        self.would_do = would_do;
         for condition in &decision.conditions {
             self.condition(condition);
         }
     }
 
-    /// A peering that came or went; what concerns the mesh itself has lines of its own.
+    /// A peering that came or went, weights that moved; what concerns the mesh itself has lines of its own.
     fn condition(&mut self, condition: &Condition) {
         let Condition { subject, kind, status, message } = condition;
-        let known = self.conditions.insert((subject.clone(), *kind), *status);
-        if known.unwrap_or(false) == *status || matches!(kind, ConditionKind::Applied | ConditionKind::Valid) {
+        let known = self.conditions.insert((subject.clone(), *kind), (*status, message.clone()));
+        let (before, words_before) = known.unwrap_or_default();
+        // Weights can move again while they are not as declared.
+        let moved = *kind == ConditionKind::AsDeclared && words_before != *message;
+        if (before == *status && !moved) || matches!(kind, ConditionKind::Applied | ConditionKind::Valid) {
             return;
         }
-        let (kind, words) = (kind.name(), kind.words(*status));
+        let (kind, about, words) = (kind.name(), kind.about(subject), kind.words(*status));
         if *status {
-            info!(event = "condition", condition = kind, status, peer = subject, "peering with {subject}: {words}");
+            info!(event = "condition", condition = kind, status, subject, "{about}: {words}");
         } else {
-            warn!(event = "condition", condition = kind, status, peer = subject, "peering with {subject}: {words}: {message}");
+            warn!(event = "condition", condition = kind, status, subject, "{about}: {words}: {message}");
         }
     }
 

@@ -12,6 +12,7 @@ mod pass;
 pub mod remembered;
 mod repository;
 pub mod scopes;
+pub mod throwaway;
 
 use std::sync::mpsc::Sender;
 use std::time::Duration;
@@ -67,6 +68,9 @@ pub enum AgentError {
     /// A bug: whoever runs the agent has to see that it does nothing any more, and start it again.
     #[error("the thread that reads the repository has ended; this is a bug in meshfed")]
     Thread,
+    /// The system's randomness is unusable.
+    #[error("cannot make a key: {0}")]
+    Key(#[from] rcgen::Error),
     /// The operating system refused something basic.
     #[error("cannot start: {0}")]
     System(#[from] std::io::Error),
@@ -114,8 +118,9 @@ async fn work(config: AgentConfig, mut stopped: Stopped) -> Result<Outcome, Agen
         event = "start",
         mesh = config.mesh,
         version = env!("CARGO_PKG_VERSION"),
-        "meshfed {} looks after {}; signatures on main are not verified",
+        "meshfed {} {} {}; signatures on main are not verified",
         env!("CARGO_PKG_VERSION"),
+        if config.observe { "changes nothing and observes" } else { "looks after" },
         config.mesh
     );
     let options = config.repo_options();
@@ -131,7 +136,7 @@ async fn work(config: AgentConfig, mut stopped: Stopped) -> Result<Outcome, Agen
     });
     let _ = commands.send(Command::Fetch); // first of all: the cluster is made ready while it runs
     let cluster = Cluster::connect(&config.cluster_options()).await?;
-    let mut agent = Agent::new(config.mesh.clone(), cluster, commands.clone());
+    let mut agent = Agent::new(config.mesh.clone(), cluster, commands.clone(), throwaway::root()?, config.observe);
     tokio::select! {
         connected = connect(&mut agent, config.once) => connected?,
         _ = stopped.wait_for(|stopped| *stopped) => return Ok(Outcome::Stopped),

@@ -4,26 +4,33 @@ use std::collections::BTreeSet;
 
 use super::inventory::Inventory;
 use crate::cluster::{Problem, Scope, Snapshot, Trouble};
-use crate::decide::{Gap, Unseen};
+use crate::decide::{Gap, Presence, Unseen};
 use crate::derive::kinds;
-use crate::model::{Federation, Mesh};
+use crate::model::Federation;
 use crate::object::{Key, Kind};
 
-/// The watches of the agent of `mesh`.
-pub fn scopes(federation: &Federation, mesh: &Mesh, inventory: &Inventory) -> BTreeSet<Scope> {
+/// The watches of an agent; of a mesh that leaves, those in which something of it is left.
+pub fn scopes(federation: &Federation, presence: &Presence, inventory: &Inventory) -> BTreeSet<Scope> {
     let all = |of, namespace: &str| Scope::namespaced(kinds::kind(of), namespace);
-    let mut scopes: BTreeSet<Scope> =
-        mesh.namespaces().map(|name| Scope::single(kinds::kind(kinds::NAMESPACE), None, name)).collect();
+    let mut scopes: BTreeSet<Scope> = match presence {
+        Presence::Declared(mesh) => {
+            mesh.namespaces().map(|name| Scope::single(kinds::kind(kinds::NAMESPACE), None, name)).collect()
+        }
+        _ => BTreeSet::new(),
+    };
     for of in [kinds::CONTROL_PLANE, kinds::CONFIG_MAP, kinds::SERVICE, kinds::PEER, kinds::EXPORTED, kinds::IMPORTED] {
-        scopes.insert(all(of, &mesh.namespace));
+        scopes.extend(presence.control_plane().map(|(namespace, _)| all(of, namespace)));
     }
-    for member in &mesh.members {
+    for member in members(presence, inventory) {
         for of in [kinds::MEMBER, kinds::VIRTUAL_SERVICE, kinds::DESTINATION_RULE] {
             scopes.insert(all(of, member));
         }
     }
-    scopes.extend(mesh.operators.iter().map(|operator| all(kinds::SUBSCRIPTION, &operator.namespace)));
-    let manifests = federation.meshes.get(&mesh.name).map(|folder| folder.manifests.as_slice()).unwrap_or_default();
+    let mut manifests = &[][..];
+    if let Presence::Declared(mesh) = presence {
+        scopes.extend(mesh.operators.iter().map(|operator| all(kinds::SUBSCRIPTION, &operator.namespace)));
+        manifests = federation.meshes.get(&mesh.name).map(|folder| folder.manifests.as_slice()).unwrap_or_default();
+    }
     let declared = manifests.iter().map(|manifest| (&manifest.object.kind, &manifest.object.key));
     let owned = inventory.iter().map(|(key, origin)| (origin.kind(), key));
     // Thousands of objects lie in a few places.
@@ -34,6 +41,17 @@ pub fn scopes(federation: &Federation, mesh: &Mesh, inventory: &Inventory) -> BT
         Err(name) => Scope::single(kind.clone(), None, name),
     }));
     scopes
+}
+
+/// The member namespaces, by the inventory where the mesh is declared no longer: somebody may route by hand to what is to go.
+fn members<'a>(presence: &'a Presence, inventory: &'a Inventory) -> Vec<&'a str> {
+    match presence {
+        Presence::Declared(mesh) => mesh.members.iter().map(String::as_str).collect(),
+        _ => {
+            let memberships = inventory.keys().filter(|key| *key.kind == *kinds::MEMBER.1);
+            memberships.filter_map(|key| key.namespace.as_deref()).collect()
+        }
+    }
 }
 
 /// One kind of each group and version that nearly every agent watches.

@@ -5,10 +5,11 @@ use std::time::Instant;
 
 use clap::ValueEnum;
 
-use super::output;
 use super::tree::Tree;
+use super::{offline, output};
 use crate::error::{Error, Exit};
 use crate::model::Severity;
+use crate::policy::Loaded;
 use crate::view::findings::{self, Finding};
 
 /// Find mistakes in the documents of a federation, without a cluster or a network
@@ -36,7 +37,9 @@ impl Check {
     pub(super) fn run(self) -> Result<Exit, Error> {
         let start = Instant::now();
         let tree = Tree::read(&self.path)?;
-        let (_, found) = tree.load();
+        let Loaded { federation, policies, problems: mut found } = tree.load();
+        found.extend(offline::violations(&federation, &policies));
+        found.sort();
         match self.output {
             Format::Json => output::print_json(&found.iter().map(Finding::from).collect::<Vec<_>>())?,
             Format::Text => {

@@ -3,6 +3,7 @@
 mod agent;
 mod check;
 mod facts;
+mod offline;
 mod output;
 mod plan;
 mod remote;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -14,12 +15,14 @@ use super::{facts, output, render};
 use crate::agent::declarations::{self, Declarations};
 use crate::agent::remembered;
 use crate::agent::scopes::{scopes, unseen};
+use crate::agent::throwaway;
 use crate::cluster::{Cluster, ClusterOptions, Trouble};
-use crate::decide::{Comparisons, Memory, Status, World, decide};
+use crate::decide::{Comparisons, Memory, Status, World, decide, presence};
 use crate::error::{Error, Exit};
 use crate::facts::Facts;
 use crate::model::{Diagnostic, Federation, Place, Severity};
 use crate::object::STATE_NAME;
+use crate::policy::{Loaded, Policies};
 use crate::view::plan::{self, Plan as PlanView};
 
 /// Longest wait for the cluster's objects: somebody sits and waits, and a listing takes seconds at most.
@@ -62,6 +65,7 @@ enum Format {
 struct Declared {
     from: String,
     federation: Federation,
+    policies: Arc<Policies>,
     problems: Vec<Diagnostic>,
     facts: BTreeMap<String, Facts>,
     statuses: BTreeMap<String, Status>,
@@ -100,15 +104,22 @@ impl Plan {
     fn committed(&self, now: Timestamp) -> Result<Declared, Error> {
         let remote = self.repo.fetch()?;
         let read = declarations::Reader::default().read(&remote.mirror, &self.mesh, now)?;
-        let Declarations { commit, federation, problems, facts, statuses, .. } = read;
+        let Declarations { commit, federation, policies, problems, facts, statuses, .. } = read;
         let federation = (*federation).clone();
-        Ok(Declared { from: format!("{} {}", commit.id.short(), commit.summary), federation, problems, facts, statuses })
+        Ok(Declared {
+            from: format!("{} {}", commit.id.short(), commit.summary),
+            federation,
+            policies,
+            problems,
+            facts,
+            statuses,
+        })
     }
 
     /// The files as they are, and facts from the published branches if the folder is a repository.
     fn working_tree(&self, folder: &Path, now: Timestamp) -> Result<Declared, Error> {
         let tree = Tree::read(folder)?;
-        let (federation, found) = tree.load();
+        let Loaded { federation, policies, problems: found } = tree.load();
         let peers = tree.peers(&self.mesh);
         let mut problems: Vec<Diagnostic> =
             found.into_iter().filter(|finding| Place::of(&finding.path).concerns(&self.mesh, &peers)).collect();
@@ -123,22 +134,24 @@ impl Plan {
                 }
             }
         }
-        Ok(Declared { from: "the working tree".to_owned(), federation, problems, facts, statuses })
+        Ok(Declared { from: "the working tree".to_owned(), federation, policies, problems, facts, statuses })
     }
 
     /// Decides as the agent would, and performs nothing.
     async fn against_cluster(&self, declared: &Declared) -> Result<PlanView, Error> {
-        let Declared { from, federation, problems, facts, statuses } = declared;
+        let Declared { from, federation, policies, problems, facts, statuses } = declared;
         let options = ClusterOptions { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() };
         let cluster = Cluster::connect(&options).await?;
         let cluster_uid = cluster.uid().await?;
         let mut memory = Memory::default();
-        if let Some(mesh) = federation.mesh(&self.mesh) {
-            let state = cluster.read_state(&mesh.namespace, STATE_NAME).await?;
+        let own_status = Status::default();
+        let presence = presence(federation, &self.mesh, &own_status);
+        if let Some((namespace, _)) = presence.control_plane() {
+            let state = cluster.read_state(namespace, STATE_NAME).await?;
             let (inventory, lapses, _) = remembered::read(&state.map(|(data, _)| data).unwrap_or_default());
             memory.inventory = inventory.into();
             memory.health.lapses = lapses.into();
-            cluster.watch(&scopes(federation, mesh, &memory.inventory));
+            cluster.watch(&scopes(federation, &presence, &memory.inventory));
             if timeout(SYNC_LIMIT, cluster.synced()).await.is_err() {
                 let problems = cluster.view().problems();
                 let why =
@@ -153,6 +166,7 @@ impl Plan {
         let world = World {
             federation,
             problems,
+            policies,
             me: &self.mesh,
             facts,
             statuses,
@@ -162,8 +176,10 @@ impl Plan {
             commit: from,
             verified: "",
             own_facts: &Facts::default(), // what it publishes is no part of the plan
-            own_status: &Status::default(),
+            own_status: &own_status,
             published: &BTreeMap::new(),
+            throwaway_root: &throwaway::root().map_err(Error::other)?,
+            observing: false,
             now: Timestamp::now(),
         };
         let decision = decide(&world, &memory, &mut comparisons);

@@ -9,11 +9,12 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::tree::Tree;
-use super::{facts, output};
+use super::{facts, offline, output};
 use crate::derive::{Derived, ImportState, Inputs, Need, Observed, PeerState, Wanted, derive, kinds};
 use crate::error::{Error, Exit};
 use crate::model::{Diagnostic, Federation, MeshFolder, Place, Severity};
 use crate::object::{Key, Object};
+use crate::policy::Loaded;
 
 /// Print the Kubernetes objects of one mesh
 ///
@@ -49,7 +50,7 @@ enum Format {
 impl Render {
     pub(super) fn run(self) -> Result<Exit, Error> {
         let tree = Tree::read(&self.path)?;
-        let (federation, found) = tree.load();
+        let Loaded { federation, policies, problems: found } = tree.load();
         let me = &*self.mesh;
         let folder = find(&federation, me)?;
         let peers = tree.peers(me);
@@ -58,9 +59,10 @@ impl Render {
             None => Default::default(),
         };
         let observed = if self.assume_live { assumed(folder) } else { Observed::default() };
-        let derived = derive(Inputs { federation: &federation, me, facts: &facts, observed: &observed });
+        let mut derived = derive(Inputs { federation: &federation, me, facts: &facts, observed: &observed });
+        let forbidden = offline::take_out(folder, &mut derived, &policies);
         let concerns = |finding: &&Diagnostic| Place::of(&finding.path).concerns(me, &peers);
-        let problems: Vec<&Diagnostic> = found.iter().filter(concerns).chain(&unusable).collect();
+        let problems: Vec<&Diagnostic> = found.iter().filter(concerns).chain(&unusable).chain(&forbidden).collect();
         for problem in &problems {
             eprintln!("{problem}");
         }
@@ -93,7 +95,7 @@ pub(super) fn find<'a>(federation: &'a Federation, mesh: &str) -> Result<&'a Mes
 }
 
 /// A cluster in which everything that the mesh imports is there.
-fn assumed(folder: &MeshFolder) -> Observed {
+pub(super) fn assumed(folder: &MeshFolder) -> Observed {
     let state = |(name, peer): (&String, &crate::model::Peer)| {
         let imports = peer.imports.iter().filter_map(|import| {
             let exported = import.service.as_ref()?;

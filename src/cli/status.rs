@@ -11,7 +11,8 @@ use crate::agent::declarations::{self, Branch};
 use crate::decide::STATUS_PATH;
 use crate::error::{Error, Exit};
 use crate::facts::published::FACTS_PATH;
-use crate::model::{Cache, Cidr, Code, Diagnostic, Severity, Span};
+use crate::model::{Cidr, Code, Diagnostic, Severity, Span};
+use crate::policy::Cache;
 use crate::repo::{CommitId, Mirror, RepoError, Verification};
 use crate::view::federation::{CommitView, FederationStatus, Gathered, Published};
 use crate::view::status;
@@ -59,8 +60,10 @@ impl Status {
 /// Reads `main` and every published branch.
 fn gather(mirror: &Mirror, branch: &str, now: Timestamp) -> Result<FederationStatus, Error> {
     let tip = mirror.main()?;
-    let snapshot = mirror.snapshot(tip, &|path| path == "federation.yaml" || path.starts_with("meshes/"))?;
-    let (federation, found) = declarations::federation_of(mirror, &snapshot, &mut Cache::default());
+    let snapshot = mirror
+        .snapshot(tip, &|path| path == "federation.yaml" || path.starts_with("meshes/") || path.starts_with("policies/"))?;
+    let loaded = declarations::federation_of(mirror, &snapshot, &mut Cache::default());
+    let (federation, found) = (loaded.federation, loaded.problems);
     let mut published = BTreeMap::new();
     for (mesh, commit) in &mirror.refs().published {
         published.insert(mesh.clone(), read_published(mirror, mesh, *commit, tip, &federation.allow_addresses, now)?);

@@ -9,7 +9,8 @@ use sha2::{Digest, Sha256};
 
 use crate::error::Error;
 use crate::model::yaml::MAX_FILE_BYTES;
-use crate::model::{Cache, Code, ContentId, Diagnostic, Federation, Place, Span, load};
+use crate::model::{Code, ContentId, Diagnostic, Place, Span};
+use crate::policy::{self, Cache, Loaded};
 use crate::repo::{MAX_DEPTH, MAX_FILES};
 
 /// The files of a federation.
@@ -33,7 +34,7 @@ impl Tree {
         let root = root(start);
         let mut tree = Self { root, files: BTreeMap::new(), refused: Vec::new() };
         fs::read_dir(&tree.root).map_err(|error| unreadable(&tree.root, &error))?;
-        for top in ["federation.yaml", "meshes"] {
+        for top in ["federation.yaml", "meshes", "policies"] {
             tree.take(top, 0)?;
         }
         Ok(tree)
@@ -82,8 +83,8 @@ impl Tree {
         self.refused.push(Diagnostic::error(path, Span::default(), Code::Misplaced, reason, "only regular files are read"));
     }
 
-    /// Its declarations, and all that is wrong with them.
-    pub(super) fn load(&self) -> (Federation, Vec<Diagnostic>) {
+    /// Its declarations and policies, and all that is wrong with them.
+    pub(super) fn load(&self) -> Loaded {
         let id = |content: &Result<Vec<u8>, String>| {
             let mut id = [0; 20];
             let digest = Sha256::digest(content.as_deref().unwrap_or_default());
@@ -93,10 +94,7 @@ impl Tree {
         let entries = self.files.iter().map(|(path, content)| (path.clone(), id(content))).collect();
         let mut read =
             |path: &str, _: ContentId| self.files.get(path).cloned().unwrap_or_else(|| Err("it is not there".to_owned()));
-        let (federation, mut found) = load(&entries, &mut read, &mut Cache::default());
-        found.extend(self.refused.iter().cloned());
-        found.sort();
-        (federation, found)
+        policy::load(&entries, &self.refused, &mut read, &mut Cache::default())
     }
 
     /// Number of files.

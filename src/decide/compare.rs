@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value};
 
-use crate::object::{FIELD_MANAGER, Live, Object};
+use crate::object::{FIELD_MANAGER, Live, Object, PART_OF_LABEL};
 
 /// What separates a live object from the wanted one.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -15,19 +15,20 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// Owners other than us that applied a field which we want to be different.
-    pub fn appliers(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.owned_by(Operation::Apply)
+    /// The change that most needs people: a field that somebody else applied, or, unless we `had` the object as it is wanted, one that
+    /// somebody wrote and that was never ours. With its owner, and how many there are in all. What we own together with somebody who
+    /// wrote it in another way, we once took over as it was: from then on our documents say what it is.
+    pub fn claimed(&self, had: bool) -> Option<(&Change, &Owner, usize)> {
+        let claims = |change: &Change, owner: &Owner| owner.operation == Operation::Apply || !(had || change.ours);
+        let claimed = self.changes.iter().filter_map(|change| Some((change, change.owners.iter().find(|o| claims(change, o))?)));
+        let mut claimed: Vec<_> = claimed.collect();
+        claimed.sort_by_key(|(_, owner)| owner.operation != Operation::Apply);
+        claimed.first().map(|(change, owner)| (*change, *owner, claimed.len()))
     }
 
-    /// Owners other than us that wrote such a field in another way: `kubectl edit`, a controller.
-    pub fn writers(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.owned_by(Operation::Update)
-    }
-
-    fn owned_by(&self, operation: Operation) -> impl Iterator<Item = (&str, &str)> {
-        let owners = self.changes.iter().flat_map(|change| change.owners.iter().map(move |owner| (owner, &*change.path)));
-        owners.filter(move |(owner, _)| owner.operation == operation).map(|(owner, path)| (&*owner.manager, path))
+    /// Whether somebody else owns a field that differs.
+    pub fn has_owners(&self) -> bool {
+        self.changes.iter().any(|change| !change.owners.is_empty())
     }
 }
 
@@ -42,6 +43,8 @@ pub struct Change {
     pub to: Value,
     /// Owners of the field other than us.
     pub owners: Vec<Owner>,
+    /// We own it too: it is as we applied it.
+    pub ours: bool,
 }
 
 /// Another field manager.
@@ -81,10 +84,24 @@ pub fn is_ours(live: &Live) -> bool {
     Managers::of(&live.value()).0.iter().any(|manager| manager.ours)
 }
 
+/// Whether we made this object, as far as it tells by itself: it bears our label, and whoever else wrote into it wrote a status, or
+/// metadata as controllers do. An object that was there before us has somebody else's fields, which we hold together.
+pub fn is_made_by_us(live: &Live, set: &str) -> bool {
+    let value = live.value();
+    let labelled = value.pointer("/metadata/labels").and_then(|labels| labels.get(PART_OF_LABEL)).is_some_and(|id| id == set);
+    let managers = Managers::of(&value).0;
+    let only_metadata = |fields: &Value| fields.as_object().is_some_and(|fields| fields.keys().all(|key| key == "f:metadata"));
+    let others = |manager: &&Manager| !manager.ours && !manager.subresource;
+    labelled
+        && managers.iter().any(|manager| manager.ours)
+        && managers.iter().filter(others).all(|manager| only_metadata(&manager.fields))
+}
+
 struct Managers(Vec<Manager>);
 
 struct Manager {
     ours: bool,
+    subresource: bool,
     owner: Owner,
     fields: Value,
 }
@@ -102,10 +119,11 @@ impl Managers {
             } else {
                 Operation::Update
             };
-            let status = entry.get("subresource").is_some();
-            let ours = name == FIELD_MANAGER && operation == Operation::Apply && !status;
+            let subresource = entry.get("subresource").is_some();
+            let ours = name == FIELD_MANAGER && operation == Operation::Apply && !subresource;
             Manager {
                 ours,
+                subresource,
                 owner: Owner { manager: name, operation },
                 fields: entry.get("fieldsV1").cloned().unwrap_or_default(),
             }
@@ -183,7 +201,8 @@ impl Walk<'_> {
     fn change(&mut self, path: &str, from: Option<Value>, to: Value, fields: &Fields) {
         let others = self.managers.0.iter().zip(fields).filter(|(manager, node)| !manager.ours && node.is_some());
         let owners = if from.is_none() { Vec::new() } else { others.map(|(manager, _)| manager.owner.clone()).collect() };
-        self.changes.push(Change { path: path.to_owned(), from, to, owners });
+        let ours = from.is_some() && self.managers.0.iter().zip(fields).any(|(manager, node)| manager.ours && node.is_some());
+        self.changes.push(Change { path: path.to_owned(), from, to, owners, ours });
     }
 }
 
@@ -255,8 +274,9 @@ mod tests {
         let live = live(&object, &json!({"a": {"b": 2}}), &managers);
         let found = compare(&object, &live);
         assert_eq!(paths(&found), ["spec.a.b", "spec.c"]);
-        assert_eq!(found.writers().collect::<Vec<_>>(), [("kubectl-edit", "spec.a.b")]);
-        assert_eq!(found.appliers().count(), 0);
+        let claimed = |had| found.claimed(had).map(|(change, owner, count)| (&*change.path, &*owner.manager, count));
+        assert_eq!(claimed(false), Some(("spec.a.b", "kubectl-edit", 1)));
+        assert_eq!(claimed(true), None);
         assert!(is_ours(&live));
     }
 
@@ -265,7 +285,33 @@ mod tests {
         let object = wanted(&json!({"list": ["a"]}));
         let managers = json!([{"manager": "argo", "operation": "Apply", "fieldsV1": {"f:spec": {"f:list": {}}}}]);
         let found = compare(&object, &live(&object, &json!({"list": ["b"]}), &managers));
-        assert_eq!(found.appliers().collect::<Vec<_>>(), [("argo", "spec.list")]);
+        let claimed = found.claimed(true).map(|(change, owner, _)| (&*change.path, &*owner.manager));
+        assert_eq!(claimed, Some(("spec.list", "argo")));
+    }
+
+    #[test]
+    fn what_we_hold_together_with_a_writer_is_ours_to_change() {
+        let object = wanted(&json!({"a": 2}));
+        let owner = |manager: &str, operation: &str| json!({"manager": manager, "operation": operation, "fieldsV1": {"f:spec": {"f:a": {}}}});
+        let found = |other: &str| {
+            let managers = json!([owner("meshfed", "Apply"), owner("kubectl", other)]);
+            compare(&object, &live(&object, &json!({"a": 1}), &managers))
+        };
+        assert!(found("Update").claimed(false).is_none() && found("Update").has_owners());
+        assert!(found("Apply").claimed(true).is_some());
+    }
+
+    #[test]
+    fn an_object_tells_who_made_it() {
+        let object = wanted(&json!({"a": 1}));
+        let made = |other: &Value| {
+            let ours = json!({"manager": "meshfed", "operation": "Apply", "fieldsV1": {"f:spec": {"f:a": {}}}});
+            is_made_by_us(&live(&object, &json!({"a": 1}), &json!([ours, other])), "set")
+        };
+        assert!(made(&json!({"manager": "operator", "operation": "Update", "fieldsV1": {"f:metadata": {"f:finalizers": {}}}})));
+        let status = json!({"manager": "operator", "operation": "Update", "subresource": "status", "fieldsV1": {"f:status": {}}});
+        assert!(made(&status));
+        assert!(!made(&json!({"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:spec": {"f:a": {}}}})));
     }
 
     #[test]

@@ -2,12 +2,13 @@
 
 use super::report::{self, PeeringStatus, Status};
 use super::rotation::RotationStatus;
+use super::weights;
 use crate::model::root::short;
 
 /// A fact about the mesh that is either so or not.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Condition {
-    /// What it is about: the mesh or a peer, by name.
+    /// What it is about: the mesh, a peer or a Traffic, by name.
     pub subject: String,
     /// Which fact.
     pub kind: ConditionKind,
@@ -30,6 +31,8 @@ pub enum ConditionKind {
     Connected,
     /// Of a peer: all that is declared works.
     Ready,
+    /// Of a Traffic: the weights that people declared are in effect.
+    AsDeclared,
 }
 
 impl ConditionKind {
@@ -41,6 +44,16 @@ impl ConditionKind {
             Self::RootsTrusted => "RootsTrusted",
             Self::Connected => "Connected",
             Self::Ready => "Ready",
+            Self::AsDeclared => "AsDeclared",
+        }
+    }
+
+    /// What it is about, as the beginning of a line for people.
+    pub fn about(self, subject: &str) -> String {
+        match self {
+            Self::Applied | Self::Valid | Self::RootsTrusted => subject.to_owned(),
+            Self::Connected | Self::Ready => format!("peering with {subject}"),
+            Self::AsDeclared => format!("traffic {subject}"),
         }
     }
 
@@ -57,11 +70,13 @@ impl ConditionKind {
             (Self::Connected, false) => "disconnected",
             (Self::Ready, true) => "ready",
             (Self::Ready, false) => "not ready",
+            (Self::AsDeclared, true) => "weights are as declared",
+            (Self::AsDeclared, false) => "weights are not as declared",
         }
     }
 }
 
-/// The conditions of a mesh and, where its document says what to look at, of its peers.
+/// The conditions of a mesh and, where its document says what to look at, of its peers and Traffics.
 pub(super) fn conditions(me: &str, known: bool, settled: bool, status: &Status) -> Vec<Condition> {
     let condition = |subject: &str, kind, status: bool, message: &str| Condition {
         subject: subject.to_owned(),
@@ -83,5 +98,9 @@ pub(super) fn conditions(me: &str, known: bool, settled: bool, status: &Status) 
         condition(me, ConditionKind::RootsTrusted, exposed.is_empty(), &distrust),
     ];
     all.extend(status.peerings.iter().filter(|_| known).flat_map(peering));
+    all.extend(status.traffic.iter().filter(|_| known).map(|(name, traffic)| {
+        let lacking = weights::lacking(traffic);
+        condition(name, ConditionKind::AsDeclared, lacking.is_empty(), &lacking)
+    }));
     all
 }

@@ -1,8 +1,8 @@
 //! Events: what has just happened to an object of the cluster, for `kubectl describe` and whoever collects events. They are told on
 //! transitions only, by holding the status of this pass against the one before, so a quiet pass tells none.
 
-use super::World;
-use super::report::{self, PeeringStatus, Status};
+use super::report::{self, PeeringStatus, Status, TrafficStatus};
+use super::{World, weights};
 use crate::derive::kinds;
 use crate::object::{Key, Kind};
 
@@ -38,7 +38,17 @@ impl Event {
 pub(super) fn between(world: &World, before: &Status, now: &Status) -> Vec<Event> {
     let Some(mesh) = world.federation.mesh(world.me) else { return Vec::new() };
     let known = now.peerings.iter().filter_map(|(name, now)| Some((name, before.peerings.get(name)?, now)));
-    known.filter_map(|(name, before, now)| connection(&mesh.namespace, name, before, now)).collect()
+    let connections = known.filter_map(|(name, before, now)| connection(&mesh.namespace, name, before, now));
+    let known = now.traffic.iter().filter_map(|(name, now)| Some((name, before.traffic.get(name)?, now)));
+    connections.chain(known.filter_map(|(name, before, now)| weights(name, before, now))).collect()
+}
+
+/// Requests go elsewhere than before.
+fn weights(traffic: &str, before: &TrafficStatus, now: &TrafficStatus) -> Option<Event> {
+    let moves = weights::moves(before, now);
+    let (namespace, _) = now.service.split_once('/').filter(|_| !moves.is_empty())?;
+    let event = Event::about(kinds::VIRTUAL_SERVICE, namespace, traffic, "WeightsChanged", moves.join(", "));
+    Some(if weights::lacking(now).is_empty() { event } else { event.warning() })
 }
 
 /// Our control plane's watch of a peer began or ended.

@@ -13,14 +13,13 @@
 //!
 //! Only destinations that are not plain are remembered, in the agent's ConfigMap, so that a restart neither forgets a lapse nor invents one.
 
-use std::cell::LazyCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Decision, Gap, World, report};
-use crate::derive::{Health, Hold, Inputs, Observed, imported_host, kinds, not_imported, undeclared};
+use crate::derive::{Health, Hold, Inputs, Observed, imported_host, kinds, not_imported, why_not_given};
 use crate::model::defaults::GATING_DOUBLINGS;
 use crate::model::{Destination, Gating, MeshFolder, ServiceName, Traffic};
 
@@ -50,8 +49,8 @@ pub struct HealthMemory {
 
 /// What the cluster says of a destination now.
 enum Seen {
-    /// It can answer; looks stale from then on if nothing new is heard.
-    Sound(Timestamp),
+    /// It can answer; it looks stale from then on if nothing new is heard.
+    Sound(Option<Timestamp>),
     /// It cannot.
     Unsound(String),
     /// Nobody knows, so it stays as it was.
@@ -85,12 +84,12 @@ pub(super) fn assess(
     let mut lapses = if keep { (*before.lapses).clone() } else { Lapses::new() };
     let mut health = BTreeMap::new();
     for (import, users) in imports(folder) {
-        if undeclared(&import.0, judge.inputs()).is_some() {
+        if why_not_given(judge.inputs(), &import.0, &import.1).is_some() {
             continue; // people took it away: that is no lapse
         }
         let seen = judge.look(&import, decision);
-        let used = LazyCell::new(|| judge.is_used(&import, &users));
-        let (lapse, verdict) = judge.next(before.lapses.get(&import).copied(), &seen, &used, decision);
+        let used = || judge.is_used(&import, &users);
+        let (lapse, verdict) = judge.next(&import.0, before.lapses.get(&import).copied(), &seen, used, decision);
         lapses.remove(&import);
         if let Some(lapse) = lapse {
             lapses.insert(import.clone(), lapse);
@@ -158,14 +157,14 @@ impl Judge<'_> {
             return Seen::Unsound(format!("{peer} is not connected, or has not yet told all that it exports"));
         };
         if self.world.federation.gating.is_none() {
-            return Seen::Sound(Timestamp::MAX); // how old is too old stands in a document that cannot be read
+            return Seen::Sound(None); // how old is too old stands in a document that cannot be read
         }
         let stale_at = later(synced, stale_after);
         // Only silence that was listened to counts: after a gap the control plane's next word may be on its way.
         let heard_at = self.hearing_since.map_or(Timestamp::MAX, |since| later(since, stale_after));
         let old = || format!("the last full synchronisation with {peer} was at {}", seconds(synced));
         match self.world.now {
-            now if now < stale_at => Seen::Sound(stale_at),
+            now if now < stale_at => Seen::Sound(Some(stale_at)),
             now if now < heard_at => {
                 let why = format!("{}, and the next may just not have been seen", old());
                 Seen::Unknown { why, until: Some(heard_at), told: true }
@@ -186,9 +185,10 @@ impl Judge<'_> {
     /// One step of the machine above.
     fn next(
         &self,
+        peer: &str,
         before: Option<Lapse>,
         seen: &Seen,
-        used: &LazyCell<bool, impl FnOnce() -> bool>,
+        used: impl Fn() -> bool,
         decision: &mut Decision,
     ) -> (Option<Lapse>, Health) {
         let now = self.world.now;
@@ -196,23 +196,23 @@ impl Judge<'_> {
         match (seen, before) {
             (Seen::Unknown { why, until, .. }, before) => {
                 until.iter().for_each(|until| decision.wake(*until));
-                let fit = before.is_none_or(|lapse| lapse.sound_since.is_some()) && **used;
+                let fit = before.is_none_or(|lapse| lapse.sound_since.is_some()) && used();
                 (before, if fit { Health::Fit } else { Health::Unfit(why.clone()) })
             }
-            (Seen::Unsound(why), None) if **used => away(0, why),
+            (Seen::Unsound(why), None) if used() => away(0, why),
             (Seen::Unsound(why), None) => (None, Health::Unfit(why.clone())),
             (Seen::Unsound(why), Some(Lapse { flaps, sound_since: None })) => away(flaps, why),
             (Seen::Unsound(why), Some(lapse)) => away((lapse.flaps + 1).min(GATING_DOUBLINGS), why),
             (Seen::Sound(stale_at), before) => {
-                decision.wake(*stale_at);
+                stale_at.iter().for_each(|stale_at| decision.wake(*stale_at));
                 let Some(lapse) = before else { return (None, Health::Fit) };
-                self.settle(lapse.flaps, lapse.sound_since.unwrap_or(now), decision)
+                self.settle(peer, lapse.flaps, lapse.sound_since.unwrap_or(now), decision)
             }
         }
     }
 
     /// It is sound again: since when it may get its weight, and since when all is forgotten.
-    fn settle(&self, flaps: u32, since: Timestamp, decision: &mut Decision) -> (Option<Lapse>, Health) {
+    fn settle(&self, peer: &str, flaps: u32, since: Timestamp, decision: &mut Decision) -> (Option<Lapse>, Health) {
         let Gating { settle, .. } = self.gating;
         let settled = later(since, doubled(settle, flaps));
         let forgotten = later(since, doubled(settle, GATING_DOUBLINGS + 1));
@@ -227,7 +227,7 @@ impl Judge<'_> {
         decision.wake(settled);
         let again = if flaps == 0 { String::new() } else { format!(", having gone away {} times", flaps + 1) };
         let (since, settled) = (seconds(since), seconds(settled));
-        (lapse, Health::Unfit(format!("is back since {since}{again}, and gets its weight at {settled} if it stays")))
+        (lapse, Health::Unfit(format!("{peer} is back since {since}{again}, and gets its weight at {settled} if it stays")))
     }
 }
 

@@ -1,14 +1,16 @@
 //! What the agent remembers between passes. Only the inventory and the lapses of destinations outlive the process; the rest is found out again.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::addresses::Settling;
+use super::admission::Verdicts;
 use super::compare::{Change, Comparison, compare};
 use super::health::HealthMemory;
 use super::report::Status;
+use crate::model::ServiceName;
 use crate::object::{Key, Kind, Live, Object};
 
 /// Memory of one agent.
@@ -26,6 +28,8 @@ pub struct Memory {
     pub addresses: BTreeMap<String, Settling>,
     /// The last commit of `main` of which everything was applied that could be.
     pub applied: Option<String>,
+    /// Exports that are to end, by peer and exported name.
+    pub withdrawals: Withdrawals,
     /// The mesh as the last pass told it; `None` before the first pass of this process.
     pub told: Option<Status>,
 }
@@ -37,6 +41,18 @@ impl Memory {
             self.told = Some(status.clone());
         }
     }
+}
+
+/// Exports that are to end, by peer and exported name.
+pub type Withdrawals = BTreeMap<(String, ServiceName), Withdrawal>;
+
+/// An export that is to end once its user has turned away from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Withdrawal {
+    /// When its end was first wanted.
+    pub since: Timestamp,
+    /// Commits of `main` in which it is wanted: whoever has applied one of them knows.
+    pub commits: BTreeSet<String>,
 }
 
 /// Where an object of ours comes from.
@@ -94,6 +110,8 @@ pub struct Pending {
 #[derive(Debug, Default)]
 pub struct Comparisons {
     seen: HashMap<Key, Seen>,
+    /// What policies said of the objects.
+    pub(super) verdicts: Verdicts,
 }
 
 #[derive(Debug)]
@@ -133,10 +151,16 @@ impl Comparisons {
         comparison
     }
 
+    /// How many objects policies have judged since the start.
+    pub fn judged(&self) -> u64 {
+        self.verdicts.judged
+    }
+
     /// Forgets objects that nobody wants any more.
     pub fn retain<T>(&mut self, wanted: &BTreeMap<Key, T>) {
         if self.seen.len() > wanted.len() {
             self.seen.retain(|key, _| wanted.contains_key(key));
         }
+        self.verdicts.retain(wanted);
     }
 }

@@ -3,21 +3,28 @@
 //! Pure: no clock, network, disk or randomness. The agent, `plan` and the tests call the same function.
 
 mod addresses;
+mod admission;
+mod admit;
+mod admitted;
 pub mod compare;
 mod conditions;
+mod drain;
 mod events;
 mod health;
 mod heartbeat;
 mod memory;
 mod observe;
 mod own_facts;
+mod presence;
 mod publish;
-mod remove;
+pub mod remove;
 mod replace;
 mod report;
 mod rotation;
 mod unseen;
+mod weights;
 mod workloads;
+mod would;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,21 +33,30 @@ use jiff::Timestamp;
 
 use crate::derive::{Derived, Hold, Inputs, Need, Observed, derive};
 use crate::facts::Facts;
-use crate::model::{Diagnostic, Federation, MeshFolder, Place};
-use crate::object::{APPLIED_ANNOTATION, Key, Kind, Live, Object, SOURCE_ANNOTATION};
+use crate::model::{Diagnostic, Federation, MeshFolder};
+use crate::object::{Key, Kind, Live, Object};
+use crate::policy::Policies;
 
 pub use addresses::Settling;
-use compare::is_ours;
+use admission::Namespaces;
+pub use admission::forbidden;
+pub use admit::FORCE_ANNOTATION;
+use admit::{admit, claimed, found};
 pub use conditions::{Condition, ConditionKind};
+pub use drain::WITHDRAWAL_GRACE;
+use drain::drain;
 pub use events::Event;
 pub use health::{HealthMemory, Lapse, Lapses};
-pub use memory::{Comparisons, Failure, Memory, Origin, Pending, REMOVAL};
+pub use memory::{Comparisons, Failure, Memory, Origin, Pending, REMOVAL, Withdrawal, Withdrawals};
 pub use observe::{LiveObjects, observe};
 use own_facts::OwnFacts;
+pub use presence::{Presence, presence};
+use presence::{elsewhere, mode, stop};
 pub use publish::{Publication, SETTLE, STATUS_PATH, read_status};
+use remove::Scene;
 pub use report::{
-    AgentStatus, ExportStatus, ImportStatus, MainStatus, MatchStatus, PeeringStatus, RootStatus, ShareStatus, Status,
-    TrafficStatus,
+    AgentStatus, ControlPlaneStatus, ExportStatus, ImportStatus, MainStatus, MatchStatus, Mode, PeeringStatus, RootStatus,
+    ShareStatus, Status, TrafficStatus,
 };
 pub use rotation::{Phase, RotationStatus};
 pub use unseen::{Gap, Unseen};
@@ -52,6 +68,8 @@ pub struct World<'a> {
     pub federation: &'a Federation,
     /// What is wrong with them.
     pub problems: &'a [Diagnostic],
+    /// What must not be applied.
+    pub policies: &'a Policies,
     /// The mesh that the agent looks after.
     pub me: &'a str,
     /// Facts of its peers.
@@ -74,6 +92,10 @@ pub struct World<'a> {
     pub own_status: &'a Status,
     /// Files that our own branch has now.
     pub published: &'a BTreeMap<String, String>,
+    /// A root (PEM) whose key nobody has; peers that leave are given it before they go.
+    pub throwaway_root: &'a str,
+    /// Nothing may be changed; what would be is told.
+    pub observing: bool,
     /// Now.
     pub now: Timestamp,
 }
@@ -104,12 +126,16 @@ pub struct Decision {
     pub publish: Option<Publication>,
     /// What waits to be published.
     pub pending: Option<Pending>,
+    /// Exports that are to end.
+    pub withdrawals: Withdrawals,
     /// By peer: load balancers that have changed lately.
     pub addresses: BTreeMap<String, Settling>,
     /// What waits, and for what.
     pub holds: Vec<Hold>,
     /// What is so and what is not.
     pub conditions: Vec<Condition>,
+    /// What would be done if it were not only observed.
+    pub would_do: Vec<String>,
     /// What has just happened to objects of the cluster: on transitions only.
     pub events: Vec<Event>,
     /// The mesh as its published status tells it.
@@ -148,49 +174,63 @@ pub fn decide(world: &World, memory: &Memory, comparisons: &mut Comparisons) -> 
     let mut decision = Decision { inventory: memory.inventory.clone(), ..Decision::default() };
     let empty = MeshFolder::default();
     let folder = world.federation.meshes.get(world.me).unwrap_or(&empty);
-    let mut observed = observe(folder, world.live, &memory.inventory);
-    replace::observe(world, folder, &memory.inventory, &mut observed);
-    let stopped = stop(world, folder);
+    let presence = presence(world.federation, world.me, world.own_status);
+    let mut observed = Observed::default();
+    if let Some(control_plane) = presence.control_plane() {
+        observed = observe(control_plane, folder, world.live, &memory.inventory);
+        replace::observe(world, folder, &memory.inventory, &mut observed);
+        drain(world, memory, control_plane.0, &mut observed, &mut decision);
+    }
+    let stopped = stop(world, &presence);
     if let Some(reason) = stopped.clone() {
         decision.health = memory.health.clone();
-        decision.hold(Hold { stuck: true, ..Hold::part(world.me, reason) });
+        let asked = matches!(presence, Presence::Declared(mesh) if mesh.suspend);
+        decision.hold(Hold { stuck: true, asked, ..Hold::part(world.me, reason) });
     } else {
         health::assess(world, folder, &memory.health, &mut observed, &mut decision);
         let derived = derive(Inputs { federation: world.federation, me: world.me, facts: world.facts, observed: &observed });
-        change(world, memory, &derived, comparisons, &mut decision);
+        let whole = presence.is_leaving();
+        let scene = Scene { live: world.live, inventory: &memory.inventory, observed: &observed, whole };
+        change(world, memory, &derived, scene, comparisons, &mut decision);
+        if world.observing {
+            would::tell(world, memory, &derived, comparisons, &mut decision);
+        }
         comparisons.retain(&derived.wanted);
     }
-    finish(world, memory, folder, &observed, stopped.is_none(), &mut decision);
+    let acts = stopped.is_none() && !world.observing;
+    finish(world, memory, &Scenery { folder, presence, observed: &observed }, acts, &mut decision);
     decision
 }
 
-/// Why nothing at all may change.
-fn stop(world: &World, folder: &MeshFolder) -> Option<String> {
-    let Some(mesh) = &folder.mesh else {
-        return Some(format!("meshes/{}/mesh.yaml is missing or has an error; everything stays as it is", world.me));
-    };
-    if mesh.suspend {
-        return Some(format!("{} says `suspend: true`; everything stays as it is", mesh.path));
-    }
-    let pinned = mesh.cluster_uid.as_deref()?;
-    (pinned != world.cluster_uid).then(|| {
-        format!(
-            "this cluster is {}, but {} pins clusterUID {pinned}; nothing is applied or published",
-            world.cluster_uid, mesh.path
-        )
-    })
+/// What a decision has found out before it comes to its end.
+struct Scenery<'a> {
+    folder: &'a MeshFolder,
+    presence: Presence<'a>,
+    observed: &'a Observed,
 }
 
-fn change(world: &World, memory: &Memory, derived: &Derived, comparisons: &mut Comparisons, decision: &mut Decision) {
+fn change(
+    world: &World,
+    memory: &Memory,
+    derived: &Derived,
+    scene: Scene,
+    comparisons: &mut Comparisons,
+    decision: &mut Decision,
+) {
     decision.holds.extend(derived.holds.iter().cloned());
+    let namespaces = Namespaces::new(world, derived);
     for (key, wanted) in &derived.wanted {
         let object = &wanted.object;
+        if let Some(hold) = comparisons.verdicts.hold(world, object, &namespaces) {
+            decision.hold(hold);
+            continue;
+        }
         if let Some(live) = world.live.get(key)
             && comparisons.get(object, live).changes.is_empty()
             && !live.deleting
         {
             if !decision.inventory.contains_key(key) {
-                decision.inventory_mut().insert(key.clone(), Origin::Adopted(object.kind.clone()));
+                decision.inventory_mut().insert(key.clone(), found(object, live));
             }
             continue;
         }
@@ -212,7 +252,7 @@ fn change(world: &World, memory: &Memory, derived: &Derived, comparisons: &mut C
             Some(reason) if world.live.contains_key(key) => {
                 decision.hold(Hold::stuck(key, format!("would be removed, but {reason}")));
             }
-            _ => remove::orphan(world, memory, key, origin, comparisons, decision),
+            _ => remove::orphan(world, memory, scene, key, origin, comparisons, decision),
         }
     }
 }
@@ -262,56 +302,21 @@ fn refused(world: &World, memory: &Memory, key: &Key, digest: &str, decision: &m
     Some(Hold { stuck: failure.stuck, ..Hold::waiting(key, failure.message.clone()) })
 }
 
-/// Applies, unless somebody else claims a field.
-fn admit(world: &World, object: &Arc<Object>, comparisons: &mut Comparisons, decision: &mut Decision) {
-    let Some(live) = world.live.get(&object.key) else {
-        decision.inventory_mut().insert(object.key.clone(), Origin::Created(object.kind.clone()));
-        return decision.apply.push(Apply { object: object.clone(), force: false });
-    };
-    let comparison = comparisons.get(object, live);
-    let foreign = |(manager, path): (&str, &str)| {
-        let source = annotation(&object.value(), SOURCE_ANNOTATION).unwrap_or_default();
-        // The other documents have no place for an annotation.
-        let win = if matches!(Place::of(&source), Place::Manifests { .. }) {
-            format!(", or let meshfed win with the annotation {FORCE_ANNOTATION}: \"true\"")
-        } else {
-            format!(", or in {source}")
-        };
-        let reason = format!("`{manager}` owns {path} and wants it otherwise; settle it there{win}");
-        Hold::stuck(&object.key, reason)
-    };
-    let forced = annotation(&object.value(), FORCE_ANNOTATION).is_some_and(|value| value == "true");
-    let edited = comparison.writers().next();
-    if !is_ours(live)
-        && let Some(origin) = decision.inventory_mut().get_mut(&object.key)
-    {
-        // Somebody made it, or made it anew, since we last looked: it is theirs, whatever the inventory says.
-        *origin = Origin::Adopted(object.kind.clone());
-    }
-    // A field that we had applied and somebody edited is drift; one that was never ours has an owner.
-    let had = matches!(decision.inventory.get(&object.key), Some(Origin::Created(_)))
-        || annotation(&live.value(), APPLIED_ANNOTATION).is_some_and(|digest| *digest == *object.digest);
-    if !forced && let Some(owner) = comparison.appliers().next().or(edited.filter(|_| !had)) {
-        return decision.hold(foreign(owner));
-    }
-    decision.inventory_mut().entry(object.key.clone()).or_insert_with(|| Origin::Adopted(object.kind.clone()));
-    decision.apply.push(Apply { object: object.clone(), force: forced || edited.is_some() });
-}
-
-/// Annotation on a document in `manifests/`: fields that others own are overwritten.
-pub const FORCE_ANNOTATION: &str = "meshfed.dev/force";
-
-fn annotation(value: &serde_json::Value, name: &str) -> Option<String> {
-    value.pointer("/metadata/annotations")?.get(name)?.as_str().map(str::to_owned)
+/// The facts of a mesh that is not declared: those that it published last. When it has left, its gateways are gone, and what a mesh of
+/// this name has next is another's address.
+fn last_facts(world: &World, mode: Mode) -> Facts {
+    let facts = world.own_facts.clone();
+    if mode == Mode::Left { Facts { ingress: BTreeMap::new(), ..facts } } else { facts }
 }
 
 /// Facts, status and what to publish of them.
-fn finish(world: &World, memory: &Memory, folder: &MeshFolder, observed: &Observed, acts: bool, decision: &mut Decision) {
-    let mesh = folder.mesh.as_ref();
-    let own = match mesh {
-        Some(mesh) => own_facts::gather(world, memory, folder, mesh, observed),
-        None => OwnFacts {
-            facts: world.own_facts.clone(),
+fn finish(world: &World, memory: &Memory, scenery: &Scenery, acts: bool, decision: &mut Decision) {
+    let Scenery { folder, presence, observed } = scenery;
+    let mode = mode(world, presence, decision);
+    let own = match presence {
+        Presence::Declared(mesh) => own_facts::gather(world, memory, folder, mesh, observed),
+        _ => OwnFacts {
+            facts: last_facts(world, mode),
             rotation: world.own_status.rotation.clone(),
             addresses: memory.addresses.clone(),
             ..OwnFacts::default()
@@ -322,16 +327,32 @@ fn finish(world: &World, memory: &Memory, folder: &MeshFolder, observed: &Observ
     decision.addresses = addresses;
     decision.holds.sort();
     decision.holds.dedup();
-    let applied = if acts && decision.leaves_cluster() { Some(world.commit.to_owned()) } else { memory.applied.clone() };
-    decision.status = report::status(world, folder, observed, decision, applied, (&facts, rotation));
-    decision.conditions = conditions::conditions(world.me, mesh.is_some(), decision.leaves_cluster(), &decision.status);
+    let settled = decision.leaves_cluster() && decision.would_do.is_empty();
+    let applied = if acts && settled { Some(world.commit.to_owned()) } else { memory.applied.clone() };
+    let rests = mode == Mode::Left && world.own_status.mode == Mode::Left;
+    let stays = |key: &Key| {
+        let held = decision.holds.iter().find(|hold| hold.key.as_ref() == Some(key)).map(|hold| hold.reason.clone());
+        let failed = || memory.failures.get(key).map(|failure| failure.message.clone()); // until it is taken
+        held.or_else(failed).or((!acts).then(|| "nothing is changed at present".to_owned()))
+    };
+    decision.status = if rests {
+        world.own_status.clone() // what happens on `main` is no business of this mesh any more
+    } else {
+        report::status(world, scenery, mode, decision, applied, (&facts, rotation), &stays)
+    };
+    let known = matches!(presence, Presence::Declared(_));
+    decision.conditions = conditions::conditions(world.me, known, settled, &decision.status);
     let before = memory.told.as_ref().unwrap_or(world.own_status);
     decision.events.extend(events::between(world, before, &decision.status));
-    let unknown = mesh.is_none() && world.published.is_empty(); // perhaps a slip in the agent's own configuration
-    let other_cluster = mesh.and_then(|mesh| mesh.cluster_uid.as_deref()).is_some_and(|pinned| pinned != world.cluster_uid);
-    if !other_cluster && !unknown {
+    if world.observing {
+        decision.events.clear(); // an event is an object too
+    }
+    let unknown = !known && world.published.is_empty(); // perhaps a slip in the agent's own configuration
+    if elsewhere(world, presence).is_none() && !unknown {
         publish::decide(world, memory, &facts, decision);
-        decision.wake(heartbeat::next(world.me, world.now));
+        if mode != Mode::Left {
+            decision.wake(heartbeat::next(world.me, world.now));
+        }
         wake_at.into_iter().for_each(|at| decision.wake(at));
     }
 }

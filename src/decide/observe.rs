@@ -15,10 +15,13 @@ use crate::words;
 /// Live objects by identity.
 pub type LiveObjects = BTreeMap<Key, Arc<Live>>;
 
-/// Reads the control plane's state of a mesh.
-pub fn observe(folder: &MeshFolder, live: &LiveObjects, inventory: &BTreeMap<Key, Origin>) -> Observed {
-    let Some(mesh) = &folder.mesh else { return Observed::default() };
-    let namespace = &*mesh.namespace;
+/// Reads the state of a control plane, given its namespace and name.
+pub fn observe(
+    (namespace, control_plane): (&str, &str),
+    folder: &MeshFolder,
+    live: &LiveObjects,
+    inventory: &BTreeMap<Key, Origin>,
+) -> Observed {
     let mut observed = Observed::default();
     for object in of_kind(live, kinds::PEER, namespace) {
         let name = object.key.name.to_string();
@@ -36,10 +39,18 @@ pub fn observe(folder: &MeshFolder, live: &LiveObjects, inventory: &BTreeMap<Key
             observed.roots.insert(peer.clone(), in_use);
         }
     }
+    for (peer, key) in folder.peers.keys().map(|peer| (peer, kinds::key(kinds::CONFIG_MAP, namespace, &kinds::roots_name(peer))))
+    {
+        if matches!(inventory.get(&key), Some(Origin::Created(_))) {
+            continue;
+        }
+        let text = live.get(&key).and_then(|live| Some(live.value().get("data")?.get(kinds::ROOTS_KEY)?.as_str()?.to_owned()));
+        observed.foreign_roots.extend(text.map(|text| (peer.clone(), text)));
+    }
     let ours = inventory.keys().filter(|key| key.namespace.as_deref() == Some(namespace) && live.contains_key(*key));
     let peers = ours.filter_map(peer_of).filter(|peer| !folder.peers.contains_key(*peer));
     observed.leaving = peers.map(str::to_owned).collect();
-    if let Some(control_plane) = live.get(&kinds::key(kinds::CONTROL_PLANE, namespace, &mesh.control_plane)) {
+    if let Some(control_plane) = live.get(&kinds::key(kinds::CONTROL_PLANE, namespace, control_plane)) {
         gateways(&control_plane.value(), &mut observed);
     }
     for traffic in folder.traffic.values() {
@@ -113,7 +124,7 @@ fn watch_state(peer: &Value, state: &mut PeerState) {
 }
 
 /// `details-v2.prod-bookinfo` of `details-v2.prod-bookinfo.svc.rosa-exports.local`.
-fn short(exported: &str) -> String {
+pub(super) fn short(exported: &str) -> String {
     exported.splitn(3, '.').take(2).collect::<Vec<_>>().join(".")
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::memory::{Memory, Pending};
 use super::report::Status;
 use super::rotation::{Phase, RotationStatus};
-use super::{Decision, World};
+use super::{Decision, World, weights};
 use crate::derive::Hold;
 use crate::facts::published::{self, FACTS_PATH};
 use crate::facts::roots::short;
@@ -146,6 +146,12 @@ fn message(world: &World, facts: &Facts, status: &Status) -> String {
     for (peer, endpoint) in &facts.ingress {
         if before.ingress.get(peer) != Some(endpoint) {
             news.push(format!("ingress for {peer} is now {}", endpoint.addresses.join(", ")));
+        }
+    }
+    for (name, now) in &status.traffic {
+        let moves = world.own_status.traffic.get(name).map(|before| weights::moves(before, now)).unwrap_or_default();
+        if !moves.is_empty() {
+            news.push(format!("{name}: {}", moves.join(", ")));
         }
     }
     if news.is_empty() {

@@ -32,7 +32,7 @@ struct Site<'a> {
 pub(super) fn observe(world: &World, folder: &MeshFolder, inventory: &BTreeMap<Key, Origin>, observed: &mut Observed) {
     let Some(mesh) = &folder.mesh else { return };
     let site = Site { world, mesh, inventory };
-    for peer in folder.peers.values() {
+    for peer in folder.peers.values().filter(|peer| !peer.suspend) {
         let name = &*peer.name.value;
         let named = site.named(name);
         let old = named.as_ref().and_then(|named| site.replacement(peer, named));

@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::rotation::{self, RotationStatus};
-use super::{Decision, World, heartbeat};
-use crate::derive::{Hold, ImportState, Inputs, Observed, PeerState, Share, shares};
+use super::weights::{self, Stays};
+use super::{Decision, Scenery, World, heartbeat};
+use crate::derive::{Hold, ImportState, Inputs, Observed, PeerState, live_imports};
 use crate::facts::Facts;
-use crate::model::{Destination, Export, MeshFolder, Peer, Traffic};
+use crate::model::{Export, MeshFolder, Peer, Traffic};
 
 /// Everything that people want to know of one mesh.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +20,10 @@ pub struct Status {
     pub agent: AgentStatus,
     /// What of `main` is applied.
     pub main: MainStatus,
+    /// What the agent does with its mesh.
+    pub mode: Mode,
+    /// Where the control plane is, so that the next agent knows it even when `main` no longer says so.
+    pub control_plane: Option<ControlPlaneStatus>,
     /// Where the cluster runs.
     pub platform: String,
     /// Number of objects that the agent looks after.
@@ -33,10 +38,41 @@ pub struct Status {
     pub peerings: BTreeMap<String, PeeringStatus>,
     /// By Traffic.
     pub traffic: BTreeMap<String, TrafficStatus>,
+    /// By peer: services that the declarations no longer give us, and to which routes here still lead. Their exporter waits for this.
+    pub draining: BTreeMap<String, Vec<String>>,
+    /// What an agent that only observes would do.
+    pub would_do: Vec<String>,
     /// What waits, and for what.
     pub holds: Vec<String>,
     /// Errors in documents that concern this mesh.
     pub problems: Vec<String>,
+}
+
+/// What an agent does with its mesh.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Mode {
+    /// It keeps the mesh as it is declared.
+    #[default]
+    Active,
+    /// It changes nothing, because `mesh.yaml` says so.
+    Suspended,
+    /// It changes nothing, because it was started with `--observe`.
+    Observing,
+    /// It removes what it made and gives back the rest, because the mesh is not declared any more.
+    Leaving,
+    /// It has done so.
+    Left,
+}
+
+/// Where the control plane is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ControlPlaneStatus {
+    /// Namespace of the `ServiceMeshControlPlane`.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
 }
 
 /// The agent.
@@ -81,6 +117,10 @@ pub struct PeeringStatus {
     pub ready: bool,
     /// Both sides declare it.
     pub declared_by_both: bool,
+    /// Nothing of it changes, because our half says so.
+    pub suspended: bool,
+    /// Our half is gone, and not yet all that belongs to it.
+    pub leaving: bool,
     /// Our control plane watches the peer's.
     pub connected: bool,
     /// The peer's control plane watches ours.
@@ -168,13 +208,16 @@ pub struct ShareStatus {
 
 pub(super) fn status(
     world: &World,
-    folder: &MeshFolder,
-    observed: &Observed,
+    scenery: &Scenery,
+    mode: Mode,
     decision: &Decision,
     applied: Option<String>,
     (facts, rotation): (&Facts, RotationStatus),
+    stays: &Stays,
 ) -> Status {
+    let Scenery { folder, presence, observed } = scenery;
     let inputs = Inputs { federation: world.federation, me: world.me, facts: world.facts, observed };
+    let traffic = |item: &Traffic| (item.name.clone(), weights::status(world, item, inputs, stays));
     let hold = |hold: &Hold| format!("{}: {}", hold.subject, hold.reason);
     let mine = |path: &str| path.starts_with(&format!("meshes/{}/", world.me)) || !path.starts_with("meshes/");
     Status {
@@ -184,6 +227,11 @@ pub(super) fn status(
             verified: world.verified.to_owned(),
             heartbeat: heartbeat::day(world.me, world.now),
         },
+        mode,
+        control_plane: presence
+            .control_plane()
+            .map(|(namespace, name)| ControlPlaneStatus { namespace: namespace.to_owned(), name: name.to_owned() })
+            .or_else(|| world.own_status.control_plane.clone()),
         platform: folder.mesh.as_ref().map(|mesh| mesh.platform.name()).unwrap_or_default().to_owned(),
         objects: decision.inventory.len(),
         ca_roots: facts
@@ -198,11 +246,48 @@ pub(super) fn status(
             .collect(),
         rotation,
         ingress: facts.ingress.iter().map(|(peer, endpoint)| (peer.clone(), endpoint.addresses.clone())).collect(),
-        peerings: folder.peers.values().map(|peer| (peer.name.value.clone(), peering(world, peer, observed, decision))).collect(),
-        traffic: folder.traffic.values().map(|item| (item.name.clone(), traffic(item, inputs))).collect(),
-        holds: decision.holds.iter().map(hold).collect(),
+        peerings: peerings(world, folder, observed, decision),
+        traffic: folder.traffic.values().map(traffic).collect(),
+        draining: draining(observed),
+        would_do: decision.would_do.clone(),
+        holds: decision.holds.iter().filter(|hold| !hold.asked).map(hold).collect(),
         problems: world.problems.iter().filter(|problem| mine(&problem.path)).map(ToString::to_string).collect(),
     }
+}
+
+fn peerings(world: &World, folder: &MeshFolder, observed: &Observed, decision: &Decision) -> BTreeMap<String, PeeringStatus> {
+    let declared = folder.peers.values().map(|peer| (peer.name.value.clone(), peering(world, peer, observed, decision)));
+    let path = |peer: &str| format!("meshes/{}/peers/{peer}.yaml", world.me);
+    let leaving = observed.leaving.iter().filter(|peer| !world.federation.is_broken(&path(peer)));
+    let leaving = leaving.map(|peer| {
+        let state = observed.peers.get(peer).cloned().unwrap_or_default();
+        let status = PeeringStatus {
+            leaving: true,
+            connected: state.connected,
+            peer_connected: state.remote_connected,
+            exports: state.exports.into_iter().map(|name| ExportStatus { name }).collect(),
+            why: format!("leaving{}", held(peer, decision).map(|why| format!(": {why}")).unwrap_or_default()),
+            ..PeeringStatus::default()
+        };
+        (peer.clone(), status)
+    });
+    declared.chain(leaving).collect()
+}
+
+/// The first thing that waits among the objects of a peer.
+fn held(peer: &str, decision: &Decision) -> Option<String> {
+    let about =
+        |hold: &&Hold| hold.key.as_ref().is_some_and(|key| *key.name == *peer || *key.name == *format!("{peer}-ca-root-cert"));
+    decision.holds.iter().find(about).map(|hold| format!("{}: {}", hold.subject, hold.reason))
+}
+
+/// By peer: withdrawn services to which routes here still lead.
+fn draining(observed: &Observed) -> BTreeMap<String, Vec<String>> {
+    let used = |state: &PeerState| -> Vec<String> {
+        let services = live_imports(state).filter(|(_, host)| observed.routed.contains_key(*host));
+        services.map(|(exported, _)| exported.to_string()).collect()
+    };
+    observed.peers.iter().map(|(peer, state)| (peer.clone(), used(state))).filter(|(_, services)| !services.is_empty()).collect()
 }
 
 fn peering(world: &World, peer: &Peer, observed: &Observed, decision: &Decision) -> PeeringStatus {
@@ -232,6 +317,8 @@ fn peering(world: &World, peer: &Peer, observed: &Observed, decision: &Decision)
     PeeringStatus {
         ready,
         declared_by_both,
+        suspended: peer.suspend,
+        leaving: false,
         connected: state.connected,
         peer_connected: state.remote_connected,
         trusted_roots: rotation::trusted(world, name),
@@ -250,10 +337,8 @@ fn why(world: &World, peer: &Peer, state: &PeerState, imports: &[ImportStatus], 
     if world.federation.peer(name, world.me).is_none() {
         return format!("{name} does not declare it");
     }
-    let about =
-        |hold: &&Hold| hold.key.as_ref().is_some_and(|key| *key.name == *name || *key.name == *format!("{name}-ca-root-cert"));
-    if let Some(hold) = decision.holds.iter().find(about) {
-        return format!("{}: {}", hold.subject, hold.reason);
+    if let Some(why) = held(name, decision) {
+        return why;
     }
     if !peer.imports.is_empty() && !state.connected {
         return disconnected(name, &state.last_disconnect);
@@ -282,25 +367,4 @@ pub(super) fn disconnected(name: &str, answer: &str) -> String {
 
 fn is_exported(export: &Export, state: &PeerState) -> bool {
     export.exported_name().is_none_or(|exported| state.exports.contains(&format!("{}.{}", exported.name, exported.namespace)))
-}
-
-fn traffic(traffic: &Traffic, inputs: Inputs) -> TrafficStatus {
-    let mut status = TrafficStatus { service: traffic.service.to_string(), ..TrafficStatus::default() };
-    for rule in &traffic.rules {
-        let routes = shares(traffic, rule, inputs).into_iter().map(share).collect();
-        match &rule.when {
-            Some(when) => status.matches.push(MatchStatus { when: when.to_string(), routes }),
-            None => status.routes = routes,
-        }
-    }
-    status
-}
-
-fn share(Share { route, weight, why_not }: Share) -> ShareStatus {
-    let (to, service) = match &route.to {
-        Destination::Local { subset: None } => ("local".to_owned(), String::new()),
-        Destination::Local { subset: Some(subset) } => (format!("local {subset}"), String::new()),
-        Destination::Imported { peer, service } => (peer.clone(), service.to_string()),
-    };
-    ShareStatus { to, service, declared: route.weight, effective: weight, why: why_not.unwrap_or_default() }
 }

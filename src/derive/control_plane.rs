@@ -21,7 +21,7 @@ pub(super) fn derive(context: &mut Context) {
     let key = kinds::key(kinds::CONTROL_PLANE, &mesh.namespace, &mesh.control_plane);
     let mut ingress = Map::new();
     let mut egress = Map::new();
-    for peer in context.folder.peers.values() {
+    for peer in context.folder.peers.values().filter(|peer| !peer.suspend) {
         // Two gateways cannot have the same node ports: there, the new one comes when the old one goes.
         let one_only = mesh.ingress.service_type == ServiceType::NodePort;
         if !(one_only
@@ -47,13 +47,16 @@ pub(super) fn derive(context: &mut Context) {
     context.want(json!({"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec}), &mesh.path, vec![needs]);
 }
 
-/// Gateways that no valid document declares but that must stay: their document is broken, or their peer is still leaving.
+/// Gateways that stay as they are: their document is broken or suspended, or their peer is still leaving.
 fn carry_over(context: &mut Context, ingress: &mut Map<String, Value>, egress: &mut Map<String, Value>) {
     let federation = context.inputs.federation;
     for ((peer, side, name), entry) in &context.inputs.observed.gateways {
         let path = format!("meshes/{}/peers/{peer}.yaml", context.mesh.name);
+        let suspended = context.folder.peers.get(peer).is_some_and(|peer| peer.suspend);
         let reason = if federation.is_broken(&path) {
             format!("{path} has an error")
+        } else if suspended {
+            format!("{path} says `suspend: true`")
         } else if context.inputs.observed.leaving.contains(peer) {
             format!("not all that belongs to {peer} is gone yet")
         } else if let Some(reason) = context.inputs.observed.kept.get(&(*side, name.clone())) {
@@ -64,7 +67,8 @@ fn carry_over(context: &mut Context, ingress: &mut Map<String, Value>, egress: &
         let gateways = if *side == "additionalIngress" { &mut *ingress } else { &mut *egress };
         if !gateways.contains_key(name) {
             gateways.insert(name.clone(), Value::Object(entry.clone()));
-            context.out.holds.push(Hold::part(format!("gateway {name}"), format!("stays, because {reason}")));
+            let hold = Hold::part(format!("gateway {name}"), format!("stays, because {reason}"));
+            context.out.holds.push(Hold { asked: suspended, ..hold });
         }
     }
 }

@@ -4,15 +4,17 @@
 use serde_json::{Value, json};
 
 use super::peering::Peering;
-use super::{Context, Need, kinds};
+use super::{Context, Hold, KeptExport, Need, kinds};
 use crate::model::{At, Export, ServiceName};
 
 pub(super) fn derive(context: &mut Context, peering: &Peering) {
     let peer = peering.ours;
-    if peer.exports.is_empty() {
+    let kept = context.inputs.observed.kept_exports.get(&*peer.name.value).map(Vec::as_slice).unwrap_or_default();
+    if peer.exports.is_empty() && kept.is_empty() {
         return;
     }
-    let rules: Vec<Value> = peer.exports.iter().map(rule).collect();
+    // First, because a Service has one exported name, and this one is in use.
+    let rules: Vec<Value> = kept.iter().map(kept_rule).chain(peer.exports.iter().map(rule)).collect();
     let (api_version, kind) = kinds::EXPORTED;
     let document = json!({
         "apiVersion": api_version, "kind": kind,
@@ -20,7 +22,18 @@ pub(super) fn derive(context: &mut Context, peering: &Peering) {
         "spec": {"exportRules": rules},
     });
     let needs = vec![Need::Applied(kinds::key(kinds::PEER, &context.mesh.namespace, &peer.name))];
-    context.want(document, &peer.path, needs);
+    let key = context.want(document, &peer.path, needs);
+    for export in kept {
+        context.hold(Hold::part(format!("{key} {}", export.name), format!("stays exported: {}", export.reason)));
+    }
+}
+
+fn kept_rule(kept: &KeptExport) -> Value {
+    let mut selector = name(&kept.service);
+    if kept.name != kept.service {
+        selector["alias"] = name(&kept.name);
+    }
+    json!({"type": "NameSelector", "nameSelector": selector})
 }
 
 fn rule(export: &Export) -> Value {

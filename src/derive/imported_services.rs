@@ -5,8 +5,10 @@ use serde_json::{Value, json};
 
 use super::exported_services::name;
 use super::peering::Peering;
+use super::withdrawn::live_imports;
 use super::{Context, Hold, Need, kinds};
-use crate::model::{Import, Locality, offered};
+use crate::model::{Import, Locality, ServiceName, offered};
+use crate::object::Key;
 
 pub(super) fn derive(context: &mut Context, peering: &Peering) {
     let peer = peering.ours;
@@ -28,7 +30,9 @@ pub(super) fn derive(context: &mut Context, peering: &Peering) {
     if ready.is_empty() {
         return context.hold(Hold::waiting(&key, format!("{} exports nothing that is imported", *peer.name)));
     }
-    let mut spec = json!({"importRules": ready.iter().map(|import| rule(import)).collect::<Vec<Value>>()});
+    // First, because a service is imported under one name, and this one is in use.
+    let rules: Vec<Value> = still_routed(context, &peer.name, &key).into_iter().chain(ready.iter().map(|i| rule(i))).collect();
+    let mut spec = json!({"importRules": rules});
     // Only what joins local endpoints is chosen by locality; otherwise only what people wrote here on purpose counts.
     let assumed = peering.mesh.locality.as_ref().filter(|_| ready.iter().any(|import| import.as_local));
     if let Some(locality) = peer.locality.as_ref().or(assumed) {
@@ -42,6 +46,32 @@ pub(super) fn derive(context: &mut Context, peering: &Peering) {
     });
     let needs = vec![Need::Applied(kinds::key(kinds::PEER, &context.mesh.namespace, &peer.name))];
     context.want(document, &peer.path, needs);
+}
+
+/// Rules for what nothing gives us any more, as long as a route leads there.
+fn still_routed(context: &mut Context, peer: &str, key: &Key) -> Vec<Value> {
+    let observed = context.inputs.observed;
+    let Some(state) = observed.peers.get(peer) else { return Vec::new() };
+    let mut rules = Vec::new();
+    for (exported, host) in live_imports(state) {
+        let Some(route) = observed.routed.get(host) else { continue };
+        context.out.holds.push(Hold::part(format!("{key} {exported}"), format!("stays, because {route} still routes to it")));
+        rules.extend(rule_for_host(peer, &exported, host));
+    }
+    rules
+}
+
+/// The rule that gives a service this host: name, namespace, and the domain where it is not the usual one.
+fn rule_for_host(peer: &str, exported: &ServiceName, host: &str) -> Option<Value> {
+    let mut parts = host.splitn(3, '.');
+    let (alias, namespace, domain) = (parts.next()?, parts.next()?, parts.next()?);
+    let mut selector = name(exported);
+    selector["alias"] = name(&ServiceName { namespace: namespace.to_owned(), name: alias.to_owned() });
+    let mut rule = json!({"type": "NameSelector", "importAsLocal": false, "nameSelector": selector});
+    if domain != format!("svc.{peer}-imports.local") {
+        rule["domainSuffix"] = json!(domain);
+    }
+    Some(rule)
 }
 
 fn rule(import: &Import) -> Value {

@@ -25,6 +25,7 @@ mod peer_roots;
 mod peering;
 mod root_jump;
 mod virtual_service;
+mod withdrawn;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -36,9 +37,10 @@ use crate::facts::Facts;
 use crate::model::{Federation, Mesh, MeshFolder};
 use crate::object::{Key, Object, set_id};
 
-pub use observed::{Health, ImportState, Observed, PeerState, Replacement, RootsInUse};
+pub use observed::{Health, ImportState, KeptExport, Observed, PeerState, Replacement, RootsInUse};
 pub use peer_roots::{ROOTS_ANNOTATION, digest as roots_digest};
-pub use virtual_service::{Share, imported_host, not_imported, shares, undeclared};
+pub use virtual_service::{Share, imported_host, live_weight, not_imported, shares};
+pub use withdrawn::{live_imports, service, why_not_given, withdrawn_exports, withdrawn_imports};
 
 /// Everything that objects are derived from.
 #[derive(Clone, Copy)]
@@ -82,12 +84,20 @@ pub struct Hold {
     pub reason: String,
     /// Whether only people can end it: an error in a document, a foreign owner.
     pub stuck: bool,
+    /// Whether people asked for it: nothing is wrong.
+    pub asked: bool,
 }
 
 impl Hold {
     /// An object waits.
     pub fn waiting(key: &Key, reason: impl Into<String>) -> Self {
-        Self { key: Some(key.clone()), subject: key.to_string(), reason: reason.into(), stuck: false }
+        Self { key: Some(key.clone()), subject: key.to_string(), reason: reason.into(), stuck: false, asked: false }
+    }
+
+    /// The same, because people asked for it.
+    #[must_use]
+    pub fn asked(self) -> Self {
+        Self { asked: true, ..self }
     }
 
     /// An object waits for people.
@@ -97,7 +107,7 @@ impl Hold {
 
     /// A part of an object, or of a declaration, waits.
     pub fn part(subject: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { key: None, subject: subject.into(), reason: reason.into(), stuck: false }
+        Self { key: None, subject: subject.into(), reason: reason.into(), stuck: false, asked: false }
     }
 }
 

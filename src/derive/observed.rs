@@ -23,6 +23,12 @@ pub struct Observed {
     pub leaving: BTreeSet<String>,
     /// By declared peer: its roots as the control plane has them.
     pub roots: BTreeMap<String, RootsInUse>,
+    /// By peer: roots as somebody else's ConfigMap has them.
+    pub foreign_roots: BTreeMap<String, String>,
+    /// Hosts of imported services that nothing gives us any more, and the VirtualService that still routes to each.
+    pub routed: BTreeMap<String, String>,
+    /// By peer: what is exported still, although it is withdrawn, because the peer may be using it.
+    pub kept_exports: BTreeMap<String, Vec<KeptExport>>,
     /// By peer: its ServiceMeshPeer names other gateways than people declare.
     pub replaced: BTreeMap<String, Replacement>,
     /// Gateways of ours, by side and name, that nothing declares any more but that must stay for now, and why.
@@ -37,6 +43,17 @@ pub struct RootsInUse {
     /// Digest of the bundle that its ServiceMeshPeer was last applied with: a set that was followed before, whatever has become of the
     /// ConfigMap since.
     pub digest: Option<String>,
+}
+
+/// A withdrawn service that is exported until its user has turned away from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptExport {
+    /// The Service here.
+    pub service: ServiceName,
+    /// The name that the peer knows.
+    pub name: ServiceName,
+    /// What it waits for.
+    pub reason: String,
 }
 
 /// Gateways of a peering that give way to others.

@@ -19,11 +19,17 @@ pub(super) struct Peering<'a> {
 pub(super) fn derive(context: &mut Context, ours: &Peer) {
     let federation = context.inputs.federation;
     let name = &*ours.name.value;
+    if ours.suspend {
+        return hold_all(context, name, &suspended(ours), Hold::asked);
+    }
     let mesh_path = format!("meshes/{name}/mesh.yaml");
     let half_path = format!("meshes/{name}/peers/{}.yaml", context.mesh.name);
     for path in [&mesh_path, &half_path] {
         if federation.is_broken(path) {
-            return hold_all(context, name, &format!("{path} has an error; what is there stays"));
+            return hold_all(context, name, &format!("{path} has an error; what is there stays"), |hold| Hold {
+                stuck: true,
+                ..hold
+            });
         }
     }
     // An absent mesh.yaml is an error in our half (a dangling reference), so that we do not come here.
@@ -58,11 +64,16 @@ pub(super) fn derive(context: &mut Context, ours: &Peer) {
     imported_services::derive(context, &peering);
 }
 
-fn hold_all(context: &mut Context, peer: &str, reason: &str) {
+/// Why nothing of a suspended peer changes.
+pub(super) fn suspended(ours: &Peer) -> String {
+    format!("{} says `suspend: true`; what is there stays", ours.path)
+}
+
+fn hold_all(context: &mut Context, peer: &str, reason: &str, mark: impl Fn(Hold) -> Hold) {
     let namespace = &context.mesh.namespace;
     let roots = kinds::key(kinds::CONFIG_MAP, namespace, &kinds::roots_name(peer));
     let others = [kinds::PEER, kinds::EXPORTED, kinds::IMPORTED].map(|kind| kinds::key(kind, namespace, peer));
     for key in std::iter::once(roots).chain(others) {
-        context.hold(Hold { stuck: true, ..Hold::waiting(&key, reason) });
+        context.hold(mark(Hold::waiting(&key, reason)));
     }
 }

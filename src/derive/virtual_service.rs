@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::withdrawn::why_not_given;
 use super::{Context, Health, Hold, Inputs, Need, kinds};
 use crate::model::documents::WhenUnavailable;
 use crate::model::{Destination, Match, Retries, Route, Rule, ServiceName, TextMatch, Traffic};
@@ -133,6 +134,22 @@ pub fn shares<'a>(traffic: &Traffic, rule: &'a Rule, inputs: Inputs) -> Vec<Shar
     shares
 }
 
+/// The weight that a live VirtualService gives to a destination of a rule; 0 where it knows neither.
+pub fn live_weight(traffic: &Traffic, rule: &Rule, to: &Destination, inputs: Inputs, live: &Value) -> u32 {
+    let list = |value: &'_ Value, pointer: &str| value.pointer(pointer).and_then(Value::as_array).cloned().unwrap_or_default();
+    let when = rule.when.as_ref().map(|when| json!([conditions(when)]));
+    let entry = list(live, "/spec/http").into_iter().find(|entry| entry.get("match") == when.as_ref());
+    let destination = destination(traffic, inputs, to);
+    let routes = entry.map(|entry| list(&entry, "/route")).unwrap_or_default();
+    let route = routes.iter().find(|route| route.get("destination") == Some(&destination));
+    let weight = route.map(|route| match route.get("weight") {
+        // Istio: all of it where there is one destination.
+        None if routes.len() == 1 => 100,
+        weight => weight.and_then(Value::as_u64).and_then(|weight| u32::try_from(weight).ok()).unwrap_or_default(),
+    });
+    weight.unwrap_or_default()
+}
+
 /// Stretches weights so that they sum to 100, by largest remainder, the earlier route first on a tie. Nothing stays nothing.
 fn scale(shares: &mut [Share]) {
     let total: u32 = shares.iter().map(|share| share.weight).sum();
@@ -155,25 +172,12 @@ fn scale(shares: &mut [Share]) {
 /// Why a destination is not there; `None` where it is.
 pub(super) fn missing(destination: &Destination, inputs: Inputs) -> Option<String> {
     let Destination::Imported { peer, service } = destination else { return None };
-    undeclared(peer, inputs).or_else(|| match inputs.observed.health.get(destination) {
+    // Where it is not given, its service sets go next, and they wait for this.
+    why_not_given(inputs, peer, service).or_else(|| match inputs.observed.health.get(destination) {
         Some(Health::Fit) => None,
         Some(Health::Unfit(why)) => Some(why.clone()),
         None => not_imported(peer, service, inputs),
     })
-}
-
-/// Why people want nothing to be sent to a peer now: it does not declare the peering, or the peering is made anew.
-pub fn undeclared(peer: &str, inputs: Inputs) -> Option<String> {
-    let Inputs { federation, me, .. } = inputs;
-    let path = format!("meshes/{peer}/peers/{me}.yaml");
-    if federation.peer(peer, me).is_none() && !federation.is_broken(&path) && !federation.is_broken(&mesh_path(peer)) {
-        // Its service sets go next, and they wait for this.
-        return Some(format!("{peer} does not declare this peering ({path})"));
-    }
-    if inputs.observed.replaced.get(peer).is_some_and(|replaced| replaced.taking_down) {
-        return Some(format!("the ingress gateway for {peer} is being replaced"));
-    }
-    None
 }
 
 /// Why an imported service cannot be reached: the control plane does not have it.
@@ -183,10 +187,6 @@ pub fn not_imported(peer: &str, service: &ServiceName, inputs: Inputs) -> Option
         return None;
     }
     Some(format!("waits for {host}: not imported from {peer} yet"))
-}
-
-fn mesh_path(mesh: &str) -> String {
-    format!("meshes/{mesh}/mesh.yaml")
 }
 
 /// The host under which clients reach a service that is imported from a peer.

@@ -114,7 +114,7 @@ mod tests {
         for text in [&root.fingerprint, &plain, &format!("SHA256:{plain}"), &format!("sha256 Fingerprint={}", root.fingerprint)] {
             assert_eq!(root::parse_fingerprint(text).as_ref(), Some(&root.fingerprint), "{text}");
         }
-        for text in ["", "AA:BB", &plain[1..], &plain.replace('a', "g").replace('0', "g"), "SHA256:é", &format!("{plain}00")] {
+        for text in ["", "AA:BB", &plain[1..], &plain.replacen(&plain[..1], "g", 1), "SHA256:é", &format!("{plain}00")] {
             assert_eq!(root::parse_fingerprint(text), None, "{text}");
         }
     }

@@ -55,12 +55,13 @@ pub fn allowed(address: &str, ranges: &[Cidr]) -> Result<(), String> {
 /// An IPv4 address that is written as one of IPv6, as itself: `::ffff:127.0.0.1`, `::127.0.0.1`, and through NAT64 (RFC 6052).
 fn plain(ip: IpAddr) -> IpAddr {
     let IpAddr::V6(six) = ip.to_canonical() else { return ip.to_canonical() };
-    let [a, b, c, d, e, f, high, low] = six.segments();
-    let embedded = matches!([a, b, c, d, e, f], [0, 0, 0, 0, 0, 0] | [0x64, 0xff9b, 0, 0, 0, 0]);
-    if embedded && (high, low) != (0, 0) && (high, low) != (0, 1) {
-        return IpAddr::from((u32::from(high) << 16 | u32::from(low)).to_be_bytes());
+    match six.segments() {
+        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => IpAddr::V6(six), // unspecified and loopback, in the words of IPv6 itself
+        [0, 0, 0, 0, 0, 0, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+            IpAddr::from(((u32::from(high) << 16) | u32::from(low)).to_be_bytes())
+        }
+        _ => IpAddr::V6(six),
     }
-    ip
 }
 
 #[cfg(test)]

@@ -33,6 +33,8 @@ pub enum Code {
     NoFederation,
     /// A private key or another secret.
     Secret,
+    /// A policy forbids it, or a policy cannot be evaluated.
+    Policy,
 }
 
 impl Code {
@@ -53,6 +55,7 @@ impl Code {
             Self::Suspicious => "MF012",
             Self::NoFederation => "MF013",
             Self::Secret => "MF014",
+            Self::Policy => "MF020",
         }
     }
 }

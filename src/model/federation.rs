@@ -236,6 +236,8 @@ pub struct Peer {
     pub imports: Vec<Import>,
     /// Where the peer's services count as running.
     pub locality: Option<Locality>,
+    /// No changes to what belongs to this peer.
+    pub suspend: bool,
 }
 
 impl Peer {

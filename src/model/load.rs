@@ -73,7 +73,8 @@ pub fn load(entries: &BTreeMap<String, ContentId>, read: &mut Reader, cache: &mu
     let mut found = Vec::new();
     let mut used = HashMap::new();
     let mut total = 0;
-    let mut places: Vec<(&String, ContentId, Place)> = entries.iter().map(|(path, id)| (path, *id, Place::of(path))).collect();
+    let mut places: Vec<(&String, ContentId, Place)> =
+        entries.iter().map(|(path, id)| (path, *id, Place::of(path))).filter(|(_, _, place)| *place != Place::Policy).collect();
     // Meshes first: the set that objects belong to is named after the control plane's namespace. Manifests last: however many there are,
     // they must not crowd out a peering.
     places.sort_by_key(|(_, _, place)| match place {
@@ -162,7 +163,7 @@ fn content(path: &str, place: &Place, set: &str, bytes: Vec<u8>) -> File {
             let found = Diagnostic::warning(path, Span::default(), Code::Misplaced, "this file is not read", *help);
             File::new(Content::Nothing, vec![found])
         }
-        Place::Foreign => File::new(Content::Nothing, Vec::new()),
+        Place::Policy | Place::Foreign => File::new(Content::Nothing, Vec::new()),
     }
 }
 
@@ -188,10 +189,10 @@ fn manifests(path: &str, text: &str, set: &str) -> File {
         }
     };
     let leaks = secrets::in_documents(path, text, &documents);
-    let leaky: BTreeSet<usize> = leaks.iter().filter_map(|(document, _)| *document).collect();
+    let withheld: BTreeSet<usize> = leaks.iter().filter_map(|(document, _)| *document).collect();
     let mut found: Vec<Diagnostic> = leaks.into_iter().map(|(_, finding)| finding).collect();
     let mut objects = Vec::new();
-    for (_, document) in documents.into_iter().enumerate().filter(|(number, _)| !leaky.contains(number)) {
+    for (_, document) in documents.into_iter().enumerate().filter(|(number, _)| !withheld.contains(number)) {
         let span = document.span;
         match Object::new(document.value, set, path) {
             Ok(object) => objects.push(Arc::new(Manifest { object: Arc::new(object), span })),
@@ -233,9 +234,9 @@ fn take(federation: &mut Federation, place: &Place, file: &File) {
 }
 
 /// Takes out every document that has an error, and remembers its path. Of a file of manifests only the bad objects go.
-fn withdraw(federation: &mut Federation, found: &[Diagnostic]) {
+pub fn withdraw(federation: &mut Federation, found: &[Diagnostic]) {
     let errors: Vec<&Diagnostic> = found.iter().filter(|d| d.severity == Severity::Error).collect();
-    federation.broken = errors.iter().map(|d| d.path.clone()).collect();
+    federation.broken.extend(errors.iter().map(|d| d.path.clone()));
     let broken = &federation.broken;
     if broken.contains("federation.yaml") {
         federation.name = None;

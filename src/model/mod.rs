@@ -27,7 +27,7 @@ pub use documents::CaPolicy;
 pub use federation::{
     Base, Ca, Export, Federation, Gating, Import, Ingress, Locality, Manifest, Mesh, MeshFolder, Operator, Peer, ServiceName,
 };
-pub use load::{Cache, ContentId, MAX_TOTAL_BYTES, Reader, load};
+pub use load::{Cache, ContentId, MAX_TOTAL_BYTES, Reader, load, withdraw};
 pub use network::Cidr;
 pub use place::Place;
 pub use references::offered;

@@ -26,12 +26,14 @@ pub enum Place {
         /// Folder.
         mesh: String,
     },
-    /// Under `meshes/`, but nowhere that is read: probably a slip.
+    /// `policies/**.yaml`.
+    Policy,
+    /// Under `meshes/` or `policies/`, but nowhere that is read: probably a slip.
     Unknown {
         /// What to do about it.
         help: &'static str,
     },
-    /// Not ours: README, CI, trust, policies.
+    /// Not ours: README, CI, trust.
     Foreign,
 }
 
@@ -53,8 +55,9 @@ impl Place {
             {
                 Self::Manifests { mesh: (*mesh).into() }
             }
+            ["policies", .., name] if name.ends_with(".yaml") || name.ends_with(".yml") => Self::Policy,
             [.., name] if name.to_ascii_lowercase().starts_with("readme") || name.starts_with('.') => Self::Foreign,
-            ["meshes", _, "manifests", ..] => Self::Unknown { help: "name it *.yaml" },
+            ["meshes", _, "manifests", ..] | ["policies", ..] => Self::Unknown { help: "name it *.yaml" },
             ["meshes", ..] => Self::Unknown { help: "a mesh's folder has mesh.yaml, peers/, traffic/ and manifests/" },
             _ => Self::Foreign,
         }
@@ -64,14 +67,14 @@ impl Place {
     pub fn mesh(&self) -> Option<&str> {
         match self {
             Self::Mesh(mesh) | Self::Peer { mesh, .. } | Self::Traffic { mesh, .. } | Self::Manifests { mesh } => Some(mesh),
-            Self::Federation | Self::Unknown { .. } | Self::Foreign => None,
+            Self::Federation | Self::Policy | Self::Unknown { .. } | Self::Foreign => None,
         }
     }
 
     /// Whether the agent of `mesh` reads this path: its own folder, and of a peer's folder only what concerns it.
     pub fn concerns(&self, me: &str, peers: &[String]) -> bool {
         match self {
-            Self::Federation => true,
+            Self::Federation | Self::Policy => true,
             Self::Mesh(mesh) => mesh == me || peers.contains(mesh),
             Self::Peer { mesh, file } => mesh == me || (file == me && peers.contains(mesh)),
             Self::Traffic { mesh, .. } | Self::Manifests { mesh } => mesh == me,
@@ -93,6 +96,9 @@ mod tests {
         assert!(matches!(Place::of("meshes/a/peer/b.yaml"), Place::Unknown { .. }));
         assert_eq!(Place::of("meshes/README.md"), Place::Foreign);
         assert_eq!(Place::of("trust/policy.yaml"), Place::Foreign);
+        assert_eq!(Place::of("policies/a.yaml"), Place::Policy);
+        assert_eq!(Place::of("policies/README.md"), Place::Foreign);
+        assert!(matches!(Place::of("policies/a.json"), Place::Unknown { .. }));
         let peers = ["c".to_owned()];
         assert!(peer.concerns("a", &peers) && !peer.concerns("c", &peers) && !peer.concerns("b", &peers));
         assert!(peer.concerns("b", &["a".to_owned()]));

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use crate::decide::{RotationStatus, Status};
+use crate::decide::{Mode, RotationStatus, Status};
 use crate::facts::Facts;
 use crate::model::{Destination, Diagnostic, Federation, Import, Peer, ServiceName, Severity};
 
@@ -97,6 +97,8 @@ pub struct MeshView {
     pub platform: String,
     /// Version of its agent; null before it published.
     pub agent: Option<String>,
+    /// What its agent does with it.
+    pub mode: Mode,
     /// The commit that it applied last; null before the first.
     pub applied: Option<String>,
     /// Commits behind `main`; null where what it applied is not on that line.
@@ -141,6 +143,8 @@ pub struct PeeringView {
     pub meshes: [String; 2],
     /// Both sides declare it, and each says that its part works.
     pub ready: bool,
+    /// Nothing of it changes on one side, because people said so.
+    pub suspended: bool,
     /// Why not.
     pub why: String,
     /// What crosses.
@@ -171,6 +175,13 @@ pub struct ServiceView {
     pub why: String,
 }
 
+impl MeshView {
+    /// People want it to change nothing, so that it applies nothing either.
+    fn rests(&self) -> bool {
+        matches!(self.mode, Mode::Suspended | Mode::Observing)
+    }
+}
+
 impl FederationStatus {
     /// Puts together what Git says.
     pub fn new(gathered: Gathered) -> Self {
@@ -180,9 +191,10 @@ impl FederationStatus {
         let attention = attention(&gathered, &meshes, &peerings);
         let errors = gathered.found.iter().any(|finding| finding.severity == Severity::Error);
         let poorly = |mesh: &MeshView| {
-            mesh.agent.is_none() || mesh.silent || mesh.behind != Some(0) || !mesh.holds.is_empty() || !mesh.problems.is_empty()
+            let late = mesh.behind != Some(0) && !mesh.rests();
+            mesh.agent.is_none() || mesh.silent || late || !mesh.holds.is_empty() || !mesh.problems.is_empty()
         };
-        let degraded = errors || meshes.iter().any(poorly) || peerings.iter().any(|peering| !peering.ready);
+        let degraded = errors || meshes.iter().any(poorly) || peerings.iter().any(|peering| !peering.ready && !peering.suspended);
         let Gathered { repository, branch, commit, .. } = gathered;
         Self { federation: federation.name.clone(), repository, branch, commit, degraded, meshes, peerings, attention }
     }
@@ -204,6 +216,7 @@ fn mesh(gathered: &Gathered, name: &str) -> MeshView {
         name: name.to_owned(),
         platform,
         agent: published.map(|published| published.status.agent.version.clone()),
+        mode: status.mode,
         applied: Some(status.main.applied.clone()).filter(|commit| !commit.is_empty()),
         behind: *behind,
         published_at: published.map(|published| published.at),
@@ -229,7 +242,17 @@ fn peering(gathered: &Gathered, a: &str, b: &str) -> PeeringView {
     let services = [(first, second), (second, first)];
     let services: Vec<ServiceView> = services.iter().flat_map(|(to, from)| services_of(gathered, to, from)).collect();
     let why = why_not(gathered, first, second).or_else(|| why_not(gathered, second, first));
-    PeeringView { meshes: [first.to_owned(), second.to_owned()], ready: why.is_none(), why: why.unwrap_or_default(), services }
+    let suspends = |me: &str, peer: &str| {
+        let mesh = gathered.federation.mesh(me).is_some_and(|mesh| mesh.suspend);
+        mesh || gathered.federation.peer(me, peer).is_some_and(|half| half.suspend)
+    };
+    PeeringView {
+        meshes: [first.to_owned(), second.to_owned()],
+        ready: why.is_none(),
+        suspended: suspends(first, second) || suspends(second, first),
+        why: why.unwrap_or_default(),
+        services,
+    }
 }
 
 /// Why the half of `me` does not work; `None` if it does.
@@ -333,11 +356,16 @@ fn attention(gathered: &Gathered, meshes: &[MeshView], peerings: &[PeeringView])
                 continue;
             }
             (Some(_), Some(0)) => None,
+            _ if mesh.rests() => None,
             (Some(_), Some(1)) => Some("is 1 commit behind".to_owned()),
             (Some(_), Some(behind)) => Some(format!("is {behind} commits behind")),
             (Some(_), None) if mesh.applied.is_none() => Some("has applied nothing yet".to_owned()),
             (Some(_), None) => Some(format!("has applied a commit that is not on {}", gathered.branch)),
         };
+        if mesh.mode == Mode::Observing {
+            let would = gathered.published.get(name).map_or(0, |published| published.status.would_do.len());
+            lines.push(format!("{name} is only observed: its agent would make {}", super::count(would, "change")));
+        }
         let silent = mesh.silent.then(|| "is silent".to_owned());
         let states: Vec<String> = behind.into_iter().chain(silent).collect();
         if !states.is_empty() {
@@ -361,8 +389,16 @@ fn attention(gathered: &Gathered, meshes: &[MeshView], peerings: &[PeeringView])
             lines.push(format!("{}: {imported} gets less than declared{when}: {}", service.importer, service.why));
         }
     }
-    for mesh in gathered.published.keys().filter(|mesh| !gathered.federation.meshes.contains_key(*mesh)) {
-        lines.push(format!("published/{mesh} is there, but {} has no folder meshes/{mesh}", gathered.branch));
+    for (mesh, published) in gathered.published.iter().filter(|(mesh, _)| !gathered.federation.meshes.contains_key(*mesh)) {
+        match published.status.mode {
+            Mode::Left => {}
+            Mode::Leaving => {
+                let holds = &published.status.holds;
+                let waits = holds.first().map(|hold| format!(": {hold}")).unwrap_or_default();
+                lines.push(format!("{mesh} is leaving, {} to go{waits}", super::count(published.status.objects, "object")));
+            }
+            _ => lines.push(format!("published/{mesh} is there, but {} has no folder meshes/{mesh}", gathered.branch)),
+        }
     }
     lines
 }

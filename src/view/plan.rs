@@ -120,7 +120,7 @@ impl Plan {
 
 impl From<&Change> for Field {
     fn from(change: &Change) -> Self {
-        let Change { path, from, to, owners } = change;
+        let Change { path, from, to, owners, ours: _ } = change;
         let owners = owners.iter().map(|Owner { manager, .. }| manager.clone()).collect();
         Self { path: path.trim_start_matches('.').to_owned(), from: from.clone(), to: to.clone(), owners }
     }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::federation::{EXPIRES_SOON, FederationStatus, MeshView, PeeringView, ServiceView};
 use super::table::{self, Cell};
 use super::{Look, Tone, count};
-use crate::decide::{Phase, RotationStatus};
+use crate::decide::{Mode, Phase, RotationStatus};
 use crate::words::printable;
 
 /// Lines about what needs attention that fit one screen; `wide` and the data formats have them all.
@@ -71,10 +71,10 @@ fn count_meshes(number: usize) -> String {
 }
 
 fn mesh_row(mesh: &MeshView, now: Timestamp, wide: bool) -> Vec<Cell> {
-    let MeshView { name, platform, agent, applied, behind, published_at, silent, objects, ingress, .. } = mesh;
+    let MeshView { name, platform, agent, mode, applied, behind, published_at, silent, objects, ingress, .. } = mesh;
     let agent = match agent {
         Some(version) if version.is_empty() => Cell::from("-"), // it has published no status
-        Some(version) => Cell::from(format!("v{version}")),
+        Some(version) => Cell::from(format!("v{version}{}", doing(*mode))),
         None => Cell::new("never seen !", Tone::Bad),
     };
     let short = applied.as_deref().map_or("-", |commit| commit.get(..7).unwrap_or(commit));
@@ -104,6 +104,17 @@ fn mesh_row(mesh: &MeshView, now: Timestamp, wide: bool) -> Vec<Cell> {
     row
 }
 
+/// What an agent does, where it is not the usual.
+fn doing(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Active => "",
+        Mode::Suspended => " suspended",
+        Mode::Observing => " observing",
+        Mode::Leaving => " leaving",
+        Mode::Left => " left",
+    }
+}
+
 /// `7C:1E…A9 expires in 312d`, or `rotating 2/4 41:0B…A9 → 9D:77…13`: how many peers trust the new root.
 fn roots(mesh: &MeshView, now: Timestamp, wide: bool) -> Cell {
     let short = |fingerprint: &str| match (fingerprint.get(..5), fingerprint.get(fingerprint.len().saturating_sub(2)..)) {
@@ -126,18 +137,25 @@ fn roots(mesh: &MeshView, now: Timestamp, wide: bool) -> Cell {
 }
 
 fn peering_rows(peering: &PeeringView, wide: bool) -> Vec<Vec<Cell>> {
-    let PeeringView { meshes: [first, second], ready, why, services } = peering;
+    let PeeringView { meshes: [first, second], ready, suspended, why, services } = peering;
     let both_ways = services.iter().any(|service| service.importer != *first);
-    let ready = if *ready { Cell::new("yes", Tone::Good) } else { Cell::new("no", Tone::Bad) };
+    let ready = match (ready, suspended) {
+        (_, true) => Cell::from("suspended"),
+        (true, _) => Cell::new("yes", Tone::Good),
+        (false, _) => Cell::new("no", Tone::Bad),
+    };
     let mut head = vec![format!("{first} <-> {second}").into(), ready];
-    let mut why = Cell::from(why);
+    let mut why = why.clone();
     if services.is_empty() {
-        head.extend([Cell::from("-"), Cell::from("-"), why]);
+        head.extend([Cell::from("-"), Cell::from("-"), why.into()]);
         return vec![head];
     }
     let rows = services.iter().map(|service| {
         let mut row = if head.is_empty() { vec![Cell::default(), Cell::default()] } else { std::mem::take(&mut head) };
-        row.extend([crossing(service, both_ways, wide), weight(service, wide), std::mem::take(&mut why)]);
+        // A peering can be ready while a service has not got its weight back.
+        let why = std::mem::take(&mut why);
+        let why = if why.is_empty() { &service.why } else { &why };
+        row.extend([crossing(service, both_ways, wide), weight(service, wide), why.into()]);
         row
     });
     rows.collect()
@@ -210,6 +228,7 @@ mod tests {
             name: name.into(),
             platform: platform.into(),
             agent: Some("0.4.0".into()),
+            mode: Mode::Active,
             applied: Some("9f2c1ab000000000000000000000000000000000".into()),
             behind: Some(0),
             published_at: Some(time("2026-11-20T11:58:00Z")),
@@ -238,6 +257,7 @@ mod tests {
         PeeringView {
             meshes: ["rosa-prod-mesh".into(), peer.into()],
             ready: why.is_empty(),
+            suspended: false,
             why: why.into(),
             services: vec![service],
         }
@@ -291,6 +311,26 @@ mod tests {
     #[test]
     fn the_federation_fits_one_screen() {
         insta::assert_snapshot!(render(&mk_status(), time(NOW), false, Look { width: Some(100), colour: false }));
+    }
+
+    #[test]
+    fn a_weight_that_is_not_back_yet_has_its_cause_beside_it() {
+        let mut status = mk_status();
+        let mut peering = mk_peering("aro-stg-mesh", "", 0);
+        peering.services[0].why =
+            "aro-stg-mesh is back since 2026-11-20T11:59:50Z, and gets its weight at 2026-11-20T12:00:20Z if it stays".into();
+        status.peerings = vec![peering];
+        let screen = render(&status, time(NOW), false, Look { width: Some(100), colour: false });
+        let table: Vec<&str> =
+            screen.lines().skip_while(|line| !line.starts_with("PEERING")).take_while(|line| !line.is_empty()).collect();
+        insta::assert_snapshot!(table.join("\n"), @r"
+        PEERING                          READY  EXPORTED → IMPORTED   WEIGHT  WHY
+        rosa-prod-mesh <-> aro-stg-mesh  yes    details → details-v2  20 → 0  aro-stg-mesh is back since
+                                                                              2026-11-20T11:59:50Z, and gets
+                                                                              its weight at
+                                                                              2026-11-20T12:00:20Z if it
+                                                                              stays
+        ");
     }
 
     #[test]

@@ -1,3 +1,8 @@
 //! What federated meshes are for, each use case from its first commit to its last.
 
+mod burst;
+mod compliance;
+mod continuity;
+mod cost;
 mod migration;
+mod pair;

@@ -9,6 +9,63 @@ use crate::deploy::{POLICY_WITHIN, done, namespace, path};
 use crate::lab::cluster::Cluster;
 use crate::lab::poll;
 
+/// What somebody would try with the token, as arguments of kubectl.
+const TRIES: &[&str] = &[
+    // secrets, its own too
+    "get secrets -A",
+    "get secrets -n meshfed",
+    "get secret meshfed-repository -n meshfed",
+    "get secrets -n rosa-prod-mesh",
+    "get secret istio-ca-secret -n rosa-prod-mesh",
+    "get secret cacerts -n rosa-prod-mesh",
+    "get secrets -n prod-bookinfo",
+    "create secret generic x -n prod-bookinfo",
+    "delete secrets --all -n prod-bookinfo",
+    // other namespaces
+    "get namespaces",
+    "get namespace somebody-else",
+    "get configmaps -A",
+    "get configmaps -n kube-system",
+    "get configmaps -n somebody-else",
+    "create configmap x -n somebody-else",
+    "create configmap x -n meshfed",
+    "get services -n somebody-else",
+    "get servicemeshpeers -n somebody-else",
+    "get servicemeshcontrolplanes -n somebody-else",
+    "delete virtualservices --all -n somebody-else",
+    "delete namespace prod-bookinfo",
+    "delete namespace rosa-prod-mesh",
+    "label namespace kube-system x=y",
+    "create namespace more",
+    // what others own in its own namespaces
+    "get pods -n rosa-prod-mesh",
+    "delete pods --all -n rosa-prod-mesh",
+    "get deployments -n rosa-prod-mesh",
+    "create service clusterip x --tcp=80 -n rosa-prod-mesh",
+    "delete service x -n rosa-prod-mesh",
+    "get authorizationpolicies -n prod-bookinfo",
+    "get gateways.networking.istio.io -n prod-bookinfo",
+    "create configmap istio-ca-root-cert -n rosa-prod-mesh --from-literal=root-cert.pem=mine",
+    "create configmap istio-ca-root-cert -n prod-bookinfo --from-literal=root-cert.pem=mine",
+    // more rights
+    "create token meshfed -n meshfed",
+    "create token default -n prod-bookinfo",
+    "get pods -A --as=system:admin",
+    "get secrets -A --as=system:serviceaccount:kube-system:default",
+    "create clusterrolebinding more --clusterrole=cluster-admin --user=x",
+    "create rolebinding more --clusterrole=admin --user=x -n prod-bookinfo",
+    "get roles -n meshfed",
+    "delete rolebindings --all -n prod-bookinfo",
+    "delete clusterrole meshfed-namespaces",
+    "get nodes",
+    "get customresourcedefinitions",
+    "get mutatingwebhookconfigurations",
+    "delete validatingadmissionpolicies --all",
+    "delete validatingadmissionpolicybindings --all",
+    "get certificatesigningrequests",
+    "get --raw /metrics",
+];
+
 /// A kubeconfig with a token of the agent's service account and nothing else.
 fn kubeconfig(lab: &Cluster) -> PathBuf {
     let token = lab.kubectl(&["create", "token", "meshfed", "-n", "meshfed"]);
@@ -70,62 +127,7 @@ fn t20_the_agents_service_account_can_do_its_work_and_nothing_else() {
         r#"{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x", "namespace": "prod-bookinfo"},
         "spec": {"containers": [{"name": "x", "image": "x"}]}}"#,
     );
-    let tries = [
-        // secrets, its own too
-        "get secrets -A",
-        "get secrets -n meshfed",
-        "get secret meshfed-repository -n meshfed",
-        "get secrets -n rosa-prod-mesh",
-        "get secret istio-ca-secret -n rosa-prod-mesh",
-        "get secret cacerts -n rosa-prod-mesh",
-        "get secrets -n prod-bookinfo",
-        "create secret generic x -n prod-bookinfo",
-        "delete secrets --all -n prod-bookinfo",
-        // other namespaces
-        "get namespaces",
-        "get namespace somebody-else",
-        "get configmaps -A",
-        "get configmaps -n kube-system",
-        "get configmaps -n somebody-else",
-        "create configmap x -n somebody-else",
-        "create configmap x -n meshfed",
-        "get services -n somebody-else",
-        "get servicemeshpeers -n somebody-else",
-        "get servicemeshcontrolplanes -n somebody-else",
-        "delete virtualservices --all -n somebody-else",
-        "delete namespace prod-bookinfo",
-        "delete namespace rosa-prod-mesh",
-        "label namespace kube-system x=y",
-        "create namespace more",
-        // what others own in its own namespaces
-        "get pods -n rosa-prod-mesh",
-        "delete pods --all -n rosa-prod-mesh",
-        "get deployments -n rosa-prod-mesh",
-        "create service clusterip x --tcp=80 -n rosa-prod-mesh",
-        "delete service x -n rosa-prod-mesh",
-        "get authorizationpolicies -n prod-bookinfo",
-        "get gateways.networking.istio.io -n prod-bookinfo",
-        "create configmap istio-ca-root-cert -n rosa-prod-mesh --from-literal=root-cert.pem=mine",
-        "create configmap istio-ca-root-cert -n prod-bookinfo --from-literal=root-cert.pem=mine",
-        // more rights
-        "create token meshfed -n meshfed",
-        "create token default -n prod-bookinfo",
-        "get pods -A --as=system:admin",
-        "get secrets -A --as=system:serviceaccount:kube-system:default",
-        "create clusterrolebinding more --clusterrole=cluster-admin --user=x",
-        "create rolebinding more --clusterrole=admin --user=x -n prod-bookinfo",
-        "get roles -n meshfed",
-        "delete rolebindings --all -n prod-bookinfo",
-        "delete clusterrole meshfed-namespaces",
-        "get nodes",
-        "get customresourcedefinitions",
-        "get mutatingwebhookconfigurations",
-        "delete validatingadmissionpolicies --all",
-        "delete validatingadmissionpolicybindings --all",
-        "get certificatesigningrequests",
-        "get --raw /metrics",
-    ];
-    let tries = tries.map(str::to_owned).into_iter().chain([
+    let tries = TRIES.iter().map(ToString::to_string).chain([
         format!("create -f {binding}"),
         format!("create -f {role}"),
         format!("apply --server-side -f {role}"),

@@ -21,7 +21,7 @@ use super::journal::Journal;
 use super::repository::{Command, News};
 use super::scopes::{scopes, unseen};
 use crate::cluster::{Cluster, Recorder, Trouble};
-use crate::decide::{Comparisons, Decision, Gap, Lapses, Memory, Status, World, decide};
+use crate::decide::{Comparisons, Decision, Gap, Lapses, Memory, Status, World, decide, presence};
 use crate::facts::Facts;
 use crate::model::Severity;
 use crate::object::Kind;
@@ -59,10 +59,12 @@ pub(super) struct Agent {
     /// The last pass could not decide, or not perform, for want of the inventory or the watches; whether only people can end that.
     blocked: Option<bool>,
     last: Option<Decision>,
+    throwaway_root: String,
+    observe: bool,
 }
 
 impl Agent {
-    pub(super) fn new(me: String, cluster: Cluster, commands: Sender<Command>) -> Self {
+    pub(super) fn new(me: String, cluster: Cluster, commands: Sender<Command>, throwaway_root: String, observe: bool) -> Self {
         let recorder = cluster.recorder(&me);
         Self {
             me,
@@ -84,6 +86,8 @@ impl Agent {
             stale: false,
             blocked: None,
             last: None,
+            throwaway_root,
+            observe,
         }
     }
 
@@ -168,12 +172,14 @@ impl Agent {
         self.stale = false;
         self.blocked = None;
         let Some(declarations) = self.declarations.clone() else { return true };
-        if let Some(mesh) = declarations.federation.mesh(&self.me) {
-            if let Err(error) = self.read_state(&mesh.namespace).await {
-                self.without_state(&mesh.namespace, &error, Decision::default());
+        let own_status = self.own_status.clone();
+        let presence = presence(&declarations.federation, &self.me, &own_status);
+        if let Some((namespace, _)) = presence.control_plane() {
+            if let Err(error) = self.read_state(namespace).await {
+                self.without_state(namespace, &error, Decision::default());
                 return true;
             }
-            self.cluster.watch(&scopes(&declarations.federation, mesh, &self.memory.inventory));
+            self.cluster.watch(&scopes(&declarations.federation, &presence, &self.memory.inventory));
             if timeout(SYNC_LIMIT, self.cluster.synced()).await.is_err() {
                 self.without_watches();
                 return true;
@@ -187,6 +193,7 @@ impl Agent {
         let world = World {
             federation: &declarations.federation,
             problems: &declarations.problems,
+            policies: &declarations.policies,
             me: &self.me,
             facts: &declarations.facts,
             statuses: &declarations.statuses,
@@ -198,6 +205,8 @@ impl Agent {
             own_facts: &self.own_facts,
             own_status: &self.own_status,
             published: &self.own_files,
+            throwaway_root: &self.throwaway_root,
+            observing: self.observe,
             now: Timestamp::now(),
         };
         let decision = decide(&world, &self.memory, &mut self.comparisons);

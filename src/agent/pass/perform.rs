@@ -18,6 +18,7 @@ impl Agent {
     pub(super) async fn perform(&mut self, decision: Decision, live: &LiveObjects) -> bool {
         let settled = decision.leaves_cluster();
         self.memory.pending.clone_from(&decision.pending);
+        self.memory.withdrawals.clone_from(&decision.withdrawals);
         self.memory.addresses.clone_from(&decision.addresses);
         self.memory.applied = Some(decision.status.main.applied.clone()).filter(|commit| !commit.is_empty());
         // The namespace that the state lies in may be among what is to be created.

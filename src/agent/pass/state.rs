@@ -52,7 +52,7 @@ impl Agent {
     /// Writes inventory and lapses ahead of what they are about, so that a crash never leaves an object, nor a weight, that nobody
     /// remembers.
     pub(super) async fn write_state(&mut self, decision: &Decision) -> Result<(), ApplyError> {
-        let Some((namespace, data)) = &mut self.state else { return Ok(()) };
+        let Some((namespace, data)) = self.state.as_mut().filter(|_| !self.observe) else { return Ok(()) };
         let (inventory, lapses) = (&decision.inventory, &decision.health.lapses);
         if self.written.as_ref().is_some_and(|(i, l)| Arc::ptr_eq(i, inventory) && Arc::ptr_eq(l, lapses)) {
             return Ok(());

@@ -1,9 +1,13 @@
 //! Decisions, performed on an API server in memory, until nothing is left to do.
 
 mod addresses;
+mod adoption;
 mod continuity;
+mod gating;
 mod guards;
+mod leaving;
 mod ownership;
+mod policies;
 mod publishing;
 mod random;
 mod removal;

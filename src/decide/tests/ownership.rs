@@ -49,7 +49,7 @@ fn what_others_add_stays() {
 fn another_applier_is_reported_and_not_overwritten() {
     let mut sim = settled();
     sim.site(ROSA).server.edit(DEPLOYMENT, "/spec/replicas", json!(9), "argo", "Apply");
-    insta::assert_snapshot!(reason(&mut sim, DEPLOYMENT), @r#"`argo` owns spec.replicas and wants it otherwise; settle it there, or let meshfed win with the annotation meshfed.dev/force: "true""#);
+    insta::assert_snapshot!(reason(&mut sim, DEPLOYMENT), @r#"`argo` owns spec.replicas and wants it otherwise (9 instead of 1); settle it there, or let meshfed win with the annotation meshfed.dev/force: "true""#);
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn a_field_of_an_adopted_object_that_was_never_ours_is_its_owners() {
         "Update",
     );
     sim.settle();
-    insta::assert_snapshot!(reason(&mut sim, CONTROL_PLANE), @"`kubectl` owns spec.security.trust.domain and wants it otherwise; settle it there, or in meshes/rosa-prod-mesh/mesh.yaml");
+    insta::assert_snapshot!(reason(&mut sim, CONTROL_PLANE), @r#"`kubectl` owns spec.security.trust.domain and wants it otherwise ("cluster.local" instead of "rosa-prod-mesh.local"); settle it there, or in meshes/rosa-prod-mesh/mesh.yaml"#);
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! Removal in stages, and what is given back instead.
 
 use super::sim::{Sim, example};
+use crate::decide::Decision;
+use crate::decide::remove::DISTRUST_WAIT;
 use crate::model::testing::Repo;
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 const ROSA: &str = "rosa-prod-mesh";
@@ -31,6 +34,12 @@ fn in_order(log: &[String], expected: &[&str]) {
     for what in expected {
         assert!(rest.any(|line| line == what), "not in order: {what}\n{log:#?}");
     }
+}
+
+/// Why an object of this kind waits.
+fn held(decision: &Decision, kind: &str) -> String {
+    let hold = decision.holds.iter().find(|hold| hold.key.is_some() && hold.subject.starts_with(kind));
+    hold.unwrap_or_else(|| panic!("no {kind} is held: {:#?}", decision.holds)).reason.clone()
 }
 
 fn gateways(sim: &Sim, mesh: &str) -> Vec<String> {
@@ -68,12 +77,19 @@ fn gateways_of_a_leaving_peer_stay_until_it_is_gone() {
 }
 
 #[test]
-fn an_exporter_that_leaves_empties_its_exports_and_waits_before_the_peer_goes() {
+fn an_exporter_that_leaves_waits_for_its_user_then_empties_its_exports_before_the_peer_goes() {
     let mut sim = settled();
     sim.commit(|repo| repo.without("meshes/aro-stg-mesh/peers/rosa-prod-mesh.yaml"));
-    let decision = sim.pass(ARO);
-    let hold = decision.holds.iter().find(|hold| hold.subject.starts_with("ExportedServiceSet")).unwrap();
-    assert_eq!(hold.reason, "waits until the control plane has withdrawn 1 exported service");
+    assert_eq!(
+        held(&sim.pass(ARO), "ExportedServiceSet"),
+        "prod-bookinfo/details-v2 stays exported: rosa-prod-mesh has not applied yet what withdraws it; it ends at 00:02:10 UTC at the latest"
+    );
+    while sim.status(ROSA).unwrap().main.applied != sim.commit {
+        assert_eq!(sim.pass(ARO).apply.len(), 0);
+        sim.pass(ROSA);
+        sim.now += SignedDuration::from_secs(1);
+    }
+    assert_eq!(held(&sim.pass(ARO), "ExportedServiceSet"), "waits until the control plane has withdrawn 1 exported service");
     let before = sim.sites[ARO].server.writes();
     sim.pass(ARO);
     assert_eq!(sim.sites[ARO].server.writes(), before, "an emptied set is not sent again while it waits");
@@ -83,6 +99,8 @@ fn an_exporter_that_leaves_empties_its_exports_and_waits_before_the_peer_goes() 
         &[
             "apply ExportedServiceSet/aro-stg-mesh/rosa-prod-mesh",
             "delete ExportedServiceSet/aro-stg-mesh/rosa-prod-mesh",
+            "apply ConfigMap/aro-stg-mesh/rosa-prod-mesh-ca-root-cert",
+            "apply ServiceMeshPeer/aro-stg-mesh/rosa-prod-mesh",
             "delete ServiceMeshPeer/aro-stg-mesh/rosa-prod-mesh",
             "delete ConfigMap/aro-stg-mesh/rosa-prod-mesh-ca-root-cert",
             "apply ServiceMeshControlPlane/aro-stg-mesh/aro-stg-mesh",
@@ -98,6 +116,7 @@ fn a_peering_that_the_other_side_withdraws_is_taken_down_here_too_even_if_its_cl
     // Aro's cluster does nothing any more, and rosa's control plane still shows the import.
     for _ in 0..6 {
         sim.pass(ROSA);
+        sim.now += DISTRUST_WAIT;
     }
     in_order(
         &sim.sites[ROSA].log,

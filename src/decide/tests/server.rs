@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::decide::LiveObjects;
@@ -14,6 +15,8 @@ use crate::object::{FIELD_MANAGER, Key, Live, Object};
 pub struct Server {
     objects: BTreeMap<Key, Value>,
     writes: u64,
+    /// The time that it stamps on what is applied.
+    pub now: Timestamp,
 }
 
 impl Server {
@@ -103,6 +106,7 @@ impl Server {
             self.create(wanted.clone(), "nobody");
             let value = self.objects.get_mut(&object.key).unwrap();
             value["metadata"]["managedFields"] = json!([entry(FIELD_MANAGER, "Apply", &fields_of(&wanted))]);
+            value["metadata"]["managedFields"][0]["time"] = json!(self.now.to_string());
             return Ok(());
         };
         let before = live.clone();
@@ -128,11 +132,16 @@ impl Server {
         }
         let fields = fields_of(&wanted);
         if fields != json!({}) {
-            others.push(entry(FIELD_MANAGER, "Apply", &fields));
+            let mut ours = entry(FIELD_MANAGER, "Apply", &fields);
+            ours["time"] = mine.first().map_or(Value::Null, |entry| entry["time"].clone());
+            others.push(ours);
         }
         live["metadata"]["managedFields"] = json!(others);
         if *live != before {
             bump(live, &mut self.writes);
+            let entries = live["metadata"]["managedFields"].as_array_mut().unwrap();
+            let ours = entries.iter_mut().filter(|entry| entry["manager"] == FIELD_MANAGER);
+            ours.for_each(|entry| entry["time"] = json!(self.now.to_string()));
         }
         Ok(())
     }
@@ -150,6 +159,13 @@ impl Server {
             source: "".into(),
         };
         self.apply(&empty, false).unwrap();
+    }
+
+    /// Whether the control plane would hang if this object went: a peer to which services are still exported.
+    pub fn would_hang(&self, key: &Key) -> bool {
+        let set = self.objects.iter().find(|(other, _)| *other.kind == *"ExportedServiceSet" && other.name == key.name);
+        let rules = set.and_then(|(_, set)| set.pointer("/spec/exportRules")?.as_array());
+        *key.kind == *"ServiceMeshPeer" && rules.is_some_and(|rules| !rules.is_empty())
     }
 
     /// Deletes exactly what was seen.

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
@@ -12,9 +12,11 @@ use super::server::Server;
 use crate::decide::{Apply, Comparisons, Decision, Memory, STATUS_PATH, Status, Unseen, World, decide, read_status};
 use crate::derive::kinds;
 use crate::facts::{Facts, published};
+use crate::model::defaults::GATING_SETTLE;
 use crate::model::testing::{self, Repo};
 use crate::model::{Diagnostic, Federation};
 use crate::object::Live;
+use crate::policy::{Cache, Loaded, Policies, load};
 
 /// The example where somebody else makes the namespaces and control planes.
 pub fn example() -> Repo {
@@ -24,26 +26,41 @@ pub fn example() -> Repo {
     paths.iter().fold(testing::example(), |repo, path| repo.edit(path, own, ""))
 }
 
+/// A repository with what its policies leave of it.
+pub fn judged(repo: &Repo) -> Loaded {
+    load(&repo.entries(), &[], &mut |path, _| Ok(repo.files[path].clone()), &mut Cache::default())
+}
+
 /// One mesh's cluster and agent.
 #[derive(Debug, Default)]
 pub struct Site {
     pub server: Server,
+    /// Where its control plane runs, whatever the repository says.
+    pub namespace: String,
     pub memory: Memory,
     pub comparisons: Comparisons,
     pub published: BTreeMap<String, String>,
     pub messages: Vec<String>,
     pub unseen: Unseen,
     pub log: Vec<String>,
+    /// When its agent wants to decide again.
+    pub wake_at: Option<Timestamp>,
     pub events: Vec<String>,
 }
+
+/// What an agent waits for longer than this is no part of settling: the heartbeat, the overlap of roots.
+const SOON: SignedDuration = SignedDuration::from_secs(30);
 
 pub struct Sim {
     pub repo: Repo,
     pub federation: Federation,
     pub problems: Vec<Diagnostic>,
+    pub policies: Arc<Policies>,
     pub sites: BTreeMap<String, Site>,
     pub now: Timestamp,
     pub commit: String,
+    /// All agents run with `--observe`.
+    pub observing: bool,
     /// Addresses that the clouds have given out.
     balancers: usize,
     /// Watches that are down: (mesh, its peer).
@@ -70,14 +87,16 @@ pub fn ca(number: usize) -> String {
 impl Sim {
     /// Clusters for all meshes of a repository, with their control planes running and nothing of ours in them.
     pub fn new(repo: Repo) -> Self {
-        let (federation, problems) = repo.load();
+        let Loaded { federation, policies, problems } = judged(&repo);
         let mut sim = Self {
             repo,
             federation,
             problems,
+            policies,
             sites: BTreeMap::new(),
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
             commit: "c1".to_owned(),
+            observing: false,
             balancers: 0,
             cut: BTreeSet::new(),
             frozen: BTreeMap::new(),
@@ -85,8 +104,8 @@ impl Sim {
         };
         let names: Vec<String> = sim.federation.meshes.keys().cloned().collect();
         for (number, name) in names.iter().enumerate() {
-            let mut site = Site::default();
             let Some(mesh) = sim.federation.mesh(name) else { continue };
+            let mut site = Site { namespace: mesh.namespace.clone(), ..Site::default() };
             for namespace in mesh.namespaces().filter(|_| !mesh.create_namespaces) {
                 site.server.create(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}), "kubectl");
             }
@@ -105,7 +124,8 @@ impl Sim {
     /// People commit.
     pub fn commit(&mut self, change: impl FnOnce(Repo) -> Repo) {
         self.repo = change(std::mem::take(&mut self.repo));
-        (self.federation, self.problems) = self.repo.load();
+        let loaded = judged(&self.repo);
+        (self.federation, self.policies, self.problems) = (loaded.federation, loaded.policies, loaded.problems);
         self.commit.push('\'');
     }
 
@@ -133,7 +153,8 @@ impl Sim {
         others.filter_map(|name| Some((name.clone(), self.status(name)?))).collect()
     }
 
-    fn status(&self, name: &str) -> Option<Status> {
+    /// The status that a mesh published last.
+    pub fn status(&self, name: &str) -> Option<Status> {
         let text = self.sites[name].published.get(STATUS_PATH)?;
         Some(read_status(STATUS_PATH, text).unwrap())
     }
@@ -162,6 +183,7 @@ impl Sim {
         let world = World {
             federation: &self.federation,
             problems: &self.problems,
+            policies: &self.policies,
             me,
             facts: &facts,
             statuses: &statuses,
@@ -170,6 +192,8 @@ impl Sim {
             cluster_uid: "uid-of-kube-system",
             commit: &self.commit,
             verified: "off",
+            throwaway_root: "nobody's root",
+            observing: self.observing,
             own_facts: &own_facts,
             own_status: &own_status,
             published: &site.published,
@@ -184,6 +208,9 @@ impl Sim {
         site.memory.inventory.clone_from(&decision.inventory);
         site.memory.health.clone_from(&decision.health);
         site.memory.pending.clone_from(&decision.pending);
+        site.memory.withdrawals.clone_from(&decision.withdrawals);
+        site.server.now = self.now;
+        site.wake_at = decision.wake_at;
         site.memory.addresses.clone_from(&decision.addresses);
         site.memory.applied = Some(decision.status.main.applied.clone()).filter(|commit| !commit.is_empty());
         site.memory.tell(&decision.status);
@@ -195,6 +222,7 @@ impl Sim {
             site.comparisons.accept(object, &live);
         }
         for live in decision.delete.iter().filter(|_| keep()) {
+            assert!(!site.server.would_hang(&live.key), "{me}: {} goes while services are exported to it", live.key);
             site.server.delete(live);
             site.log.push(format!("delete {}", live.key));
         }
@@ -208,7 +236,34 @@ impl Sim {
         }
     }
 
+    /// Routes to imported services that nobody answers: each request there is a 503.
+    pub fn unanswered(&self) -> Vec<String> {
+        let mut unanswered = Vec::new();
+        for (me, site) in &self.sites {
+            let live = site.server.live();
+            let sets = live.values().filter(|live| *live.key.kind == *"ImportedServiceSet");
+            let imported = sets.flat_map(|set| self.imported(me, &set.key.name, &set.value()));
+            let hosts: BTreeSet<String> =
+                imported.filter_map(|service| Some(service["localService"]["hostname"].as_str()?.to_owned())).collect();
+            for route in live.values().filter(|live| *live.key.kind == *"VirtualService") {
+                let spec = route.value()["spec"].to_string();
+                let routed = spec.split('"').filter(|text| text.ends_with("-imports.local") && !hosts.contains(*text));
+                unanswered.extend(routed.map(|host| format!("{me}: {} routes to {host}", route.key)));
+            }
+        }
+        unanswered
+    }
+
+    /// The agent of a mesh is started anew.
+    pub fn restart(&mut self, me: &str) {
+        let site = self.site(me);
+        let inventory = std::mem::take(&mut site.memory.inventory);
+        site.memory = Memory { inventory, ..Memory::default() };
+        site.comparisons = Comparisons::default();
+    }
+
     pub fn pass(&mut self, me: &str) -> Decision {
+        self.synchronise(me);
         let decision = self.decide(me);
         self.perform(me, &decision, || true);
         decision
@@ -216,14 +271,29 @@ impl Sim {
 
     /// Every agent passes, and every control plane does its part, until nothing changes any more.
     pub fn settle(&mut self) {
-        for _ in 0..60 {
+        for _ in 0..120 {
             let before = self.marks();
             self.round();
             if self.marks() == before && self.sites.values().all(|site| site.memory.pending.is_none()) {
-                return;
+                let soon = self.now + SOON;
+                match self.sites.values().filter_map(|site| site.wake_at).filter(|at| *at > self.now && *at < soon).min() {
+                    Some(at) => self.now = at,
+                    None => return,
+                }
+                if !self.is_settling() {
+                    return;
+                }
+                self.now += SignedDuration::from_secs(10);
             }
         }
         panic!("does not settle: {:#?}", self.sites.values().map(|site| &site.log).collect::<Vec<_>>());
+    }
+
+    /// Some peer is back and waits for its weight.
+    fn is_settling(&self) -> bool {
+        let settle = |flaps: u32| GATING_SETTLE * (1 << flaps);
+        let mut lapses = self.sites.values().flat_map(|site| site.memory.health.lapses.values());
+        lapses.any(|lapse| lapse.sound_since.is_some_and(|since| self.now < since + settle(lapse.flaps)))
     }
 
     fn marks(&self) -> Vec<(u64, BTreeMap<String, String>)> {
@@ -244,7 +314,7 @@ impl Sim {
         let names: Vec<String> = self.sites.keys().cloned().collect();
         for (number, name) in names.iter().enumerate() {
             let live = self.sites[name].server.live();
-            let Some(namespace) = self.federation.mesh(name).map(|mesh| mesh.namespace.clone()) else { continue };
+            let namespace = self.sites[name].namespace.clone();
             for (key, object) in &live {
                 let value = object.value();
                 match &*key.kind {
@@ -263,8 +333,8 @@ impl Sim {
                         self.site(name).server.status(key, json!({"discoveryStatus": status}));
                     }
                     "ExportedServiceSet" => {
-                        let exported: Vec<Value> = exported(&value).iter().map(|name| json!({"exportedName": name})).collect();
-                        self.site(name).server.status(key, json!({"exportedServices": exported}));
+                        let services: Vec<Value> = services(&value);
+                        self.site(name).server.status(key, json!({"exportedServices": services}));
                     }
                     "ImportedServiceSet" => {
                         let imported = self.imported(name, &key.name, &value);
@@ -283,6 +353,18 @@ impl Sim {
             site.server.get(&kinds::key(kinds::PEER, namespace, peer))
         });
         object.is_some_and(|object| object.pointer("/spec/remote/addresses").is_some())
+    }
+
+    /// What goes on by itself while time goes by: watches that are connected make their full synchronisations.
+    fn synchronise(&mut self, mesh: &str) {
+        for (key, object) in self.sites[mesh].server.live().iter().filter(|(key, _)| &*key.kind == "ServiceMeshPeer") {
+            let mut status = object.value()["status"].take();
+            let synced = self.synced(&(mesh.to_owned(), key.name.to_string()));
+            if let Some(watch) = status.pointer_mut("/discoveryStatus/active/0/watch") {
+                watch["lastFullSync"] = json!(synced);
+                self.site(mesh).server.status(key, status);
+            }
+        }
     }
 
     /// The last full synchronisation: a control plane makes one a minute.
@@ -321,10 +403,7 @@ impl Sim {
 
     /// What the peer exports now, and what this set's rules make of it.
     fn imported(&self, me: &str, peer: &str, set: &Value) -> Vec<Value> {
-        let theirs = self.sites.get(peer).and_then(|site| {
-            let namespace = &self.federation.mesh(peer)?.namespace;
-            site.server.get(&kinds::key(kinds::EXPORTED, namespace, me))
-        });
+        let theirs = self.sites.get(peer).and_then(|site| site.server.get(&kinds::key(kinds::EXPORTED, &site.namespace, me)));
         let offered = theirs.map(exported).unwrap_or_default();
         let rules = set["spec"]["importRules"].as_array().cloned().unwrap_or_default();
         let hosts = offered.iter().map(|name| {
@@ -345,12 +424,18 @@ impl Sim {
 
 /// Exported names of the rules with a name, as the status gives them.
 fn exported(set: &Value) -> Vec<String> {
+    services(set).iter().filter_map(|service| service["exportedName"].as_str().map(str::to_owned)).collect()
+}
+
+fn services(set: &Value) -> Vec<Value> {
     let peer = set["metadata"]["name"].as_str().unwrap_or_default();
     let rules = set["spec"]["exportRules"].as_array().cloned().unwrap_or_default();
     let name = |rule: &Value| {
         let selector = &rule["nameSelector"];
         let shown = selector.get("alias").unwrap_or(selector);
-        Some(format!("{}.{}.svc.{peer}-exports.local", shown["name"].as_str()?, shown["namespace"].as_str()?))
+        let name = format!("{}.{}.svc.{peer}-exports.local", shown["name"].as_str()?, shown["namespace"].as_str()?);
+        let local = json!({"name": selector["name"], "namespace": selector["namespace"]});
+        Some(json!({"exportedName": name, "localService": local}))
     };
     rules.iter().filter_map(name).collect()
 }

@@ -36,6 +36,7 @@ pub fn peer(document: PeerDocument, mesh: &str, file: &str, findings: &mut Findi
         accept_roots: spec.accept_roots.iter().filter_map(|text| fingerprint(text, findings)).collect(),
         ca_policy: spec.ca_policy,
         locality: spec.locality.map(|spec| locality(spec, findings)),
+        suspend: spec.suspend,
         name,
     }
 }

@@ -7,6 +7,8 @@ mod mesh;
 mod peer;
 mod traffic;
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -33,6 +35,9 @@ pub enum ApiVersion {
 pub struct Metadata {
     /// Name; the same as that of the file or folder that the document lies in.
     pub name: At<String>,
+    /// Labels, for policies to look at.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
 }
 
 macro_rules! document {

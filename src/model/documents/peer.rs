@@ -24,6 +24,8 @@ pub struct PeerSpec {
     pub ca_policy: Option<CaPolicy>,
     /// Where the peer's services count as running; default: the locality in the peer's Mesh.
     pub locality: Option<LocalitySpec>,
+    /// Stop all changes to what belongs to this peer and keep it; weights still follow its health.
+    pub suspend: bool,
 }
 
 /// This side's gateways for one peer; never shared between peers.

@@ -45,7 +45,8 @@ fn loaded(repo: &Repo) -> (Vec<String>, String) {
 #[test]
 fn t13_a_secret_is_refused_with_its_document_and_nothing_else() {
     let encoded = STANDARD.encode(key());
-    let wrapped: String = encoded.as_bytes().chunks(60).map(|line| format!("\n    {}", String::from_utf8_lossy(line))).collect();
+    let lines: Vec<_> = encoded.as_bytes().chunks(60).map(String::from_utf8_lossy).collect();
+    let wrapped = format!("\n    {}", lines.join("\n    "));
     let in_comment = format!("# {}", key().trim_end().replace('\n', "\n# "));
     let with_token = kubeconfig("{token: abc}");
     let with_key = kubeconfig(&format!("{{client-key-data: {encoded}}}"));
@@ -133,7 +134,7 @@ fn t13_a_key_in_any_document_is_found() {
         assert!(show(&found).contains(&format!("{path}:{line}:3: error[MF014]")), "{}", show(&found));
         assert!(federation.is_broken(&path));
     }
-    let annotation = format!("members: [apps]\n  ingress: {{annotations: {{key: {:?}}}}}", key);
+    let annotation = format!("members: [apps]\n  ingress: {{annotations: {{key: {key:?}}}}}");
     let (federation, found) = pair().edit("meshes/a/mesh.yaml", "members: [apps]", &annotation).load();
     assert!(show(&found).contains("MF014") && federation.mesh("a").is_none() && federation.mesh("b").is_some());
 }

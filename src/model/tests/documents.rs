@@ -1,8 +1,10 @@
 //! Findings in one document.
 
 use super::{check, check_repo, pair};
+use crate::model::Gating;
 use crate::model::testing::{Repo, ca_roots};
 use insta::assert_snapshot;
+use jiff::SignedDuration;
 
 #[test]
 fn an_unknown_field_lists_what_is_allowed() {
@@ -10,8 +12,8 @@ fn an_unknown_field_lists_what_is_allowed() {
     assert_snapshot!(found, @"meshes/a/peers/b.yaml:5:3: error[MF001]: unknown field `export` (did you mean `exports`?)");
     let found = check("//- meshes/a/peers/b.yaml\nkind: Peer\nmetadata: {name: b}\nspec:\n  gate: []\n");
     assert_snapshot!(found, @"meshes/a/peers/b.yaml:5:3: error[MF001]: unknown field `gate` (did you mean `gateways`?)");
-    let found = check("//- meshes/a/peers/b.yaml\nkind: Peer\nmetadata: {name: b, labels: {}}\n");
-    assert_snapshot!(found, @"meshes/a/peers/b.yaml:3:21: error[MF001]: unknown field `labels` (the only one is `name`)");
+    let found = check("//- meshes/a/peers/b.yaml\nkind: Peer\nmetadata: {name: b, annotations: {}}\n");
+    assert_snapshot!(found, @"meshes/a/peers/b.yaml:3:21: error[MF001]: unknown field `annotations` (there are: name, labels)");
 }
 
 #[test]
@@ -197,6 +199,19 @@ fn a_range_of_addresses_must_be_one() {
         check("//- federation.yaml\nkind: Federation\nmetadata: {name: test}\nspec: {allowAddresses: [10.0.0.0/8, 10.0.0.1]}\n"),
         @"federation.yaml:4:37: error[MF007]: `10.0.0.1` is not a range (write it like `127.0.0.0/8`)"
     );
+}
+
+#[test]
+fn gating_is_in_lengths_of_time() {
+    let gating =
+        |spec: &str| format!("//- federation.yaml\nkind: Federation\nmetadata: {{name: test}}\nspec: {{gating: {spec}}}\n");
+    let federation = Repo::new(&gating("{staleAfter: 10m}")).load().0;
+    let expected = Gating { stale_after: SignedDuration::from_mins(10), ..Gating::default() };
+    assert_eq!(federation.gating, Some(expected));
+    let found = check(&gating("{settle: soon}"));
+    assert!(found.contains("`soon` is not a length of time"), "{found}");
+    let broken = Repo::new(&gating("{settle: soon}")).load().0;
+    assert_eq!(broken.gating, None, "what cannot be read is not the default");
 }
 
 #[test]

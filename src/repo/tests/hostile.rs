@@ -190,7 +190,7 @@ fn t16_an_honest_pack_with_bits_flipped_is_an_error() {
 
 #[test]
 fn t16_an_endless_pack_ends_at_the_limit() {
-    let block = |_| [b"\x00\x00\xf0\xff\x0f".as_slice(), &[7; 0xf000]].concat();
+    let block = |_| [b"\x00\x00\xf0\xff\x0f".as_slice(), &vec![7; 0xf000]].concat();
     let url = sending(move |number| Some(if number == 0 { pack_of(1 << 40) } else { block(number) }));
     held(&Lab::new(), &url, &["more than 1 MiB, the limit"]);
 }

@@ -1,0 +1,436 @@
+//! CEL, in the subset in which the crate and the API server agree. What is outside is refused when the policy is read, with its place; what
+//! goes wrong later counts as a violation. The crate's own evaluator of policies is not used: it mangles keys of maps, so that
+//! `'a/b' in object.metadata.labels` is never true there.
+//!
+//! Seen to differ in `cel` 0.13, and therefore refused: macros with two variables, `cel.bind`, optional fields, `type`, literals with a fraction,
+//! `request.userInfo`, `authorizer`. And mended here: a field of something that has no fields is `false` in the crate instead of an error, so that
+//! its negation would let through what the API server refuses. [`strict`] turns every field into an index, which fails as it must.
+
+use kube_cel::cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, operators};
+use kube_cel::cel::parser::Parser;
+use kube_cel::cel::{Context, Value};
+
+use crate::words::one_line;
+
+/// Longest expression, in bytes; with [`MAX_NESTED`] it bounds what parsing and evaluating can take. The longest of the library has 400.
+const MAX_LENGTH: usize = 2_000;
+
+/// Comprehensions inside comprehensions: each multiplies the work by the length of a list.
+const MAX_NESTED: usize = 4;
+
+/// Deepest expression: keeps the evaluator's stack, which recurses, below a thread's, and the parser below its own limit of 96, at which a
+/// debug build of it panics.
+const MAX_DEPTH: usize = 64;
+
+/// Operators as the parser names them. Division and remainder are not among them: nothing here needs them.
+const OPERATORS: [&str; 16] = [
+    operators::CONDITIONAL,
+    operators::LOGICAL_AND,
+    operators::LOGICAL_OR,
+    operators::LOGICAL_NOT,
+    operators::EQUALS,
+    operators::NOT_EQUALS,
+    operators::LESS,
+    operators::LESS_EQUALS,
+    operators::GREATER,
+    operators::GREATER_EQUALS,
+    operators::ADD,
+    operators::SUBSTRACT,
+    operators::NEGATE,
+    operators::INDEX,
+    operators::IN,
+    operators::NOT_STRICTLY_FALSE, // part of `all` and `exists`
+];
+
+/// Functions and methods that were held against the API server (`tests/policies.rs`).
+pub const FUNCTIONS: [&str; 27] = [
+    "size",
+    "startsWith",
+    "endsWith",
+    "contains",
+    "matches",
+    "string",
+    "int",
+    "lowerAscii",
+    "upperAscii",
+    "trim",
+    "split",
+    "join",
+    "replace",
+    "substring",
+    "indexOf",
+    "lastIndexOf",
+    "format",
+    "isIP",
+    "ip",
+    "family",
+    "isLoopback",
+    "isUnspecified",
+    "isLinkLocalUnicast",
+    "isCIDR",
+    "cidr",
+    "containsIP",
+    "containsCIDR",
+];
+
+/// What the API server and we both know of a request.
+const REQUEST: [&str; 10] = [
+    "kind",
+    "resource",
+    "subResource",
+    "requestKind",
+    "requestResource",
+    "requestSubResource",
+    "name",
+    "namespace",
+    "operation",
+    "dryRun",
+];
+
+/// Words that the API server refuses as names of loop variables, and the crate does not (CEL specification, `RESERVED`).
+const RESERVED: [&str; 17] = [
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "for",
+    "function",
+    "if",
+    "import",
+    "let",
+    "loop",
+    "package",
+    "namespace",
+    "return",
+    "var",
+    "void",
+    "while",
+];
+
+/// What an expression may name besides its own loop variables.
+pub(super) struct Names<'a> {
+    /// The policy takes parameters.
+    pub params: bool,
+    /// Variables that come before it.
+    pub variables: &'a [String],
+}
+
+/// An expression that is fit to be evaluated.
+#[derive(Debug)]
+pub(super) struct Expression {
+    pub source: String,
+    tree: IdedExpr,
+}
+
+impl Expression {
+    /// Parses, and refuses what is not in the subset. The error is one line for people.
+    pub fn compile(source: &str, names: &Names) -> Result<Self, String> {
+        if source.len() > MAX_LENGTH {
+            return Err(format!(
+                "an expression of {} bytes; at most {MAX_LENGTH}: put parts of it into `variables`",
+                source.len()
+            ));
+        }
+        if nesting(source) > MAX_DEPTH {
+            return Err(too_deep());
+        }
+        let mut tree = Parser::default().parse(source).map_err(|errors| {
+            let first = errors.errors.first().map_or("not CEL", |error| error.msg.as_str());
+            format!("not CEL: {}", one_line(first))
+        })?;
+        Lint { names, bound: Vec::new() }.check(&tree, 0)?;
+        strict(&mut tree);
+        Ok(Self { source: source.trim().to_owned(), tree })
+    }
+
+    /// The names of variables that it uses.
+    pub fn variables(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        used(&self.tree, "variables", &mut found);
+        found
+    }
+
+    /// Whether it uses a name such as `oldObject`.
+    pub fn uses(&self, name: &str) -> bool {
+        self.tree.references().has_variable(name)
+    }
+
+    pub fn evaluate(&self, context: &Context) -> Result<Value, String> {
+        Value::resolve(&self.tree, context).map_err(|error| one_line(&error.to_string()))
+    }
+
+    /// Evaluates what must be true or false.
+    pub fn holds(&self, context: &Context) -> Result<bool, String> {
+        match self.evaluate(context)? {
+            Value::Bool(value) => Ok(value),
+            other => Err(format!("gives a {}, not true or false", other.type_of())),
+        }
+    }
+
+    /// Evaluates a message. `None` where it gives none, as for the API server.
+    pub fn text(&self, context: &Context) -> Option<String> {
+        match self.evaluate(context) {
+            Ok(Value::String(text)) if !text.trim().is_empty() => Some(one_line(&text)),
+            _ => None,
+        }
+    }
+}
+
+/// At least as deep as the parser will recurse: brackets inside each other, and conditions in a row.
+fn nesting(source: &str) -> usize {
+    let (mut depth, mut deepest): (usize, usize) = (0, 0);
+    for byte in source.bytes() {
+        match byte {
+            b'(' | b'[' | b'{' | b'?' => depth += 1,
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
+}
+
+fn too_deep() -> String {
+    format!("an expression nested deeper than {MAX_DEPTH}: put parts of it into `variables`")
+}
+
+struct Lint<'a> {
+    names: &'a Names<'a>,
+    /// Variables of the comprehensions around.
+    bound: Vec<String>,
+}
+
+impl Lint<'_> {
+    fn check(&mut self, expression: &IdedExpr, depth: usize) -> Result<(), String> {
+        if depth > MAX_DEPTH {
+            return Err(too_deep());
+        }
+        let depth = depth + 1;
+        match &expression.expr {
+            Expr::Ident(name) => self.name(name),
+            Expr::Literal(literal) => match literal {
+                LiteralValue::Double(_) => Err("numbers with a fraction are not compared as the API server does".into()),
+                LiteralValue::UInt(_) => Err("unsigned numbers (`1u`) are not read".into()),
+                LiteralValue::Bytes(_) => Err("literals of bytes are not read".into()),
+                _ => Ok(()),
+            },
+            Expr::Select(select) => match &select.operand.expr {
+                Expr::Ident(root) if root == "variables" && !self.bound.contains(root) => self.variable(&select.field),
+                Expr::Ident(root) if root == "request" && !self.bound.contains(root) => request(&select.field),
+                _ => self.check(&select.operand, depth),
+            },
+            Expr::Call(call) => {
+                let name = call.func_name.as_str();
+                if !OPERATORS.contains(&name) && !FUNCTIONS.contains(&name) {
+                    return Err(unknown_function(name));
+                }
+                call.target.iter().map(|target| &**target).chain(&call.args).try_for_each(|part| self.check(part, depth))
+            }
+            Expr::List(list) => list.elements.iter().try_for_each(|element| self.check(element, depth)),
+            Expr::Map(map) => map.entries.iter().try_for_each(|entry| match &entry.expr {
+                EntryExpr::MapEntry(entry) => {
+                    self.check(&entry.key, depth)?;
+                    self.check(&entry.value, depth)
+                }
+                EntryExpr::StructField(_) => Err("messages (`Type{…}`) are not read".into()),
+            }),
+            Expr::Comprehension(comprehension) => {
+                if comprehension.iter_var2.is_some() {
+                    return Err("macros with two variables are not read".into());
+                }
+                if RESERVED.contains(&comprehension.iter_var.as_str()) {
+                    return Err(format!("`{}` is a reserved word: call it otherwise", comprehension.iter_var));
+                }
+                self.check(&comprehension.iter_range, depth)?;
+                let names = [comprehension.iter_var.clone(), comprehension.accu_var.clone()];
+                self.bound.extend(names);
+                if self.bound.len() > 2 * MAX_NESTED {
+                    return Err(format!("more than {MAX_NESTED} macros such as `all` inside each other"));
+                }
+                let parts = [&comprehension.accu_init, &comprehension.loop_cond, &comprehension.loop_step, &comprehension.result];
+                parts.into_iter().try_for_each(|part| self.check(part, depth))?;
+                self.bound.truncate(self.bound.len() - 2);
+                Ok(())
+            }
+            Expr::Struct(_) => Err("messages (`Type{…}`) are not read".into()),
+            Expr::Unspecified => Err("an empty expression".into()),
+        }
+    }
+
+    fn name(&self, name: &str) -> Result<(), String> {
+        match name {
+            _ if self.bound.iter().any(|bound| bound == name) => Ok(()),
+            "object" | "oldObject" | "namespaceObject" => Ok(()),
+            "params" if self.names.params => Ok(()),
+            "params" => Err("`params`, but the policy has no `paramKind`".into()),
+            "variables" | "request" => Err(format!("`{name}` alone: name a field of it")),
+            "authorizer" => Err("`authorizer` asks the API server; it is not known here".into()),
+            _ => Err(format!("`{}` is not known here", name.escape_debug())),
+        }
+    }
+
+    fn variable(&self, name: &str) -> Result<(), String> {
+        if self.names.variables.iter().any(|known| known == name) {
+            return Ok(());
+        }
+        Err(format!("there is no variable `{}` before this", name.escape_debug()))
+    }
+}
+
+fn request(field: &str) -> Result<(), String> {
+    match field {
+        _ if REQUEST.contains(&field) => Ok(()),
+        "userInfo" => Err("`request.userInfo`: who applies an object is not known here".into()),
+        _ => Err(format!("`request.{}` is not known here", field.escape_debug())),
+    }
+}
+
+fn unknown_function(name: &str) -> String {
+    match name {
+        operators::OPT_INDEX | operators::OPT_SELECT => "optional fields (`.?`, `[?]`) are not read: ask with `has()`".into(),
+        _ => {
+            let shown = name.trim_matches(|c| c == '_' || c == '@');
+            format!(
+                "`{}` is not among what is evaluated as the API server does (policies/README.md lists it)",
+                shown.escape_debug()
+            )
+        }
+    }
+}
+
+/// Fields become indices: see above. `has(a.b)` stays, for there the API server says `false` too.
+fn strict(expression: &mut IdedExpr) {
+    match &mut expression.expr {
+        Expr::Select(select) if !select.test => {
+            strict(&mut select.operand);
+            let field = IdedExpr { id: expression.id, expr: Expr::Literal(LiteralValue::String(select.field.as_str().into())) };
+            let args = vec![std::mem::take(&mut *select.operand), field];
+            expression.expr = Expr::Call(CallExpr { func_name: operators::INDEX.to_owned(), target: None, args });
+        }
+        _ => parts(expression).into_iter().for_each(strict),
+    }
+}
+
+fn parts(expression: &mut IdedExpr) -> Vec<&mut IdedExpr> {
+    match &mut expression.expr {
+        Expr::Call(call) => call.target.iter_mut().map(|target| &mut **target).chain(&mut call.args).collect(),
+        Expr::List(list) => list.elements.iter_mut().collect(),
+        Expr::Map(map) => map
+            .entries
+            .iter_mut()
+            .flat_map(|entry| match &mut entry.expr {
+                EntryExpr::MapEntry(entry) => vec![&mut entry.key, &mut entry.value],
+                EntryExpr::StructField(_) => Vec::new(),
+            })
+            .collect(),
+        Expr::Comprehension(all) => {
+            let all = &mut **all;
+            vec![&mut all.iter_range, &mut all.accu_init, &mut all.loop_cond, &mut all.loop_step, &mut all.result]
+        }
+        Expr::Select(select) => vec![&mut select.operand],
+        Expr::Ident(_) | Expr::Literal(_) | Expr::Struct(_) | Expr::Unspecified => Vec::new(),
+    }
+}
+
+/// Fields of `root` that an expression names, after [`strict`].
+fn used(expression: &IdedExpr, root: &str, found: &mut Vec<String>) {
+    let mut copy = expression.clone();
+    walk(&mut copy, &mut |expression| {
+        if let Expr::Call(call) = &expression.expr
+            && let [operand, field] = call.args.as_slice()
+            && call.func_name == operators::INDEX
+            && let (Expr::Ident(name), Expr::Literal(LiteralValue::String(field))) = (&operand.expr, &field.expr)
+            && name == root
+        {
+            found.push(field.inner().to_owned());
+        }
+    });
+}
+
+fn walk(expression: &mut IdedExpr, visit: &mut dyn FnMut(&IdedExpr)) {
+    visit(expression);
+    parts(expression).into_iter().for_each(|part| walk(part, visit));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::value::cel;
+    use kube_cel::KubeCelExt;
+    use serde_json::json;
+
+    const NAMES: Names = Names { params: false, variables: &[] };
+
+    fn holds(source: &str) -> Result<bool, String> {
+        let mut context = Context::default().with_all();
+        let object = json!({"text": "a", "number": 5, "fraction": 5.0, "list": [1, 2], "none": null, "ips": ["10.1.2.3"],
+            "labels": {"meshfed.dev/mesh": "m"}, "reserved": {"namespace": "n", "as": "x"}});
+        context.add_variable_from_value("object", cel(&object));
+        Expression::compile(source, &NAMES)?.holds(&context)
+    }
+
+    #[test]
+    fn the_subset_says_what_the_api_server_says() {
+        for source in [
+            "'meshfed.dev/mesh' in object.labels && object.labels['meshfed.dev/mesh'] == 'm'",
+            "has(object.text) && !has(object.other) && !has(object.text.enabled) && object.none == null",
+            "object.number == 5 && object.fraction == 5 && object.number < 6",
+            "object.list.all(x, x > 0) && object.list.exists(x, x == 2) && object.list.filter(x, x > 1).size() == 1",
+            "object.reserved.namespace == 'n' && object.reserved['as'] == 'x' && object.reserved.as == 'x'",
+            "object.ips.all(a, isIP(a) && cidr('10.0.0.0/8').containsIP(a))",
+            "{'eu': ['a', 'b']}['eu'].exists(x, x == object.text)",
+        ] {
+            assert_eq!(holds(source), Ok(true), "{source}");
+        }
+    }
+
+    #[test]
+    fn what_would_be_wrongly_false_is_an_error() {
+        for source in ["!object.text.enabled", "!object.none.a", "!object.number.a", "!object.list.a", "!has(object.absent.a)"] {
+            assert!(holds(source).is_err(), "{source} is {:?}", holds(source));
+        }
+        assert!(holds("object.other == 1").unwrap_err().contains("No such key"));
+        assert!(holds("object.number").unwrap_err().contains("not true or false"));
+    }
+
+    #[test]
+    fn what_is_outside_the_subset_is_refused() {
+        for (source, why) in [
+            ("authorizer.group('').check('get').allowed()", "not among"),
+            ("request.userInfo.username == 'a'", "who applies"),
+            ("object.list.all(i, x, x > 0)", "not among"),
+            ("type(object.number) == int", "not among"),
+            ("object.number == 5.0", "fraction"),
+            ("object.?text.orValue('') == ''", "not CEL"),
+            ("cel.bind(x, 1, x == 1)", "not among"),
+            ("params.a == 1", "no `paramKind`"),
+            ("variables.a == 1", "no variable `a`"),
+            ("foo == 1", "`foo` is not known"),
+            ("object.list.all(namespace, true)", "reserved"),
+            ("object.a ==", "not CEL"),
+            ("", "not CEL"),
+        ] {
+            let error = Expression::compile(source, &NAMES).unwrap_err();
+            assert!(error.contains(why), "{source}: {error}");
+        }
+    }
+
+    #[test]
+    fn no_expression_exhausts_the_stack() {
+        let names = || NAMES;
+        let long = |part: &str| {
+            let source = part.repeat(MAX_LENGTH / part.len());
+            source.trim_end_matches(|c: char| !c.is_alphanumeric() && c != ')' && c != ']').to_owned()
+        };
+        let mut sources: Vec<String> = ["1+", "a.", "!", "-", "1?1:", "a&&", "a[0]", "a.b()."].map(long).into();
+        sources.extend(["(", "[", "{1:", "!(", "f("].map(|part| part.repeat(MAX_LENGTH / part.len())));
+        let check = move || {
+            for source in sources {
+                let _ = Expression::compile(&source, &names()); // any answer will do
+            }
+        };
+        // The smallest stack on which policies are read: that of a thread.
+        std::thread::Builder::new().stack_size(2 << 20).spawn(check).unwrap().join().unwrap();
+    }
+}

@@ -1,0 +1,176 @@
+//! Policies: ValidatingAdmissionPolicy documents in `policies/`, evaluated on declarations and on derived objects.
+//!
+//! | what is judged | as what | a violation |
+//! |---|---|---|
+//! | a document of the repository ([`declarations`]) | `meshfed.dev` resource `federations`, `meshes`, `peers`, `traffics` | is an error in it: it is not used, what it declared before stays |
+//! | a derived object ([`Policies::forbids`]) | itself | holds it: it is not applied, and not deleted |
+//!
+//! Everything that goes wrong counts as a violation of what the policy matches: an expression that is not in the subset, an error while it is
+//! evaluated. Where not even that is known, because a file cannot be read, [`Policies::unreadable`] says so, and nothing may change.
+
+mod compile;
+mod declarations;
+mod documents;
+mod evaluate;
+mod expression;
+mod load;
+mod matching;
+mod outline;
+mod read;
+mod value;
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::model::{ContentId, Span};
+use crate::object::Kind;
+use declarations::Judge;
+use documents::{MatchResources, Selector};
+use expression::Expression;
+pub use expression::FUNCTIONS;
+pub use load::{Cache, Loaded, load};
+pub use matching::Operation;
+
+/// An object, or a document, that policies judge.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// Kind and version.
+    pub kind: &'a Kind,
+    /// Namespace; of a document the mesh whose folder it lies in.
+    pub namespace: Option<&'a str>,
+    /// Name.
+    pub name: &'a str,
+    /// Whether it is new.
+    pub operation: Operation,
+    /// As it will be.
+    pub object: &'a Value,
+    /// As it is; `None` where it is new.
+    pub old: Option<&'a Value>,
+    /// The Namespace that it lies in, of a document the Mesh; `None` where it lies in none.
+    pub namespace_object: Option<&'a Value>,
+}
+
+/// What a policy has against an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Name of the policy.
+    pub policy: String,
+    /// File that the policy is in.
+    pub path: String,
+    /// Its words, or what went wrong.
+    pub message: String,
+    /// Only a warning: all its bindings say so.
+    pub warning: bool,
+}
+
+/// `policy name (file) forbids it: words`.
+impl std::fmt::Display for Violation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { policy, path, message, warning } = self;
+        let verb = if *warning { "warns" } else { "forbids it" };
+        write!(f, "policy {policy} ({path}) {verb}: {message}")
+    }
+}
+
+/// All policies of a repository.
+#[derive(Debug, Default)]
+pub struct Policies {
+    all: Vec<Policy>,
+    unreadable: BTreeMap<String, String>,
+    /// Mesh documents, the parameters that policies can take.
+    meshes: Vec<(String, Value)>,
+    digest: [u8; 32],
+}
+
+impl Policies {
+    /// Why nothing may change: a file of policies of which not even what it matches can be read.
+    pub fn unreadable(&self) -> Option<String> {
+        let (path, why) = self.unreadable.first_key_value()?;
+        Some(format!("{path} cannot be read ({why}), so it is not known what it forbids; everything stays as it is"))
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Tells sets of policies apart, with the parameters that they take.
+    pub fn digest(&self) -> &[u8; 32] {
+        &self.digest
+    }
+
+    /// Whether any policy looks at Namespaces, so that a changed Namespace can change what it says.
+    pub fn look_at_namespaces(&self) -> bool {
+        self.all.iter().any(|policy| policy.namespaces)
+    }
+
+    /// What the policies have against an object, in the order of their names.
+    pub fn violations(&self, subject: &Subject) -> Vec<Violation> {
+        let mut found: Vec<Violation> =
+            self.all.iter().filter_map(|policy| evaluate::judge(policy, subject, &self.meshes)).collect();
+        found.sort_by(|a, b| (&a.policy, &a.path).cmp(&(&b.policy, &b.path)));
+        found
+    }
+
+    /// Why an object must not be applied, one line; `None` where it may.
+    pub fn forbids(&self, subject: &Subject) -> Option<String> {
+        let found: Vec<String> =
+            self.violations(subject).iter().filter(|violation| !violation.warning).map(ToString::to_string).collect();
+        (!found.is_empty()).then(|| found.join("; "))
+    }
+
+    fn seal(&mut self, files: &[(&String, ContentId)]) {
+        let mut digest = Sha256::new();
+        for (path, id) in files {
+            digest.update(path.as_bytes());
+            digest.update(id.0);
+        }
+        for (_, mesh) in &self.meshes {
+            digest.update(mesh.to_string());
+        }
+        self.digest = digest.finalize().into();
+    }
+}
+
+/// One policy with its bindings.
+#[derive(Debug)]
+struct Policy {
+    name: String,
+    path: String,
+    span: Span,
+    /// Why it cannot be evaluated: it then forbids all that it matches.
+    broken: Option<String>,
+    constraints: MatchResources,
+    conditions: Vec<(String, Expression)>,
+    variables: Vec<(String, Expression)>,
+    validations: Vec<Validation>,
+    /// It is evaluated once for each Mesh.
+    params: bool,
+    /// It looks at Namespaces.
+    namespaces: bool,
+    /// Where it is in force; everywhere if there is none.
+    bindings: Vec<Binding>,
+}
+
+#[derive(Debug)]
+struct Validation {
+    expression: Expression,
+    message: Option<String>,
+    message_expression: Option<Expression>,
+}
+
+#[derive(Clone, Debug)]
+struct Binding {
+    /// It holds what is forbidden; else it only warns.
+    denies: bool,
+    /// No Mesh to ask is a violation.
+    needs_params: bool,
+    resources: Option<MatchResources>,
+    /// Which Meshes are parameters.
+    params: Option<Selector>,
+}
+
+#[cfg(test)]
+mod tests;
