@@ -11,6 +11,7 @@
 //! | [`decide`] | declarations, facts, live objects and memory → one decision; pure |
 //! | [`policy`] | what policies forbid, of declarations and of objects; pure |
 //! | [`derive`] | declarations and facts → objects; pure |
+//! | [`trust`] | who may change what in the repository: the verifier of its history; pure |
 //! | [`facts`] | what only a cluster knows and its peers need; pure |
 //! | [`model`] | declarations: what people write on `main`; pure |
 //! | [`object`] | Kubernetes objects as plain data |
@@ -28,5 +29,6 @@ pub mod model;
 pub mod object;
 pub mod policy;
 pub mod repo;
+pub mod trust;
 pub mod view;
 pub mod words;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::decide::{STATUS_PATH, Status, read_status};
+use crate::decide::{Line, STATUS_PATH, Status, Step, TRAILER, read_status};
 use crate::facts::Facts;
 use crate::facts::published::{self, FACTS_PATH};
 use crate::model::{Cidr, Code, ContentId, Diagnostic, Federation, Place, Span};
@@ -17,6 +17,8 @@ use crate::repo::{Commit, CommitId, Mirror, RepoError, Snapshot};
 pub struct Declarations {
     /// The commit of `main`.
     pub commit: Commit,
+    /// What is new with it.
+    pub line: Line,
     /// How it was verified, for people.
     pub verified: String,
     /// The mesh's own documents and its peers' halves.
@@ -43,9 +45,15 @@ pub struct Reader {
     cache: policy::Cache,
     /// By mesh: the commit that was read, what was allowed then, and what it says.
     branches: BTreeMap<String, (CommitId, Vec<Cidr>, Branch)>,
+    applied: Option<CommitId>,
 }
 
 impl Reader {
+    /// News count from this commit on, which was applied in full; until it is known, from the one in the mesh's status.
+    pub fn applied(&mut self, commit: CommitId) {
+        self.applied = Some(commit);
+    }
+
     /// Reads what the agent of `me` needs, at the tips that the mirror has now.
     pub fn read(&mut self, mirror: &Mirror, me: &str, now: Timestamp) -> Result<Declarations, RepoError> {
         let tip = mirror.main()?;
@@ -61,6 +69,7 @@ impl Reader {
         }
         let own_files = files(mirror, me)?;
         let own_status = own_status(&own_files);
+        let applied = self.applied.or_else(|| own_status.main.applied.parse().ok());
         // Of a peer whose file is gone only the last word matters: does it still use what it was given?
         for peer in own_status.peerings.keys().filter(|peer| !peers.contains(peer)) {
             let branch = self.branch(mirror, peer, &federation.allow_addresses, now)?;
@@ -68,6 +77,7 @@ impl Reader {
         }
         self.branches.retain(|mesh, _| statuses.contains_key(mesh) || facts.contains_key(mesh));
         Ok(Declarations {
+            line: line(mirror, me, tip, applied)?,
             verified: snapshot.verified.to_string(),
             commit: snapshot.commit,
             federation: Arc::new(federation),
@@ -90,6 +100,15 @@ impl Reader {
         }
         Ok(self.branches.get(mesh).map(|(_, _, branch)| branch))
     }
+}
+
+/// What is new on `main` since a commit, and which of it allows this mesh's deletions.
+fn line(mirror: &Mirror, me: &str, tip: CommitId, applied: Option<CommitId>) -> Result<Line, RepoError> {
+    let since = mirror.since(tip, applied, TRAILER)?;
+    let allows = |values: &[String]| values.iter().flat_map(|value| value.split(',')).any(|mesh| mesh.trim() == me);
+    let step = |(commit, values): &(CommitId, Vec<String>)| Step { commit: commit.to_string(), allows: allows(values) };
+    let since_commit = applied.filter(|_| since.descends).map(|commit| commit.to_string());
+    Ok(Line { commits: since.commits.iter().map(step).collect(), since: since_commit })
 }
 
 /// What a published branch says.

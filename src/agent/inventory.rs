@@ -21,19 +21,36 @@ pub type Inventory = BTreeMap<Key, Origin>;
 pub fn write(inventory: &Inventory) -> BTreeMap<String, String> {
     let mut data: BTreeMap<String, String> = BTreeMap::new();
     for (key, origin) in inventory {
-        let group = if key.group.is_empty() { "core" } else { &key.group };
         let (origin, kind) = match origin {
             Origin::Created(kind) => ("created", kind),
             Origin::Adopted(kind) => ("adopted", kind),
         };
-        let place = match &key.namespace {
-            Some(namespace) => format!("{namespace}/{}", key.name),
-            None => key.name.to_string(),
-        };
-        let lines = data.entry(format!("{group}.{}", key.kind)).or_default();
-        let _ = writeln!(lines, "{} {origin} {place}", kind.version); // writing to a String cannot fail
+        let lines = data.entry(kind_key(key)).or_default();
+        let _ = writeln!(lines, "{} {origin} {}", kind.version, place(key)); // writing to a String cannot fail
     }
     data
+}
+
+/// An object by kind and place, as one line.
+pub fn line(key: &Key) -> String {
+    format!("{} {}", kind_key(key), place(key))
+}
+
+/// Reads what [`line`] wrote.
+pub fn key(line: &str) -> Option<Key> {
+    let (kind, place) = line.split_once(' ')?;
+    identity(kind, "", place).map(|(key, _)| key)
+}
+
+fn kind_key(key: &Key) -> String {
+    format!("{}.{}", if key.group.is_empty() { "core" } else { &key.group }, key.kind)
+}
+
+fn place(key: &Key) -> String {
+    match &key.namespace {
+        Some(namespace) => format!("{namespace}/{}", key.name),
+        None => key.name.to_string(),
+    }
 }
 
 /// Reads what [`write`] wrote; also gives the lines that it does not understand, which a newer agent may have written.
@@ -54,18 +71,23 @@ pub fn read(data: &BTreeMap<String, String>) -> (Inventory, Vec<String>) {
 }
 
 fn entry(key: &str, line: &str) -> Option<(Key, Origin)> {
-    let (group, kind) = key.rsplit_once('.')?;
     let [version, origin, place] = line.split(' ').collect::<Vec<_>>().try_into().ok()?;
-    let kind = if group == "core" { Kind::new(version, kind) } else { Kind::new(&format!("{group}/{version}"), kind) };
-    let key = match place.split_once('/') {
-        Some((namespace, name)) => Key::new(&kind, Some(namespace), name),
-        None => Key::new(&kind, None, place),
-    };
+    let (key, kind) = identity(key, version, place)?;
     match origin {
         "created" => Some((key, Origin::Created(kind))),
         "adopted" => Some((key, Origin::Adopted(kind))),
         _ => None,
     }
+}
+
+fn identity(kind: &str, version: &str, place: &str) -> Option<(Key, Kind)> {
+    let (group, kind) = kind.rsplit_once('.')?;
+    let kind = if group == "core" { Kind::new(version, kind) } else { Kind::new(&format!("{group}/{version}"), kind) };
+    let key = match place.split_once('/') {
+        Some((namespace, name)) => Key::new(&kind, Some(namespace), name),
+        None => Key::new(&kind, None, place),
+    };
+    Some((key, kind))
 }
 
 #[cfg(test)]

@@ -81,7 +81,8 @@ impl Journal {
         let (before, words_before) = known.unwrap_or_default();
         // Weights can move again while they are not as declared.
         let moved = *kind == ConditionKind::AsDeclared && words_before != *message;
-        if (before == *status && !moved) || matches!(kind, ConditionKind::Applied | ConditionKind::Valid) {
+        if (before == *status && !moved) || matches!(kind, ConditionKind::Applied | ConditionKind::Valid | ConditionKind::Unique)
+        {
             return;
         }
         let (kind, about, words) = (kind.name(), kind.about(subject), kind.words(*status));

@@ -17,7 +17,7 @@ pub mod throwaway;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rand_core::{OsRng, RngCore};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -26,6 +26,7 @@ use tracing::{info, warn};
 
 use crate::cluster::{Cluster, ClusterError};
 use crate::config::AgentConfig;
+use crate::decide::patience;
 use crate::repo::{self, RepoError, SigningKey};
 use pass::Agent;
 use repository::{Command, News};
@@ -136,7 +137,9 @@ async fn work(config: AgentConfig, mut stopped: Stopped) -> Result<Outcome, Agen
     });
     let _ = commands.send(Command::Fetch); // first of all: the cluster is made ready while it runs
     let cluster = Cluster::connect(&config.cluster_options()).await?;
-    let mut agent = Agent::new(config.mesh.clone(), cluster, commands.clone(), throwaway::root()?, config.observe);
+    let interval = SignedDuration::try_from(config.interval).unwrap_or(SignedDuration::MAX); // as long: far above the longest
+    let mut agent =
+        Agent::new(config.mesh.clone(), cluster, commands.clone(), patience(interval), throwaway::root()?, config.observe);
     tokio::select! {
         connected = connect(&mut agent, config.once) => connected?,
         _ = stopped.wait_for(|stopped| *stopped) => return Ok(Outcome::Stopped),

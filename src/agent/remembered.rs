@@ -1,25 +1,42 @@
-//! What the agent's ConfigMap holds: the inventory, and the lapses of destinations in one key of their own.
+//! What the agent's ConfigMap holds: the inventory, and in keys of their own what is being removed of it and the lapses of destinations.
 //!
 //! ```text
+//! removing: |
+//!   networking.istio.io.VirtualService prod-bookinfo/details
 //! destinations: |
 //!   aro-stg-mesh prod-bookinfo/details-v2 0 away
 //!   gcp-dev-mesh prod-bookinfo/details-v3 2 sound 2026-11-22T18:50:00Z
 //! ```
 //! The number says how often a destination went away again before its first time was forgotten.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use super::inventory::{self, Inventory};
 use crate::decide::{Lapse, Lapses};
 use crate::model::ServiceName;
 use crate::model::defaults::GATING_DOUBLINGS;
+use crate::object::Key;
 
 /// The key with the lapses; those of the inventory all have a dot.
 const DESTINATIONS: &str = "destinations";
 
+/// The key with what is being removed. Apart from the inventory, so that an older agent finds every object where it looks for it.
+const REMOVING: &str = "removing";
+
+/// What outlives the process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remembered {
+    /// Every object that is looked after.
+    pub inventory: Inventory,
+    /// Those among them whose removal goes on.
+    pub admitted: BTreeSet<Key>,
+    /// How destinations have been.
+    pub lapses: Lapses,
+}
+
 /// The data of the ConfigMap.
-pub fn write(inventory: &Inventory, lapses: &Lapses) -> BTreeMap<String, String> {
+pub fn write(inventory: &Inventory, admitted: &BTreeSet<Key>, lapses: &Lapses) -> BTreeMap<String, String> {
     let mut data = inventory::write(inventory);
     let mut lines = String::new();
     for ((peer, service), Lapse { flaps, sound_since }) in lapses {
@@ -29,24 +46,33 @@ pub fn write(inventory: &Inventory, lapses: &Lapses) -> BTreeMap<String, String>
     if !lines.is_empty() {
         data.insert(DESTINATIONS.to_owned(), lines);
     }
+    if !admitted.is_empty() {
+        let lines: Vec<String> = admitted.iter().map(inventory::line).collect();
+        data.insert(REMOVING.to_owned(), lines.join("\n") + "\n");
+    }
     data
 }
 
 /// Reads what [`write`] wrote; also gives the lines that it does not understand, which a newer agent may have written.
-pub fn read(data: &BTreeMap<String, String>) -> (Inventory, Lapses, Vec<String>) {
+pub fn read(data: &BTreeMap<String, String>) -> (Remembered, Vec<String>) {
     let mut others = data.clone();
-    let lines = others.remove(DESTINATIONS).unwrap_or_default();
+    let mut take = |key| others.remove(key).unwrap_or_default();
+    let (destinations, removing) = (take(DESTINATIONS), take(REMOVING));
     let (inventory, mut unknown) = inventory::read(&others);
-    let mut lapses = Lapses::new();
-    for line in lines.lines() {
+    let mut remembered = Remembered { inventory, ..Remembered::default() };
+    for line in destinations.lines() {
         match lapse(line) {
-            Some((import, lapse)) => {
-                lapses.insert(import, lapse);
-            }
+            Some((import, lapse)) => drop(remembered.lapses.insert(import, lapse)),
             None => unknown.push(format!("{DESTINATIONS}: {line}")),
         }
     }
-    (inventory, lapses, unknown)
+    for line in removing.lines() {
+        match inventory::key(line) {
+            Some(key) => drop(remembered.admitted.insert(key)),
+            None => unknown.push(format!("{REMOVING}: {line}")),
+        }
+    }
+    (remembered, unknown)
 }
 
 /// What has to be patched so that the ConfigMap says `wanted`; `None` removes a key.
@@ -74,7 +100,7 @@ fn lapse(line: &str) -> Option<((String, ServiceName), Lapse)> {
 mod tests {
     use super::*;
     use crate::decide::Origin;
-    use crate::object::{Key, Kind};
+    use crate::object::Kind;
 
     fn mk_import(peer: &str) -> (String, ServiceName) {
         (peer.to_owned(), ServiceName { namespace: "n".into(), name: "s".into() })
@@ -86,17 +112,20 @@ mod tests {
         let inventory = Inventory::from([(Key::new(&namespace, None, "n"), Origin::Adopted(namespace.clone()))]);
         let back = Lapse { flaps: 2, sound_since: Some("2026-11-22T18:50:00.25Z".parse().unwrap()) };
         let lapses = Lapses::from([(mk_import("a"), Lapse { flaps: 0, sound_since: None }), (mk_import("b"), back)]);
-        let data = write(&inventory, &lapses);
+        let admitted: BTreeSet<Key> = inventory.keys().cloned().collect();
+        let data = write(&inventory, &admitted, &lapses);
         assert_eq!(data[DESTINATIONS], "a n/s 0 away\nb n/s 2 sound 2026-11-22T18:50:00.25Z\n");
-        assert_eq!(read(&data), (inventory, lapses, vec![]));
-        assert_eq!(write(&Inventory::new(), &Lapses::new()), BTreeMap::new(), "nothing is written of destinations that are well");
+        assert_eq!(data[REMOVING], "core.Namespace n\n");
+        assert_eq!(read(&data), (Remembered { inventory, admitted, lapses }, vec![]));
+        let nothing = write(&Inventory::new(), &BTreeSet::new(), &Lapses::new());
+        assert_eq!(nothing, BTreeMap::new(), "nothing is written of destinations that are well");
     }
 
     #[test]
     fn lines_from_the_future_are_reported_and_harmless() {
         let lines = "a n/s 0 away\nb n/s 0 resting 5m\nc n/s 99 sound 2026-11-22T18:50:00Z\nd\n";
         let data = BTreeMap::from([(DESTINATIONS.to_owned(), lines.to_owned())]);
-        let (_, lapses, unknown) = read(&data);
+        let (Remembered { lapses, .. }, unknown) = read(&data);
         assert_eq!(lapses.keys().map(|(peer, _)| peer.as_str()).collect::<Vec<_>>(), ["a", "c"]);
         assert_eq!(lapses[&mk_import("c")].flaps, GATING_DOUBLINGS, "never more than the limit");
         assert_eq!(unknown, ["destinations: b n/s 0 resting 5m", "destinations: d"]);

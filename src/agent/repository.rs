@@ -15,6 +15,8 @@ use crate::repo::{self, CommitId, Mirror, Outcome, Refs, RepoError, SigningKey};
 pub enum Command {
     /// Look for news.
     Fetch,
+    /// From now on this is the commit that was applied last in full.
+    Applied(CommitId),
     /// Put this on the mesh's own branch.
     Publish(decide::Publication),
 }
@@ -42,6 +44,10 @@ pub fn start(options: repo::Options, me: String, key: SigningKey, news: Unbounde
         while let Some(commands) = waiting(&inbox) {
             for command in commands {
                 let answer = match command {
+                    Command::Applied(commit) => {
+                        repository.reader.applied(commit);
+                        continue;
+                    }
                     Command::Fetch => repository.fetch().unwrap_or_else(News::Unreadable),
                     Command::Publish(publication) => repository.publish(publication).unwrap_or_else(News::Unpublished),
                 };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::timeout;
 
 use super::remote::RepoArgs;
@@ -17,7 +17,7 @@ use crate::agent::remembered;
 use crate::agent::scopes::{scopes, unseen};
 use crate::agent::throwaway;
 use crate::cluster::{Cluster, ClusterOptions, Trouble};
-use crate::decide::{Comparisons, Memory, Status, World, decide, presence};
+use crate::decide::{Comparisons, Line, Memory, Status, World, decide, presence};
 use crate::error::{Error, Exit};
 use crate::facts::Facts;
 use crate::model::{Diagnostic, Federation, Place, Severity};
@@ -69,6 +69,8 @@ struct Declared {
     problems: Vec<Diagnostic>,
     facts: BTreeMap<String, Facts>,
     statuses: BTreeMap<String, Status>,
+    own_status: Status,
+    line: Line,
 }
 
 impl Plan {
@@ -104,16 +106,9 @@ impl Plan {
     fn committed(&self, now: Timestamp) -> Result<Declared, Error> {
         let remote = self.repo.fetch()?;
         let read = declarations::Reader::default().read(&remote.mirror, &self.mesh, now)?;
-        let Declarations { commit, federation, policies, problems, facts, statuses, .. } = read;
-        let federation = (*federation).clone();
-        Ok(Declared {
-            from: format!("{} {}", commit.id.short(), commit.summary),
-            federation,
-            policies,
-            problems,
-            facts,
-            statuses,
-        })
+        let Declarations { commit, line, federation, policies, problems, facts, statuses, own_status, .. } = read;
+        let (from, federation) = (format!("{} {}", commit.id.short(), commit.summary), (*federation).clone());
+        Ok(Declared { from, federation, policies, problems, facts, statuses, own_status, line })
     }
 
     /// The files as they are, and facts from the published branches if the folder is a repository.
@@ -134,23 +129,24 @@ impl Plan {
                 }
             }
         }
-        Ok(Declared { from: "the working tree".to_owned(), federation, policies, problems, facts, statuses })
+        let (own_status, line) = (Status::default(), Line::default()); // what is no commit yet follows whatever is applied
+        Ok(Declared { from: "the working tree".to_owned(), federation, policies, problems, facts, statuses, own_status, line })
     }
 
     /// Decides as the agent would, and performs nothing.
     async fn against_cluster(&self, declared: &Declared) -> Result<PlanView, Error> {
-        let Declared { from, federation, policies, problems, facts, statuses } = declared;
+        let Declared { from, federation, policies, problems, facts, statuses, own_status, line } = declared;
         let options = ClusterOptions { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() };
         let cluster = Cluster::connect(&options).await?;
         let cluster_uid = cluster.uid().await?;
         let mut memory = Memory::default();
-        let own_status = Status::default();
-        let presence = presence(federation, &self.mesh, &own_status);
+        let presence = presence(federation, &self.mesh, own_status);
         if let Some((namespace, _)) = presence.control_plane() {
             let state = cluster.read_state(namespace, STATE_NAME).await?;
-            let (inventory, lapses, _) = remembered::read(&state.map(|(data, _)| data).unwrap_or_default());
-            memory.inventory = inventory.into();
-            memory.health.lapses = lapses.into();
+            let (remembered, _) = remembered::read(&state.map(|(data, _)| data).unwrap_or_default());
+            memory.inventory = remembered.inventory.into();
+            memory.admitted = remembered.admitted;
+            memory.health.lapses = remembered.lapses.into();
             cluster.watch(&scopes(federation, &presence, &memory.inventory));
             if timeout(SYNC_LIMIT, cluster.synced()).await.is_err() {
                 let problems = cluster.view().problems();
@@ -174,10 +170,12 @@ impl Plan {
             unseen: &unseen(&snapshot),
             cluster_uid: &cluster_uid,
             commit: from,
+            line,
             verified: "",
             own_facts: &Facts::default(), // what it publishes is no part of the plan
-            own_status: &own_status,
+            own_status,
             published: &BTreeMap::new(),
+            patience: SignedDuration::ZERO,
             throwaway_root: &throwaway::root().map_err(Error::other)?,
             observing: false,
             now: Timestamp::now(),

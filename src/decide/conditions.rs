@@ -3,6 +3,7 @@
 use super::report::{self, PeeringStatus, Status};
 use super::rotation::RotationStatus;
 use super::weights;
+use crate::derive::Hold;
 use crate::model::root::short;
 
 /// A fact about the mesh that is either so or not.
@@ -25,6 +26,8 @@ pub enum ConditionKind {
     Applied,
     /// Of the mesh: no document that concerns it has an error.
     Valid,
+    /// Of the mesh: no other cluster has its name.
+    Unique,
     /// Of the mesh: every peer that trusts it trusts the CA roots that it uses now.
     RootsTrusted,
     /// Of a peer: our control plane watches its.
@@ -41,6 +44,7 @@ impl ConditionKind {
         match self {
             Self::Applied => "Applied",
             Self::Valid => "Valid",
+            Self::Unique => "Unique",
             Self::RootsTrusted => "RootsTrusted",
             Self::Connected => "Connected",
             Self::Ready => "Ready",
@@ -51,7 +55,7 @@ impl ConditionKind {
     /// What it is about, as the beginning of a line for people.
     pub fn about(self, subject: &str) -> String {
         match self {
-            Self::Applied | Self::Valid | Self::RootsTrusted => subject.to_owned(),
+            Self::Applied | Self::Valid | Self::Unique | Self::RootsTrusted => subject.to_owned(),
             Self::Connected | Self::Ready => format!("peering with {subject}"),
             Self::AsDeclared => format!("traffic {subject}"),
         }
@@ -64,6 +68,8 @@ impl ConditionKind {
             (Self::Applied, false) => "being applied",
             (Self::Valid, true) => "valid",
             (Self::Valid, false) => "has errors",
+            (Self::Unique, true) => "in one cluster",
+            (Self::Unique, false) => "claimed by another cluster",
             (Self::RootsTrusted, true) => "uses a CA that its peers trust",
             (Self::RootsTrusted, false) => "uses a CA that not all peers trust",
             (Self::Connected, true) => "connected",
@@ -77,7 +83,7 @@ impl ConditionKind {
 }
 
 /// The conditions of a mesh and, where its document says what to look at, of its peers and Traffics.
-pub(super) fn conditions(me: &str, known: bool, settled: bool, status: &Status) -> Vec<Condition> {
+pub(super) fn conditions(me: &str, known: bool, settled: bool, dispute: Option<&Hold>, status: &Status) -> Vec<Condition> {
     let condition = |subject: &str, kind, status: bool, message: &str| Condition {
         subject: subject.to_owned(),
         kind,
@@ -95,6 +101,7 @@ pub(super) fn conditions(me: &str, known: bool, settled: bool, status: &Status) 
     let mut all = vec![
         condition(me, ConditionKind::Applied, settled, "objects differ from what is declared"),
         condition(me, ConditionKind::Valid, status.problems.is_empty(), problem),
+        condition(me, ConditionKind::Unique, dispute.is_none(), dispute.map(|hold| &*hold.reason).unwrap_or_default()),
         condition(me, ConditionKind::RootsTrusted, exposed.is_empty(), &distrust),
     ];
     all.extend(status.peerings.iter().filter(|_| known).flat_map(peering));

@@ -1,13 +1,16 @@
-//! What the agent remembers between passes. Only the inventory and the lapses of destinations outlive the process; the rest is found out again.
+//! What the agent remembers between passes. Only the inventory, with what may be removed of it, and the lapses of destinations outlive the
+//! process; the rest is found out again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::World;
 use super::addresses::Settling;
 use super::admission::Verdicts;
 use super::compare::{Change, Comparison, compare};
+use super::fights::Fights;
 use super::health::HealthMemory;
 use super::report::Status;
 use crate::model::ServiceName;
@@ -18,16 +21,22 @@ use crate::object::{Key, Kind, Live, Object};
 pub struct Memory {
     /// Every object that we ever applied and have not yet removed or given back.
     pub inventory: Arc<BTreeMap<Key, Origin>>,
+    /// Of the inventory, what the guard has let go and is not gone yet.
+    pub admitted: BTreeSet<Key>,
     /// How destinations have been.
     pub health: HealthMemory,
     /// Objects that the API server did not take.
     pub failures: BTreeMap<Key, Failure>,
+    /// What was written lately, and what somebody undoes.
+    pub fights: Fights,
     /// What is about to be published, once it has stayed the same for a moment.
     pub pending: Option<Pending>,
+    /// Since when this cluster has waited for the mesh's owner to answer.
+    pub claimed: Option<Timestamp>,
+    /// What was applied last in full.
+    pub applied: Option<Applied>,
     /// By peer: load balancers that have changed lately.
     pub addresses: BTreeMap<String, Settling>,
-    /// The last commit of `main` of which everything was applied that could be.
-    pub applied: Option<String>,
     /// Exports that are to end, by peer and exported name.
     pub withdrawals: Withdrawals,
     /// The mesh as the last pass told it; `None` before the first pass of this process.
@@ -40,6 +49,31 @@ impl Memory {
         if self.told.as_ref() != Some(status) {
             self.told = Some(status.clone());
         }
+    }
+}
+
+/// A commit of `main` of which everything was applied that could be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Its id.
+    pub commit: String,
+    /// Name of its federation.
+    pub federation: String,
+}
+
+impl Applied {
+    /// Everything is applied.
+    pub(super) fn now(world: &World, memory: &Memory) -> Self {
+        let before = || Self::before(world, memory).map(|before| before.federation);
+        let federation = world.federation.name.clone().or_else(before).unwrap_or_default();
+        Self { commit: world.commit.to_owned(), federation }
+    }
+
+    /// What had been applied before: by this process, or by the one that published the status.
+    pub(super) fn before(world: &World, memory: &Memory) -> Option<Self> {
+        let main = &world.own_status.main;
+        let published = || Self { commit: main.applied.clone(), federation: main.federation.clone() };
+        memory.applied.clone().or_else(|| (!main.applied.is_empty()).then(published))
     }
 }
 

@@ -6,10 +6,13 @@ mod addresses;
 mod admission;
 mod admit;
 mod admitted;
+mod claim;
 pub mod compare;
 mod conditions;
 mod drain;
 mod events;
+mod fights;
+mod guard;
 mod health;
 mod heartbeat;
 mod memory;
@@ -29,7 +32,7 @@ mod would;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::derive::{Derived, Hold, Inputs, Need, Observed, derive};
 use crate::facts::Facts;
@@ -42,16 +45,21 @@ use admission::Namespaces;
 pub use admission::forbidden;
 pub use admit::FORCE_ANNOTATION;
 use admit::{admit, claimed, found};
+use claim::Standing;
+pub use claim::patience;
 pub use conditions::{Condition, ConditionKind};
 pub use drain::WITHDRAWAL_GRACE;
 use drain::drain;
 pub use events::Event;
+pub use fights::Fights;
+use guard::Ruling;
+pub use guard::{Line, Step, TRAILER};
 pub use health::{HealthMemory, Lapse, Lapses};
-pub use memory::{Comparisons, Failure, Memory, Origin, Pending, REMOVAL, Withdrawal, Withdrawals};
+pub use memory::{Applied, Comparisons, Failure, Memory, Origin, Pending, REMOVAL, Withdrawal, Withdrawals};
 pub use observe::{LiveObjects, observe};
 use own_facts::OwnFacts;
 pub use presence::{Presence, presence};
-use presence::{elsewhere, mode, stop};
+use presence::{mode, stop};
 pub use publish::{Publication, SETTLE, STATUS_PATH, read_status};
 use remove::Scene;
 pub use report::{
@@ -84,6 +92,8 @@ pub struct World<'a> {
     pub cluster_uid: &'a str,
     /// Commit of `main` that the declarations are from.
     pub commit: &'a str,
+    /// What is new on `main` with it.
+    pub line: &'a Line,
     /// How that commit was verified, for people.
     pub verified: &'a str,
     /// Facts that our own branch has now.
@@ -92,6 +102,8 @@ pub struct World<'a> {
     pub own_status: &'a Status,
     /// Files that our own branch has now.
     pub published: &'a BTreeMap<String, String>,
+    /// How long a cluster waits for an answer before it takes the mesh over from another one.
+    pub patience: SignedDuration,
     /// A root (PEM) whose key nobody has; peers that leave are given it before they go.
     pub throwaway_root: &'a str,
     /// Nothing may be changed; what would be is told.
@@ -120,12 +132,18 @@ pub struct Decision {
     pub release: Vec<(Key, Kind)>,
     /// The inventory as it must be written before anything above is done; the very one in memory where nothing changes.
     pub inventory: Arc<BTreeMap<Key, Origin>>,
+    /// Of the inventory, what may be removed: written with it.
+    pub admitted: BTreeSet<Key>,
+    /// Since when this cluster has waited for the mesh's owner to answer.
+    pub claimed: Option<Timestamp>,
     /// What is to be remembered of destinations, written like the inventory.
     pub health: HealthMemory,
     /// To publish now.
     pub publish: Option<Publication>,
     /// What waits to be published.
     pub pending: Option<Pending>,
+    /// What is applied in full, to be remembered.
+    pub applied: Option<Applied>,
     /// Exports that are to end.
     pub withdrawals: Withdrawals,
     /// By peer: load balancers that have changed lately.
@@ -181,24 +199,36 @@ pub fn decide(world: &World, memory: &Memory, comparisons: &mut Comparisons) -> 
         replace::observe(world, folder, &memory.inventory, &mut observed);
         drain(world, memory, control_plane.0, &mut observed, &mut decision);
     }
-    let stopped = stop(world, &presence);
-    if let Some(reason) = stopped.clone() {
+    let mut applied = None;
+    decision.claimed = claim::since(world, memory);
+    let standing = claim::standing(world, &presence, decision.claimed);
+    if let Some(hold) = stop(world, &presence, &standing) {
+        decision.hold(hold);
+        decision.admitted.clone_from(&memory.admitted);
         decision.health = memory.health.clone();
-        let asked = matches!(presence, Presence::Declared(mesh) if mesh.suspend);
-        decision.hold(Hold { stuck: true, asked, ..Hold::part(world.me, reason) });
     } else {
+        let derive_from =
+            |observed: &Observed| derive(Inputs { federation: world.federation, me: world.me, facts: world.facts, observed });
+        if guard::may_keep(world, memory, folder) {
+            observed.withheld = guard::rule(world, memory, false, &observed, &derive_from(&observed)).kept;
+        }
         health::assess(world, folder, &memory.health, &mut observed, &mut decision);
-        let derived = derive(Inputs { federation: world.federation, me: world.me, facts: world.facts, observed: &observed });
+        let derived = derive_from(&observed);
         let whole = presence.is_leaving();
+        let ruling = guard::rule(world, memory, whole, &observed, &derived);
         let scene = Scene { live: world.live, inventory: &memory.inventory, observed: &observed, whole };
-        change(world, memory, &derived, scene, comparisons, &mut decision);
+        change(world, memory, &derived, scene, &ruling, comparisons, &mut decision);
         if world.observing {
-            would::tell(world, memory, &derived, comparisons, &mut decision);
+            would::tell(world, memory, &derived, &ruling, comparisons, &mut decision);
         }
         comparisons.retain(&derived.wanted);
+        if !world.observing {
+            applied = Some(ruling.waiting.is_empty() && decision.leaves_cluster());
+            decision.admitted = ruling.admitted;
+        }
+        decision.holds.extend(ruling.hold);
     }
-    let acts = stopped.is_none() && !world.observing;
-    finish(world, memory, &Scenery { folder, presence, observed: &observed }, acts, &mut decision);
+    finish(world, memory, &Scenery { folder, presence, observed: &observed, standing }, applied, &mut decision);
     decision
 }
 
@@ -207,6 +237,7 @@ struct Scenery<'a> {
     folder: &'a MeshFolder,
     presence: Presence<'a>,
     observed: &'a Observed,
+    standing: Standing,
 }
 
 fn change(
@@ -214,6 +245,7 @@ fn change(
     memory: &Memory,
     derived: &Derived,
     scene: Scene,
+    ruling: &Ruling,
     comparisons: &mut Comparisons,
     decision: &mut Decision,
 ) {
@@ -241,20 +273,15 @@ fn change(
     }
     let held: BTreeSet<Key> = decision.holds.iter().filter_map(|hold| hold.key.clone()).collect();
     let orphans = memory.inventory.iter().filter(|(key, _)| !derived.wanted.contains_key(*key) && !held.contains(*key));
-    let barrier = remove::barrier(world);
     let unsettled = workloads::unsettled_routes(world, derived, &held, decision);
-    for (key, origin) in orphans {
+    for (key, origin) in orphans.filter(|(key, _)| !ruling.waiting.contains(*key)) {
         if let Some(reason) = workloads::routed(&unsettled, key).filter(|_| world.live.contains_key(key)) {
             decision.hold(Hold::waiting(key, reason));
             continue;
         }
-        match &barrier {
-            Some(reason) if world.live.contains_key(key) => {
-                decision.hold(Hold::stuck(key, format!("would be removed, but {reason}")));
-            }
-            _ => remove::orphan(world, memory, scene, key, origin, comparisons, decision),
-        }
+        remove::orphan(world, memory, scene, key, origin, comparisons, decision);
     }
+    fights::rest_from(world, memory, comparisons, decision);
 }
 
 /// What stands between us and applying an object.
@@ -309,51 +336,54 @@ fn last_facts(world: &World, mode: Mode) -> Facts {
     if mode == Mode::Left { Facts { ingress: BTreeMap::new(), ..facts } } else { facts }
 }
 
-/// Facts, status and what to publish of them.
-fn finish(world: &World, memory: &Memory, scenery: &Scenery, acts: bool, decision: &mut Decision) {
-    let Scenery { folder, presence, observed } = scenery;
+/// Facts, status and what to publish of them. `applied` says whether all of `main` is, and is `None` where nothing may change.
+fn finish(world: &World, memory: &Memory, scenery: &Scenery, applied: Option<bool>, decision: &mut Decision) {
+    let Scenery { folder, presence, observed, standing } = scenery;
     let mode = mode(world, presence, decision);
-    let own = match presence {
+    let mut own = match presence {
         Presence::Declared(mesh) => own_facts::gather(world, memory, folder, mesh, observed),
-        _ => OwnFacts {
-            facts: last_facts(world, mode),
-            rotation: world.own_status.rotation.clone(),
-            addresses: memory.addresses.clone(),
-            ..OwnFacts::default()
-        },
+        _ => OwnFacts { facts: last_facts(world, mode), ..OwnFacts::before(world, memory) },
     };
-    let OwnFacts { facts, rotation, addresses, holds, wake_at } = own;
-    decision.holds.extend(holds);
-    decision.addresses = addresses;
+    decision.holds.extend(own.holds.iter().cloned());
+    decision.addresses.clone_from(&own.addresses);
+    own.facts.claims = standing.claims(world);
+    let dispute = standing.hold(world, presence);
+    decision.holds.extend(dispute.clone().filter(|_| standing.acts()));
     decision.holds.sort();
     decision.holds.dedup();
+    decision.applied = if applied == Some(true) { Some(Applied::now(world, memory)) } else { Applied::before(world, memory) };
     let settled = decision.leaves_cluster() && decision.would_do.is_empty();
-    let applied = if acts && settled { Some(world.commit.to_owned()) } else { memory.applied.clone() };
     let rests = mode == Mode::Left && world.own_status.mode == Mode::Left;
     let stays = |key: &Key| {
         let held = decision.holds.iter().find(|hold| hold.key.as_ref() == Some(key)).map(|hold| hold.reason.clone());
         let failed = || memory.failures.get(key).map(|failure| failure.message.clone()); // until it is taken
-        held.or_else(failed).or((!acts).then(|| "nothing is changed at present".to_owned()))
+        held.or_else(failed).or(applied.is_none().then(|| "nothing is changed at present".to_owned()))
     };
     decision.status = if rests {
         world.own_status.clone() // what happens on `main` is no business of this mesh any more
     } else {
-        report::status(world, scenery, mode, decision, applied, (&facts, rotation), &stays)
+        report::status(world, scenery, mode, decision, &own, &stays)
     };
     let known = matches!(presence, Presence::Declared(_));
-    decision.conditions = conditions::conditions(world.me, known, settled, &decision.status);
+    decision.conditions = conditions::conditions(world.me, known, settled, dispute.as_ref(), &decision.status);
     let before = memory.told.as_ref().unwrap_or(world.own_status);
     decision.events.extend(events::between(world, before, &decision.status));
     if world.observing {
         decision.events.clear(); // an event is an object too
     }
-    let unknown = !known && world.published.is_empty(); // perhaps a slip in the agent's own configuration
-    if elsewhere(world, presence).is_none() && !unknown {
-        publish::decide(world, memory, &facts, decision);
-        if mode != Mode::Left {
-            decision.wake(heartbeat::next(world.me, world.now));
+    match standing {
+        // Perhaps a slip in the agent's own configuration.
+        Standing::Owner if !known && world.published.is_empty() => {}
+        Standing::Owner | Standing::Challenged { answer: true } => {
+            publish::decide(world, memory, &own.facts, decision);
+            if mode != Mode::Left {
+                decision.wake(heartbeat::next(world.me, world.now));
+            }
+            own.wake_at.into_iter().for_each(|at| decision.wake(at));
         }
-        wake_at.into_iter().for_each(|at| decision.wake(at));
+        Standing::Claims => publish::claim(world, decision),
+        Standing::Waits { until } => decision.wake(*until),
+        Standing::Challenged { answer: false } | Standing::Refused | Standing::Elsewhere => {}
     }
 }
 

@@ -88,7 +88,7 @@ fn lingering_subsets(traffic: &Traffic, live: &LiveObjects) -> BTreeMap<String, 
 }
 
 /// The peer that an object in the control plane's namespace is about.
-fn peer_of(key: &Key) -> Option<&str> {
+pub fn peer_of(key: &Key) -> Option<&str> {
     match (&*key.group, &*key.kind) {
         ("federation.maistra.io", _) => Some(&key.name),
         ("", "ConfigMap") => key.name.strip_suffix(kinds::roots_name("").as_str()),

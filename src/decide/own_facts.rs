@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::addresses::{self, Settling};
-use super::rotation::{self, Rotation, RotationStatus};
+use super::rotation::{self, Rotation, RotationStatus, Trusted};
 use super::{Memory, World};
 use crate::derive::{Hold, Observed};
 use crate::facts::{Endpoint, Facts};
@@ -16,6 +16,8 @@ use crate::model::{Mesh, MeshFolder};
 pub(super) struct OwnFacts {
     pub facts: Facts,
     pub rotation: RotationStatus,
+    /// By peer: fingerprints of its CA roots that our control plane trusts.
+    pub trusted: BTreeMap<String, Vec<String>>,
     /// By peer: load balancers that have changed lately.
     pub addresses: BTreeMap<String, Settling>,
     pub holds: Vec<Hold>,
@@ -34,11 +36,22 @@ pub(super) fn gather(world: &World, memory: &Memory, folder: &MeshFolder, mesh: 
         // The gateway that the control plane answers this peer at now.
         let gateway = observed.replaced.get(name).and_then(|replaced| replaced.ingress.as_ref()).unwrap_or(&peer.ingress);
         own.endpoint(world, memory, mesh, name, gateway);
+        let Trusted { roots, wake_at } = rotation::trusted(world, mesh, name);
+        own.trusted.insert(name.to_owned(), roots);
+        own.wake_at = [own.wake_at, wake_at].into_iter().flatten().min();
     }
     own
 }
 
 impl OwnFacts {
+    /// Those that were published before, where nothing can be said now.
+    pub fn before(world: &World, memory: &Memory) -> Self {
+        let (facts, rotation) = (world.own_facts.clone(), world.own_status.rotation.clone());
+        let peerings = world.own_status.peerings.iter();
+        let trusted = peerings.map(|(peer, peering)| (peer.clone(), peering.trusted_roots.clone())).collect();
+        Self { facts, rotation, trusted, addresses: memory.addresses.clone(), ..Self::default() }
+    }
+
     fn endpoint(&mut self, world: &World, memory: &Memory, mesh: &Mesh, peer: &str, gateway: &str) {
         let known = world.own_facts.ingress.get(peer);
         let (discovery_port, service_port) = (mesh.ingress.discovery_port, mesh.ingress.service_port);

@@ -2,8 +2,10 @@
 
 use crate::model::{Federation, Mesh};
 
+use super::claim::Standing;
 use super::report::{ControlPlaneStatus, Mode, Status};
 use super::{Decision, World};
+use crate::derive::Hold;
 
 /// What `main` says of the mesh itself.
 #[derive(Clone, Debug)]
@@ -53,13 +55,15 @@ pub fn presence<'a>(federation: &'a Federation, me: &str, own_status: &'a Status
 }
 
 /// Why nothing at all may change.
-pub(super) fn stop(world: &World, presence: &Presence) -> Option<String> {
+pub(super) fn stop(world: &World, presence: &Presence, standing: &Standing) -> Option<Hold> {
+    let stuck = |reason: String| Hold { stuck: true, ..Hold::part(world.me, reason) };
     match presence {
-        Presence::Unknown(reason) => Some(reason.clone()),
+        Presence::Unknown(reason) => Some(stuck(reason.clone())),
         Presence::Declared(mesh) if mesh.suspend => {
-            Some(format!("{} says `suspend: true`; everything stays as it is", mesh.path))
+            Some(Hold { asked: true, ..stuck(format!("{} says `suspend: true`; everything stays as it is", mesh.path)) })
         }
-        _ => world.policies.unreadable().or_else(|| elsewhere(world, presence)),
+        _ if !standing.acts() => standing.hold(world, presence),
+        _ => world.policies.unreadable().map(stuck),
     }
 }
 

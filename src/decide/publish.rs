@@ -77,6 +77,21 @@ pub(super) fn decide(world: &World, memory: &Memory, facts: &Facts, decision: &m
     decision.pending = Some(pending);
 }
 
+/// Puts this cluster's claim into what another one published, and changes nothing else of it.
+pub(super) fn claim(world: &World, decision: &mut Decision) {
+    let mut facts = world.own_facts.clone();
+    facts.claims.insert(world.cluster_uid.to_owned());
+    match published::write(world.me, &facts) {
+        Ok(text) => {
+            let mut files = world.published.clone();
+            files.insert(FACTS_PATH.to_owned(), text);
+            let message = format!("{}: cluster {} claims this mesh", world.me, world.cluster_uid);
+            decision.publish = Some(Publication { files, message });
+        }
+        Err(error) => decision.hold(Hold { stuck: true, ..Hold::part("publishing", error.to_string()) }),
+    }
+}
+
 /// What waits, and since when each part of it is as it is.
 fn wait(world: &World, memory: &Memory, facts: &Facts, files: BTreeMap<String, String>) -> Pending {
     let before = memory.pending.as_ref();
@@ -142,6 +157,9 @@ fn news_of_roots(world: &World, facts: &Facts, rotation: &RotationStatus) -> Vec
 fn message(world: &World, facts: &Facts, status: &Status) -> String {
     let me = world.me;
     let before = world.own_facts;
+    if !facts.claims.is_empty() && facts.claims != before.claims {
+        return format!("{me}: cluster {} has this mesh, and another one claims it", world.cluster_uid);
+    }
     let mut news = news_of_roots(world, facts, &status.rotation);
     for (peer, endpoint) in &facts.ingress {
         if before.ingress.get(peer) != Some(endpoint) {

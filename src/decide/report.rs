@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::rotation::{self, RotationStatus};
+use super::own_facts::OwnFacts;
+use super::rotation::RotationStatus;
 use super::weights::{self, Stays};
 use super::{Decision, Scenery, World, heartbeat};
 use crate::derive::{Hold, ImportState, Inputs, Observed, PeerState, live_imports};
-use crate::facts::Facts;
 use crate::model::{Export, MeshFolder, Peer, Traffic};
 
 /// Everything that people want to know of one mesh.
@@ -89,6 +89,8 @@ pub struct AgentStatus {
 pub struct MainStatus {
     /// The last commit of which everything is applied that can be; what cannot is among the holds. Empty before the first.
     pub applied: String,
+    /// Name of the federation that it was a commit of.
+    pub federation: String,
     /// How the commit was verified.
     pub verified: String,
     /// The day on which the agent last looked, so that a silent agent is told from one with nothing to say.
@@ -206,24 +208,18 @@ pub struct ShareStatus {
     pub why: String,
 }
 
-pub(super) fn status(
-    world: &World,
-    scenery: &Scenery,
-    mode: Mode,
-    decision: &Decision,
-    applied: Option<String>,
-    (facts, rotation): (&Facts, RotationStatus),
-    stays: &Stays,
-) -> Status {
-    let Scenery { folder, presence, observed } = scenery;
+pub(super) fn status(world: &World, scenery: &Scenery, mode: Mode, decision: &Decision, own: &OwnFacts, stays: &Stays) -> Status {
+    let Scenery { folder, presence, observed, standing: _ } = scenery;
+    let OwnFacts { facts, rotation, trusted, .. } = own;
     let inputs = Inputs { federation: world.federation, me: world.me, facts: world.facts, observed };
+    let applied = decision.applied.clone().unwrap_or_default();
     let traffic = |item: &Traffic| (item.name.clone(), weights::status(world, item, inputs, stays));
-    let hold = |hold: &Hold| format!("{}: {}", hold.subject, hold.reason);
     let mine = |path: &str| path.starts_with(&format!("meshes/{}/", world.me)) || !path.starts_with("meshes/");
     Status {
         agent: AgentStatus { version: env!("CARGO_PKG_VERSION").into() },
         main: MainStatus {
-            applied: applied.unwrap_or_default(),
+            applied: applied.commit,
+            federation: applied.federation,
             verified: world.verified.to_owned(),
             heartbeat: heartbeat::day(world.me, world.now),
         },
@@ -244,19 +240,29 @@ pub(super) fn status(
                 announced: facts.announced.contains(&root.fingerprint),
             })
             .collect(),
-        rotation,
+        rotation: rotation.clone(),
         ingress: facts.ingress.iter().map(|(peer, endpoint)| (peer.clone(), endpoint.addresses.clone())).collect(),
-        peerings: peerings(world, folder, observed, decision),
+        peerings: peerings(world, folder, observed, decision, trusted),
         traffic: folder.traffic.values().map(traffic).collect(),
         draining: draining(observed),
         would_do: decision.would_do.clone(),
-        holds: decision.holds.iter().filter(|hold| !hold.asked).map(hold).collect(),
+        holds: decision.holds.iter().filter(|hold| !hold.asked).map(ToString::to_string).collect(),
         problems: world.problems.iter().filter(|problem| mine(&problem.path)).map(ToString::to_string).collect(),
     }
 }
 
-fn peerings(world: &World, folder: &MeshFolder, observed: &Observed, decision: &Decision) -> BTreeMap<String, PeeringStatus> {
-    let declared = folder.peers.values().map(|peer| (peer.name.value.clone(), peering(world, peer, observed, decision)));
+/// By peer: fingerprints.
+type TrustedRoots = BTreeMap<String, Vec<String>>;
+
+fn peerings(
+    world: &World,
+    folder: &MeshFolder,
+    observed: &Observed,
+    decision: &Decision,
+    trusted: &TrustedRoots,
+) -> BTreeMap<String, PeeringStatus> {
+    let name = |peer: &Peer| peer.name.value.clone();
+    let declared = folder.peers.values().map(|peer| (name(peer), peering(world, peer, observed, decision, trusted)));
     let path = |peer: &str| format!("meshes/{}/peers/{peer}.yaml", world.me);
     let leaving = observed.leaving.iter().filter(|peer| !world.federation.is_broken(&path(peer)));
     let leaving = leaving.map(|peer| {
@@ -290,7 +296,7 @@ fn draining(observed: &Observed) -> BTreeMap<String, Vec<String>> {
     observed.peers.iter().map(|(peer, state)| (peer.clone(), used(state))).filter(|(_, services)| !services.is_empty()).collect()
 }
 
-fn peering(world: &World, peer: &Peer, observed: &Observed, decision: &Decision) -> PeeringStatus {
+fn peering(world: &World, peer: &Peer, observed: &Observed, decision: &Decision, trusted: &TrustedRoots) -> PeeringStatus {
     let name = &*peer.name.value;
     let nothing = PeerState::default();
     let state = observed.peers.get(name).unwrap_or(&nothing);
@@ -321,7 +327,7 @@ fn peering(world: &World, peer: &Peer, observed: &Observed, decision: &Decision)
         leaving: false,
         connected: state.connected,
         peer_connected: state.remote_connected,
-        trusted_roots: rotation::trusted(world, name),
+        trusted_roots: trusted.get(name).cloned().unwrap_or_default(),
         last_disconnect: if state.connected { String::new() } else { state.last_disconnect.clone() },
         exports: state.exports.iter().map(|name| ExportStatus { name: name.clone() }).collect(),
         why: if ready { String::new() } else { why(world, peer, state, &imports, decision) },

@@ -1,5 +1,6 @@
 //! What an agent that only observes would do.
 
+use super::guard::Ruling;
 use super::memory::{Comparisons, Memory, Origin};
 use super::{Decision, World, claimed};
 use crate::derive::Derived;
@@ -9,7 +10,14 @@ use crate::object::{APPLIED_ANNOTATION, Key, PART_OF_LABEL, SOURCE_ANNOTATION};
 const FIELDS_SHOWN: usize = 5;
 
 /// Takes out of a decision all that changes the cluster, and tells it instead.
-pub(super) fn tell(world: &World, memory: &Memory, derived: &Derived, comparisons: &mut Comparisons, decision: &mut Decision) {
+pub(super) fn tell(
+    world: &World,
+    memory: &Memory,
+    derived: &Derived,
+    ruling: &Ruling,
+    comparisons: &mut Comparisons,
+    decision: &mut Decision,
+) {
     // A step that waits for one before it would be done too.
     decision.holds.retain(|hold| hold.stuck || !hold.key.as_ref().is_some_and(|key| derived.wanted.contains_key(key)));
     for (key, wanted) in &derived.wanted {
@@ -36,7 +44,7 @@ pub(super) fn tell(world: &World, memory: &Memory, derived: &Derived, comparison
     }
     let kept = |key: &Key| derived.wanted.contains_key(key) || derived.holds.iter().any(|hold| hold.key.as_ref() == Some(key));
     let orphans = memory.inventory.iter().filter(|(key, _)| world.live.contains_key(*key) && !kept(key));
-    for (key, origin) in orphans.filter(|(key, _)| !waits_for_people(key)) {
+    for (key, origin) in orphans.filter(|(key, _)| !waits_for_people(key) && !ruling.waiting.contains(*key)) {
         let verb = if matches!(origin, Origin::Created(_)) && !super::remove::lasts(key) { "delete" } else { "give back" };
         lines.push(format!("{verb} {key}"));
     }

@@ -24,9 +24,8 @@ pub(super) fn derive(context: &mut Context) {
     for peer in context.folder.peers.values().filter(|peer| !peer.suspend) {
         // Two gateways cannot have the same node ports: there, the new one comes when the old one goes.
         let one_only = mesh.ingress.service_type == ServiceType::NodePort;
-        if !(one_only
-            && context.inputs.observed.replaced.get(&*peer.name.value).is_some_and(|replaced| replaced.ingress.is_some()))
-        {
+        let replaced = context.inputs.observed.replaced.get(&*peer.name.value);
+        if !(one_only && replaced.is_some_and(|replaced| replaced.ingress.is_some())) {
             ingress.insert(peer.ingress.clone(), ingress_gateway(mesh, peer));
         }
         egress.insert(peer.egress.clone(), egress_gateway(peer));

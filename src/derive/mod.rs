@@ -29,6 +29,7 @@ mod withdrawn;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::fmt;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -108,6 +109,12 @@ impl Hold {
     /// A part of an object, or of a declaration, waits.
     pub fn part(subject: impl Into<String>, reason: impl Into<String>) -> Self {
         Self { key: None, subject: subject.into(), reason: reason.into(), stuck: false, asked: false }
+    }
+}
+
+impl fmt::Display for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.subject, self.reason)
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Observed {
     pub leaving: BTreeSet<String>,
     /// By declared peer: its roots as the control plane has them.
     pub roots: BTreeMap<String, RootsInUse>,
+    /// Peers that the other side does not declare any more but that must not go yet: weights to them stay.
+    pub withheld: BTreeSet<String>,
     /// By peer: roots as somebody else's ConfigMap has them.
     pub foreign_roots: BTreeMap<String, String>,
     /// Hosts of imported services that nothing gives us any more, and the VirtualService that still routes to each.

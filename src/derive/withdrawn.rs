@@ -30,6 +30,7 @@ pub fn why_not_given(inputs: Inputs, peer: &str, imported_as: &ServiceName) -> O
     }
     match half(federation, peer, me) {
         Half::Broken => None,
+        Half::Absent if inputs.observed.withheld.contains(peer) => None,
         Half::Absent => Some(format!("{peer} does not declare this peering ({path})")),
         Half::Declared(theirs) => {
             let imports = federation.peer(me, peer)?.imports.as_slice();

@@ -16,11 +16,16 @@ pub const FACTS_PATH: &str = "published.yaml";
 /// Most addresses for one peer: a load balancer has a handful, a NodePort one per node that people list.
 pub const MAX_ADDRESSES: usize = 64;
 
+/// Most clusters that are told apart in a dispute over one mesh; two are one too many.
+const MAX_CLAIMS: usize = 16;
+
 /// What one mesh tells its peers; only what passed every check.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// UID of the cluster's `kube-system` Namespace.
     pub cluster_uid: Option<String>,
+    /// UIDs of clusters that claim to be this mesh, where more than one did.
+    pub claims: BTreeSet<String>,
     /// CA roots, the longest-lived first; empty where none is usable.
     pub roots: Vec<Root>,
     /// Fingerprints of roots that the control plane no longer uses, and since when.
@@ -59,6 +64,8 @@ struct Written<'a> {
 struct WrittenSpec<'a> {
     #[serde(rename = "clusterUID", skip_serializing_if = "Option::is_none")]
     cluster_uid: &'a Option<String>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    claims: &'a BTreeSet<String>,
     ca_roots: Vec<&'a str>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     retiring: &'a BTreeMap<String, Timestamp>,
@@ -80,6 +87,8 @@ struct ReadSpec {
     #[serde(rename = "clusterUID")]
     cluster_uid: Option<String>,
     #[serde(default)]
+    claims: BTreeSet<String>,
+    #[serde(default)]
     ca_roots: Vec<At<String>>,
     #[serde(default)]
     retiring: BTreeMap<String, Timestamp>,
@@ -99,13 +108,14 @@ struct ReadEndpoint {
 
 /// Writes the facts of `mesh`; the same facts give the same bytes.
 pub fn write(mesh: &str, facts: &Facts) -> Result<String, serde_saphyr::ser_error::Error> {
-    let Facts { cluster_uid, roots, retiring, announced, ingress, broken: _ } = facts;
+    let Facts { cluster_uid, claims, roots, retiring, announced, ingress, broken: _ } = facts;
     serde_saphyr::to_string(&Written {
         api_version: API_VERSION,
         kind: "Published",
         metadata: BTreeMap::from([("name", mesh)]),
         spec: WrittenSpec {
             cluster_uid,
+            claims,
             ca_roots: roots.iter().map(|root| root.pem.as_str()).collect(),
             retiring,
             announced,
@@ -132,10 +142,17 @@ pub fn read(mesh: &str, path: &str, text: &str, allow: &[Cidr], now: Timestamp) 
         found.push(Diagnostic::error(path, span, Code::BadFact, message, help));
     };
     let roots = read_roots(&spec.ca_roots, now, &mut error).unwrap_or_default();
-    let ReadSpec { cluster_uid, ca_roots: _, retiring, announced, ingress } = spec;
+    let ReadSpec { cluster_uid, claims, ca_roots: _, retiring, announced, ingress } = spec;
     let ingress =
         ingress.into_iter().filter_map(|(peer, endpoint)| Some((peer, read_endpoint(endpoint, allow, &mut error)?))).collect();
-    (Facts { cluster_uid, roots, retiring, announced, ingress, broken: !found.is_empty() }, found)
+    let claims = claims.into_iter().filter(|uid| is_uid(uid)).take(MAX_CLAIMS).collect();
+    let cluster_uid = cluster_uid.filter(|uid| is_uid(uid));
+    (Facts { cluster_uid, claims, roots, retiring, announced, ingress, broken: !found.is_empty() }, found)
+}
+
+/// Whether a text can be an object's UID: a UUID (Kubernetes API), which is compared and shown, nothing else.
+fn is_uid(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
 
 /// Reads what `mesh` itself published: its own addresses need no permission, and it would not publish what it cannot read.

@@ -24,6 +24,7 @@ fn mk_facts() -> Facts {
     let endpoint =
         Endpoint { addresses: vec!["20.1.2.3".into(), "a.elb.example.com".into()], discovery_port: 8188, service_port: 15443 };
     Facts {
+        claims: ["another-uid".to_owned()].into(),
         cluster_uid: Some("0b5e-1".into()),
         retiring: [(bundle[1].fingerprint.clone(), now())].into(),
         announced: [bundle[0].fingerprint.clone()].into(),

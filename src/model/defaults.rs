@@ -54,6 +54,12 @@ pub const OPERATOR_NAMESPACE: &str = "openshift-operators";
 /// OLM channel.
 pub const OPERATOR_CHANNEL: &str = "stable";
 
+/// Share of a mesh's peerings that one change may delete, in percent: what people retire in one go is rarely more than half, and what
+/// loses more is most often a slip (a folder moved, another branch).
+pub const GUARD_PEERINGS: u8 = 50;
+
+/// The same of its other objects.
+pub const GUARD_OBJECTS: u8 = 50;
 /// How old the last full synchronisation of a connected watch may be before its peer counts as away: three resyncs of istiod's federation
 /// (60 s, maistra/istio `--resync`). `connected` alone lies: a watch that the peer no longer admits stays connected and hears nothing.
 /// More than the 150 s after which a watch of the API server that is silent counts as broken, so that our own deafness is known before it

@@ -23,6 +23,8 @@ pub struct Federation {
     pub allow_addresses: Vec<Cidr>,
     /// Which CA roots of peers are believed; `None` where `federation.yaml` is missing or broken.
     pub ca_policy: Option<CaPolicy>,
+    /// How much one change may delete.
+    pub guards: Guards,
     /// When weight flows to a peer; `None` where `federation.yaml` is missing or broken.
     pub gating: Option<Gating>,
     /// Folders under `meshes/`.
@@ -47,6 +49,21 @@ impl Federation {
     /// Whether the document at this path, or a folder that it would lie in, is broken.
     pub fn is_broken(&self, path: &str) -> bool {
         self.broken.contains(path) || path.match_indices('/').any(|(end, _)| self.broken.contains(&path[..end]))
+    }
+}
+
+/// How much of what a mesh has one change may delete, in percent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Guards {
+    /// Of its peerings.
+    pub peerings: u8,
+    /// Of its other objects, all together and kind by kind.
+    pub objects: u8,
+}
+
+impl Default for Guards {
+    fn default() -> Self {
+        Self { peerings: defaults::GUARD_PEERINGS, objects: defaults::GUARD_OBJECTS }
     }
 }
 
@@ -76,6 +93,8 @@ pub struct Settings {
     pub ca_policy: CaPolicy,
     /// See [`Federation::gating`].
     pub gating: Gating,
+    /// See [`Federation::guards`].
+    pub guards: Guards,
 }
 
 /// One folder under `meshes/`.

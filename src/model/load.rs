@@ -212,11 +212,12 @@ fn manifests(path: &str, text: &str, set: &str) -> File {
 }
 
 fn take(federation: &mut Federation, place: &Place, file: &File) {
-    if let Content::Federation(Settings { name, allow_addresses, ca_policy, gating }) = &file.content {
+    if let Content::Federation(Settings { name, allow_addresses, ca_policy, gating, guards }) = &file.content {
         federation.name = Some(name.clone());
         federation.allow_addresses.clone_from(allow_addresses);
         federation.ca_policy = Some(*ca_policy);
         federation.gating = Some(*gating);
+        federation.guards = *guards;
     }
     let Some(mesh) = place.mesh() else { return };
     let folder: &mut MeshFolder = federation.meshes.entry(mesh.to_owned()).or_default();

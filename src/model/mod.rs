@@ -25,7 +25,8 @@ pub use at::{At, Span};
 pub use diagnostic::{Code, Diagnostic, Severity};
 pub use documents::CaPolicy;
 pub use federation::{
-    Base, Ca, Export, Federation, Gating, Import, Ingress, Locality, Manifest, Mesh, MeshFolder, Operator, Peer, ServiceName,
+    Base, Ca, Export, Federation, Gating, Guards, Import, Ingress, Locality, Manifest, Mesh, MeshFolder, Operator, Peer,
+    ServiceName,
 };
 pub use load::{Cache, ContentId, MAX_TOTAL_BYTES, Reader, load, withdraw};
 pub use network::Cidr;

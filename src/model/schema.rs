@@ -2,7 +2,7 @@
 
 use schemars::generate::SchemaSettings;
 
-use super::documents::{FederationDocument, MeshDocument, PeerDocument, TrafficDocument};
+use super::documents::{FederationDocument, MeshDocument, PeerDocument, TrafficDocument, TrustPolicyDocument};
 
 /// File name and text of every schema, in the order of their names.
 pub fn all() -> Vec<(&'static str, String)> {
@@ -13,5 +13,6 @@ pub fn all() -> Vec<(&'static str, String)> {
         ("mesh.json", text(generate().into_root_schema_for::<MeshDocument>())),
         ("peer.json", text(generate().into_root_schema_for::<PeerDocument>())),
         ("traffic.json", text(generate().into_root_schema_for::<TrafficDocument>())),
+        ("trust-policy.json", text(generate().into_root_schema_for::<TrustPolicyDocument>())),
     ]
 }

@@ -2,6 +2,8 @@
 //! goes wrong later counts as a violation. The crate's own evaluator of policies is not used: it mangles keys of maps, so that
 //! `'a/b' in object.metadata.labels` is never true there.
 //!
+//! `string` of a truth value fails here and not there, which holds too much and never too little.
+//!
 //! Seen to differ in `cel` 0.13, and therefore refused: macros with two variables, `cel.bind`, optional fields, `type`, literals with a fraction,
 //! `request.userInfo`, `authorizer`. And mended here: a field of something that has no fields is `false` in the crate instead of an error, so that
 //! its negation would let through what the API server refuses. [`strict`] turns every field into an index, which fails as it must.

@@ -1,5 +1,7 @@
 //! Commits as data, and walks along first parents: the line that `main` takes, whatever was merged into it.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 
 use super::error::{RepoError, one_line};
@@ -8,6 +10,19 @@ use super::mirror::Mirror;
 
 /// Longest walk that [`Mirror::distance`] makes, in commits: more than any federation's history, reached only by mistake.
 const MAX_WALK: usize = 1_000_000;
+
+/// Most commits looked through for what is new on a branch. An agent that was away while more were made holds deletions until a person
+/// allows them.
+const MAX_NEWS: usize = 10_000;
+
+/// What is new on a line of first parents.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct News {
+    /// Newest first, each with the values of the trailer that was asked for. Without those that were on the line of the known commit.
+    pub commits: Vec<(CommitId, Vec<String>)>,
+    /// The known commit lies on this line.
+    pub descends: bool,
+}
 
 /// What people want to know of a commit. Texts are printable and one line each, whatever the commit holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +71,44 @@ impl Mirror {
             }
         }
         Ok(None)
+    }
+
+    /// What is new on the line of `tip` for whoever knows `known`, with the values of a trailer in each commit. Where nothing is known, or
+    /// the mirror does not have it, that is `tip` alone: an older commit may have been there long ago.
+    pub fn since(&self, tip: CommitId, known: Option<CommitId>, trailer: &str) -> Result<News, RepoError> {
+        let Some(known) = known.filter(|known| self.find_commit(*known).is_ok()) else {
+            return Ok(News { commits: vec![(tip, self.trailers(tip, trailer)?)], descends: false });
+        };
+        let mut line = self.line(tip, |id| id == known)?;
+        let descends = line.last() == Some(&known);
+        if descends {
+            line.pop();
+        } else {
+            // A branch that was reset: what stood there before is not new.
+            let before: HashSet<CommitId> = self.line(known, |_| false)?.into_iter().collect();
+            line.truncate(line.iter().position(|id| before.contains(id)).unwrap_or(line.len()));
+        }
+        let commits = line.into_iter().map(|id| Ok((id, self.trailers(id, trailer)?))).collect::<Result<_, RepoError>>()?;
+        Ok(News { commits, descends })
+    }
+
+    /// From `tip` along first parents, newest first, up to and including the commit to stop at, and at most [`MAX_NEWS`].
+    fn line(&self, tip: CommitId, stop: impl Fn(CommitId) -> bool) -> Result<Vec<CommitId>, RepoError> {
+        let mut line = Vec::new();
+        let mut next = Some(tip);
+        while let Some(id) = next.filter(|_| line.len() < MAX_NEWS) {
+            line.push(id);
+            next = if stop(id) { None } else { self.find_commit(id)?.parent_id(0).ok().map(CommitId::from_oid) };
+        }
+        Ok(line)
+    }
+
+    /// Values of a trailer of a commit, by Git's rules for trailers (git-interpret-trailers); its name in any case.
+    fn trailers(&self, id: CommitId, name: &str) -> Result<Vec<String>, RepoError> {
+        let commit = self.find_commit(id)?;
+        let Ok(trailers) = git2::message_trailers_bytes(commit.message_raw_bytes()) else { return Ok(Vec::new()) };
+        let named = trailers.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name.as_bytes()));
+        Ok(named.map(|(_, value)| one_line(&String::from_utf8_lossy(value))).collect())
     }
 }
 

@@ -79,6 +79,12 @@ object_id!(
     BlobId
 );
 
+impl CommitId {
+    pub(super) fn new(bytes: [u8; LEN]) -> Self {
+        Self(bytes)
+    }
+}
+
 fn digit(byte: u8) -> Result<u8, ParseIdError> {
     char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok()).ok_or(ParseIdError)
 }

@@ -5,6 +5,7 @@
 //! fetch.rs      what the other side has, what of it moved, getting just that
 //! snapshot.rs   one commit's files as paths and blob ids, read from the object store; no checkout exists
 //! history.rs    commits as data, first-parent log and distance
+//! objects.rs    raw objects for the verifier of histories
 //! publish.rs    the agent's own branch: tree → signed commit → push without force, again when a race is lost
 //! signing.rs    the agent's ed25519 key and SSH signatures over commits
 //! transport.rs  addresses without secrets, credentials, time limits, errors of the network
@@ -26,6 +27,7 @@ mod history;
 mod id;
 mod local;
 mod mirror;
+mod objects;
 mod options;
 mod publish;
 mod signing;
@@ -39,7 +41,7 @@ mod testing;
 mod tests;
 
 pub use error::RepoError;
-pub use history::Commit;
+pub use history::{Commit, News};
 pub use id::{BlobId, CommitId, ParseIdError};
 pub use mirror::{Mirror, Refs};
 pub use options::{CONNECT_TIMEOUT, Credentials, DEFAULT_BRANCH, MAX_FETCH, Options, SERVER_TIMEOUT, TRANSFER_TIMEOUT};

@@ -97,7 +97,13 @@ fn a_mesh_leaves_and_joins_again() {
     };
     let mark = writes().len();
     let route = "  - {peer: aro-stg-mesh, service: prod-bookinfo/details-v2, weight: 20}\n";
-    commit(&stage, "aro leaves", &files, false, &traffic.replace(route, "").replace("weight: 80", "weight: 100"));
+    commit(
+        &stage,
+        "aro leaves\n\nMeshfed-Allow-Delete: aro-stg-mesh",
+        &files,
+        false,
+        &traffic.replace(route, "").replace("weight: 80", "weight: 100"),
+    );
     let (mut last, mut kills) = (stage_of(site), 0);
     eventually("aro has left", || {
         let now = stage_of(site);

@@ -4,5 +4,6 @@ mod burst;
 mod compliance;
 mod continuity;
 mod cost;
+mod disaster;
 mod migration;
 mod pair;

@@ -91,13 +91,19 @@ impl Pair {
         requests.iter().filter(|request| request.resource == "virtualservices" && Request::writes(request)).count()
     }
 
-    /// Notes of the events about rosa's route, the oldest first.
+    /// Notes of the events about rosa's route, as often as each was told; what is told again is counted up in the first.
     pub fn route_events(&self) -> Vec<String> {
         let arguments = ["get", "events", "-n", "prod-bookinfo", "-o", "json", "--sort-by=.metadata.creationTimestamp"];
         let output = self.stage.site(ROSA).cluster.kubectl(&arguments);
         let list: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
         let events = list["items"].as_array().cloned().unwrap_or_default().into_iter();
         let about = events.filter(|event| event["involvedObject"]["kind"] == "VirtualService");
-        about.filter_map(|event| Some(format!("{} {}", event["reason"].as_str()?, event["message"].as_str()?))).collect()
+        let told = |event: Value| {
+            let times = event["series"]["count"].as_u64().and_then(|count| usize::try_from(count).ok()).unwrap_or(1);
+            let line =
+                format!("{} {}", event["reason"].as_str().unwrap_or_default(), event["message"].as_str().unwrap_or_default());
+            std::iter::repeat_n(line, times)
+        };
+        about.flat_map(told).collect()
     }
 }

@@ -69,6 +69,12 @@ pub struct Site {
 }
 
 impl Site {
+    fn start(runtime: &Runtime, name: &str, options: Options) -> Self {
+        let cluster = Cluster::builder(name).controllers().audit().start();
+        let standin = runtime.block_on(async { Standin::start(cluster.client().await, options).await });
+        Self { cluster, standin }
+    }
+
     /// A live object; `None` where it does not exist.
     pub fn get(&self, kind: &str, namespace: &str, name: &str) -> Option<Value> {
         let output = self.cluster.kubectl(&["get", kind, name, "-n", namespace, "-o", "json", "--ignore-not-found"]);
@@ -88,6 +94,7 @@ pub struct Stage {
     pub sites: BTreeMap<String, Site>,
     pub scratch: Scratch,
     runtime: Runtime,
+    dns: Dns,
 }
 
 impl Stage {
@@ -102,11 +109,9 @@ impl Stage {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
         let dns = Dns::default();
         let site = |name: &str, cloud| {
-            let cluster = Cluster::builder(name).controllers().audit().start();
             let mut options = Options::quick(name, cloud, &dns);
             change(&mut options);
-            let standin = runtime.block_on(async { Standin::start(cluster.client().await, options).await });
-            Site { cluster, standin }
+            Site::start(&runtime, name, options)
         };
         let sites = std::thread::scope(|scope| {
             let starts: Vec<_> =
@@ -114,7 +119,15 @@ impl Stage {
             starts.into_iter().map(|(name, start)| (name, start.join().expect("the cluster starts"))).collect()
         });
         let git = GitServer::start(&scratch.join("git"));
-        Self { git, sites, scratch, runtime }
+        Self { git, sites, scratch, runtime, dns }
+    }
+
+    /// The cluster of a mesh is lost with all that was in it, and so is what its agent kept; there is an empty one now.
+    pub fn rebuild(&mut self, mesh: &str, cloud: Cloud) {
+        drop(self.sites.remove(mesh));
+        let _ = std::fs::remove_dir_all(self.scratch.join(&format!("state-{mesh}"))); // it may never have run
+        let site = Site::start(&self.runtime, mesh, Options::quick(mesh, cloud, &self.dns));
+        self.sites.insert(mesh.to_owned(), site);
     }
 
     /// A cluster by its mesh.

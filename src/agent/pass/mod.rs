@@ -10,25 +10,25 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::timeout;
 use tracing::info;
 
 use super::Outcome;
 use super::declarations::{self, Declarations};
-use super::inventory::Inventory;
 use super::journal::Journal;
 use super::repository::{Command, News};
 use super::scopes::{scopes, unseen};
 use crate::cluster::{Cluster, Recorder, Trouble};
-use crate::decide::{Comparisons, Decision, Gap, Lapses, Memory, Status, World, decide, presence};
+use crate::decide::{Comparisons, Decision, Gap, Memory, Status, World, decide, presence};
 use crate::facts::Facts;
 use crate::model::Severity;
 use crate::object::Kind;
 use publishing::Publishing;
 use retry::{RETRY, later};
+use state::Written;
 
-/// Passes in a row before the loop looks at other events; each has applied something, so this many mean a fight.
+/// Passes in a row before the loop looks at other events: a chain of needs is shorter.
 const MAX_PASSES: usize = 20;
 
 /// Longest wait for first listings before other news are looked at: a commit may take away the very kind that cannot be listed.
@@ -40,6 +40,7 @@ pub(super) struct Agent {
     pub(super) cluster: Cluster,
     recorder: Recorder,
     pub(super) cluster_uid: String,
+    patience: SignedDuration,
     pub(super) journal: Journal,
     commands: Sender<Command>,
     declarations: Option<Arc<Declarations>>,
@@ -52,8 +53,8 @@ pub(super) struct Agent {
     unserved: BTreeMap<Kind, String>,
     /// Namespace and data of the ConfigMap as it lies in the cluster; `None` before it was read.
     state: Option<(String, BTreeMap<String, String>)>,
-    /// The inventory and lapses that these data say, once they were written.
-    written: Option<(Arc<Inventory>, Arc<Lapses>)>,
+    /// What these data say, once they were written.
+    written: Option<Written>,
     publishing: Publishing,
     stale: bool,
     /// The last pass could not decide, or not perform, for want of the inventory or the watches; whether only people can end that.
@@ -64,13 +65,21 @@ pub(super) struct Agent {
 }
 
 impl Agent {
-    pub(super) fn new(me: String, cluster: Cluster, commands: Sender<Command>, throwaway_root: String, observe: bool) -> Self {
+    pub(super) fn new(
+        me: String,
+        cluster: Cluster,
+        commands: Sender<Command>,
+        patience: SignedDuration,
+        throwaway_root: String,
+        observe: bool,
+    ) -> Self {
         let recorder = cluster.recorder(&me);
         Self {
             me,
             cluster,
             recorder,
             cluster_uid: String::new(),
+            patience,
             journal: Journal::default(),
             commands,
             declarations: None,
@@ -160,9 +169,8 @@ impl Agent {
                 return new;
             }
         }
-        self.journal.trouble("fight", "something undoes what is applied; going on in a while");
         if let Some(last) = &mut self.last {
-            last.wake_at = Some(later(Timestamp::now(), RETRY.1));
+            last.wake_at = Some(later(Timestamp::now(), RETRY.0));
         }
         true
     }
@@ -201,10 +209,12 @@ impl Agent {
             unseen: &unseen,
             cluster_uid: &self.cluster_uid,
             commit: &declarations.commit.id.to_string(),
+            line: &declarations.line,
             verified: &declarations.verified,
             own_facts: &self.own_facts,
             own_status: &self.own_status,
             published: &self.own_files,
+            patience: self.patience,
             throwaway_root: &self.throwaway_root,
             observing: self.observe,
             now: Timestamp::now(),
@@ -232,7 +242,7 @@ impl Agent {
             return stuck && !self.stale;
         }
         let Publishing { sent, failure } = &self.publishing;
-        let idle = sent.is_none() && (failure.is_some() || decision.pending.is_none());
+        let idle = sent.is_none() && decision.claimed.is_none() && (failure.is_some() || decision.pending.is_none());
         idle && !self.stale && decision.leaves_cluster() && !self.memory.failures.values().any(|failure| !failure.stuck)
     }
 

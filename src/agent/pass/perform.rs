@@ -18,9 +18,11 @@ impl Agent {
     pub(super) async fn perform(&mut self, decision: Decision, live: &LiveObjects) -> bool {
         let settled = decision.leaves_cluster();
         self.memory.pending.clone_from(&decision.pending);
+        self.memory.claimed = decision.claimed;
+        self.memory.fights.forget(Timestamp::now());
+        self.remember_applied(&decision);
         self.memory.withdrawals.clone_from(&decision.withdrawals);
         self.memory.addresses.clone_from(&decision.addresses);
-        self.memory.applied = Some(decision.status.main.applied.clone()).filter(|commit| !commit.is_empty());
         // The namespace that the state lies in may be among what is to be created.
         let (namespaces, others): (Vec<_>, Vec<_>) =
             decision.apply.iter().cloned().partition(|apply| apply.object.key.namespace.is_none());
@@ -32,6 +34,7 @@ impl Agent {
         }
         self.journal.trouble_over("state", "the inventory can be written");
         self.memory.inventory.clone_from(&decision.inventory);
+        self.memory.admitted.clone_from(&decision.admitted);
         self.memory.health.clone_from(&decision.health);
         self.memory.failures.retain(|key, _| decision.inventory.contains_key(key));
         self.apply(others).await;
@@ -57,6 +60,16 @@ impl Agent {
         settled
     }
 
+    /// What is new on `main` is counted from there, so that the repository's thread has to know.
+    fn remember_applied(&mut self, decision: &Decision) {
+        if self.memory.applied != decision.applied {
+            self.memory.applied.clone_from(&decision.applied);
+            if let Some(Ok(commit)) = self.memory.applied.as_ref().map(|applied| applied.commit.parse()) {
+                let _ = self.commands.send(Command::Applied(commit)); // fails only when the process ends
+            }
+        }
+    }
+
     async fn apply(&mut self, applies: Vec<crate::decide::Apply>) {
         let items = applies.into_iter().map(|apply| (apply.object, apply.force)).collect();
         let mut results = pin!(self.cluster.apply_all(items, APPLIES_IN_FLIGHT));
@@ -66,6 +79,7 @@ impl Agent {
             match result {
                 Ok(live) => {
                     self.memory.failures.remove(key);
+                    self.memory.fights.wrote(&object, Timestamp::now());
                     self.comparisons.accept(&object, &live);
                     info!(event = "applied", object = %key, "applied {key}");
                 }

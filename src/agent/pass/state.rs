@@ -1,6 +1,6 @@
 //! The agent's ConfigMap: read once, written ahead of what it is about.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -9,14 +9,18 @@ use tracing::warn;
 use super::Agent;
 use super::perform::failure;
 use super::retry::{backoff, later};
-use crate::agent::remembered;
+use crate::agent::inventory::Inventory;
+use crate::agent::remembered::{self, Remembered};
 use crate::cluster::ApplyError;
-use crate::decide::Decision;
+use crate::decide::{Decision, Lapses};
 use crate::derive::Hold;
-use crate::object::{STATE_NAME, set_id};
+use crate::object::{Key, STATE_NAME, set_id};
 
 /// Label of the ConfigMap that names a set (KEP-3659).
 const SET_ID_LABEL: &str = "applyset.kubernetes.io/id";
+
+/// What the ConfigMap says: inventory, removals, lapses.
+pub(super) type Written = (Arc<Inventory>, BTreeSet<Key>, Arc<Lapses>);
 
 impl Agent {
     /// Reads the agent's ConfigMap, once for each namespace that the control plane has ever had in this process.
@@ -25,11 +29,12 @@ impl Agent {
             return Ok(());
         }
         let data = self.cluster.read_state(namespace, STATE_NAME).await?.map(|(data, _)| data).unwrap_or_default();
-        let (inventory, lapses, unknown) = remembered::read(&data);
+        let (Remembered { inventory, admitted, lapses }, unknown) = remembered::read(&data);
         for line in unknown {
             warn!(event = "state", "ConfigMap/{namespace}/{STATE_NAME} has a line that this version does not understand: {line}");
         }
         Arc::make_mut(&mut self.memory.inventory).extend(inventory);
+        self.memory.admitted.extend(admitted);
         Arc::make_mut(&mut self.memory.health.lapses).extend(lapses);
         self.state = Some((namespace.to_owned(), data));
         self.written = None;
@@ -53,18 +58,19 @@ impl Agent {
     /// remembers.
     pub(super) async fn write_state(&mut self, decision: &Decision) -> Result<(), ApplyError> {
         let Some((namespace, data)) = self.state.as_mut().filter(|_| !self.observe) else { return Ok(()) };
-        let (inventory, lapses) = (&decision.inventory, &decision.health.lapses);
-        if self.written.as_ref().is_some_and(|(i, l)| Arc::ptr_eq(i, inventory) && Arc::ptr_eq(l, lapses)) {
+        let (inventory, admitted, lapses) = (&decision.inventory, &decision.admitted, &decision.health.lapses);
+        let same = |(i, a, l): &Written| Arc::ptr_eq(i, inventory) && a == admitted && Arc::ptr_eq(l, lapses);
+        if self.written.as_ref().is_some_and(same) {
             return Ok(());
         }
-        let wanted = remembered::write(inventory, lapses);
+        let wanted = remembered::write(inventory, admitted, lapses);
         let patch = remembered::patch(data, &wanted);
         if !patch.is_empty() {
             let labels = BTreeMap::from([(SET_ID_LABEL.to_owned(), set_id(namespace))]);
             self.cluster.write_state(namespace, STATE_NAME, &patch, &labels).await?;
             *data = wanted;
         }
-        self.written = Some((inventory.clone(), lapses.clone()));
+        self.written = Some((inventory.clone(), admitted.clone(), lapses.clone()));
         Ok(())
     }
 }

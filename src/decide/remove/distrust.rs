@@ -87,7 +87,7 @@ fn touched(peer: &Live, value: &Value, origin: &Origin, source: &str) -> Option<
 }
 
 /// When we last applied the object, by the API server's clock.
-fn written_at(value: &Value) -> Option<Timestamp> {
+pub(in crate::decide) fn written_at(value: &Value) -> Option<Timestamp> {
     let entries = value.pointer("/metadata/managedFields").and_then(Value::as_array)?;
     let ours = entries.iter().find(|entry| {
         entry.get("manager").and_then(Value::as_str) == Some(FIELD_MANAGER)

@@ -18,6 +18,7 @@ use crate::derive::{Hold, kinds};
 use crate::object::{Key, Live, SOURCE_ANNOTATION};
 
 pub use distrust::DISTRUST_WAIT;
+pub(super) use distrust::written_at;
 pub use order::Scene;
 
 /// What may stop all deletions at once.
@@ -66,7 +67,7 @@ pub(super) fn orphan(
         exports::empty_first(world, memory, live, origin, comparisons, decision)
     } else if is_kind(key, kinds::PEER) {
         // One that is only made anew keeps its roots.
-        let anew = scene.observed.replaced.contains_key(&*key.name);
+        let anew = scene.observed.replaced.get(&*key.name).is_some_and(|replaced| replaced.taking_down);
         if anew { None } else { distrust::first(world, memory, live, origin, decision) }
     } else {
         None
@@ -78,7 +79,7 @@ pub(super) fn orphan(
 }
 
 /// A document with an error never causes a deletion: what came from it stays.
-fn broken_source(world: &World, live: &Live) -> Option<String> {
+pub(super) fn broken_source(world: &World, live: &Live) -> Option<String> {
     match annotation(&live.value(), SOURCE_ANNOTATION) {
         Some(source) if world.federation.is_broken(&source) => Some(format!("{source} has an error; what it declared stays")),
         Some(_) => None,

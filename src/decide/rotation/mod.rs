@@ -24,7 +24,7 @@ use crate::model::Mesh;
 use reported::{PeerTrust, peers};
 use status::subject;
 
-pub(super) use reported::trusted;
+pub(super) use reported::{Trusted, trusted};
 pub use status::{Phase, RotationStatus};
 
 /// What a mesh publishes of its CA, and how that came about.

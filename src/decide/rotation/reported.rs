@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::bundle_of;
 use crate::decide::World;
+use crate::decide::remove::{DISTRUST_WAIT, written_at};
 use crate::derive::{ROOTS_ANNOTATION, kinds, roots_digest};
 use crate::facts::{Root, roots};
-use crate::model::root;
+use crate::model::{Mesh, root};
 
 /// A mesh that shares a peering, and the roots of ours that its agent says its control plane trusts.
 pub(super) struct PeerTrust<'a> {
@@ -49,25 +51,40 @@ pub(super) fn peers<'a>(world: &World<'a>) -> Vec<PeerTrust<'a>> {
     names.into_iter().filter(shares).map(trust).collect()
 }
 
-/// The roots of a peer that our control plane was given: those in its ConfigMap, once its ServiceMeshPeer was changed with them, for
-/// that makes the control plane read it again.
-pub(in crate::decide) fn trusted(world: &World, peer: &str) -> Vec<String> {
-    let Some(mesh) = world.federation.mesh(world.me) else {
-        return world.own_status.peerings.get(peer).map(|peering| peering.trusted_roots.clone()).unwrap_or_default();
-    };
+/// What our control plane trusts of a peer's CA.
+#[derive(Debug, Default)]
+pub(in crate::decide) struct Trusted {
+    /// Fingerprints.
+    pub roots: Vec<String>,
+    /// When more of them count.
+    pub wake_at: Option<Timestamp>,
+}
+
+/// The roots of a peer that our control plane trusts: those in its ConfigMap, once its ServiceMeshPeer was changed with them, for that
+/// makes the control plane read it again, and once it has had its time to tell its proxies. Those that it trusted before count on.
+pub(in crate::decide) fn trusted(world: &World, mesh: &Mesh, peer: &str) -> Trusted {
     let live = |of, name: &str| world.live.get(&kinds::key(of, &mesh.namespace, name)).filter(|live| !live.deleting);
     let (Some(map), Some(object)) = (live(kinds::CONFIG_MAP, &kinds::roots_name(peer)), live(kinds::PEER, peer)) else {
-        return Vec::new();
+        return Trusted::default();
     };
     let (map, object) = (map.value(), object.value());
     let bundle = bundle_of(&map);
-    let seen = object.pointer("/metadata/annotations").and_then(|map| map.get(ROOTS_ANNOTATION)).and_then(Value::as_str);
-    if seen != Some(roots_digest(bundle).as_str()) {
-        return Vec::new();
-    }
     let fingerprints = |roots: &[Root]| roots.iter().map(|root| root.fingerprint.clone()).collect();
-    match world.facts.get(peer).filter(|facts| roots::bundle(&facts.roots) == bundle) {
+    let mut roots: Vec<String> = match world.facts.get(peer).filter(|facts| roots::bundle(&facts.roots) == bundle) {
         Some(facts) => fingerprints(&facts.roots), // nothing is parsed again
         None => root::read(bundle).map(|roots| fingerprints(&roots)).unwrap_or_default(),
+    };
+    let before = world.own_status.peerings.get(peer).map(|peering| peering.trusted_roots.as_slice()).unwrap_or_default();
+    let told = object.pointer("/metadata/annotations").and_then(|map| map.get(ROOTS_ANNOTATION)).and_then(Value::as_str);
+    if told != Some(roots_digest(bundle).as_str()) {
+        roots.retain(|root| before.contains(root));
+        return Trusted { roots, wake_at: None };
     }
+    let until = written_at(&object).and_then(|at| at.saturating_add(DISTRUST_WAIT).ok());
+    // A clock that is far behind the API server's tells nothing of how long ago it was.
+    let until = until.filter(|until| *until > world.now && until.duration_since(world.now) <= DISTRUST_WAIT * 2);
+    let new = roots.iter().any(|root| !before.contains(root));
+    let Some(until) = until.filter(|_| new && !before.is_empty()) else { return Trusted { roots, wake_at: None } };
+    roots.retain(|root| before.contains(root));
+    Trusted { roots, wake_at: Some(until) }
 }

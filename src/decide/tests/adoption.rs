@@ -102,7 +102,7 @@ fn an_agent_that_observes_writes_nothing_and_tells_what_it_would_do() {
     assert_eq!(sim.sites[ROSA].server.live(), before);
     assert!(sim.sites[ROSA].memory.inventory.is_empty());
     let status = sim.status(ROSA).unwrap();
-    assert_eq!((status.mode, status.main.applied.as_str()), (Mode::Observing, ""));
+    assert_eq!((status.mode, status.main.applied.as_str()), (Mode::Observing, "c1"), "what its predecessor had applied");
     for line in [
         "adopt DestinationRule/prod-bookinfo/details",
         "change ServiceMeshPeer/rosa-prod-mesh/aro-stg-mesh spec.remote.discoveryPort",

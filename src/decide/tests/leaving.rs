@@ -225,6 +225,7 @@ fn a_mesh_that_leaves_gives_back_what_it_found_and_comes_back_whole() {
     let mut sim = settled();
     let whole = sim.repo.clone();
     sim.commit(|repo| without_mesh(repo, ARO));
+    sim.allow(ARO);
     sim.pass(ARO);
     let leaving = sim.decide(ARO);
     assert_eq!(leaving.status.mode, Mode::Leaving);
@@ -264,6 +265,7 @@ fn a_mesh_that_leaves_without_a_word_to_its_peers_makes_no_gap_either() {
     for mesh in [ARO, GCP] {
         let mut sim = settled();
         sim.commit(|repo| repo.without(&format!("meshes/{mesh}/")));
+        sim.allow(mesh);
         assert!(!sim.problems.is_empty(), "rosa's documents name a mesh that is not there");
         watched(&mut sim, |sim| sim.sites[mesh].memory.inventory.is_empty());
     }
@@ -276,6 +278,7 @@ fn an_importer_leaves_as_a_whole() {
         let peers = [EXPORT, "meshes/gcp-dev-mesh/peers/rosa-prod-mesh.yaml"];
         peers.iter().fold(repo.without("meshes/rosa-prod-mesh/"), |repo, path| repo.without(path))
     });
+    sim.allow(ROSA);
     watched(&mut sim, |sim| sim.sites[ROSA].memory.inventory.is_empty());
     sim.settle();
     nothing_of_ours(&sim, ROSA);
@@ -288,6 +291,7 @@ fn an_importer_leaves_as_a_whole() {
 fn an_agent_that_is_killed_at_every_step_still_leaves_in_order() {
     let mut sim = settled();
     sim.commit(|repo| without_mesh(repo, ARO));
+    sim.allow(ARO);
     let mut seen = BTreeSet::new();
     for _ in 0..600 {
         let decision = sim.decide(ARO);

@@ -2,9 +2,12 @@
 
 mod addresses;
 mod adoption;
+mod claims;
 mod continuity;
+mod deletions;
 mod gating;
 mod guards;
+mod history;
 mod leaving;
 mod ownership;
 mod policies;

@@ -149,3 +149,31 @@ fn everything_that_is_ours_says_so() {
         assert_eq!(value["metadata"]["labels"][PART_OF_LABEL], crate::object::set_id(ROSA), "{name}");
     }
 }
+
+#[test]
+fn what_somebody_undoes_again_and_again_rests_alone_and_is_right_in_the_end() {
+    let mut sim = settled();
+    let undo = |sim: &mut Sim| sim.site(ROSA).server.edit(DEPLOYMENT, "/spec/replicas", json!(7), "autoscaler", "Update");
+    let mut writes = 0;
+    for second in 0..120 {
+        undo(&mut sim);
+        if second == 60 {
+            sim.site(ROSA).server.remove("Service/prod-bookinfo/details");
+        }
+        let decision = sim.pass(ROSA);
+        let sent = decision.apply.iter().map(|apply| apply.object.key.to_string());
+        writes += sent.filter(|name| name == DEPLOYMENT).count();
+        sim.now += SignedDuration::from_secs(1);
+    }
+    assert_eq!(writes, 6, "five with the one that made it, and one after each rest");
+    sim.sites[ROSA].server.named("Service/prod-bookinfo/details");
+    undo(&mut sim);
+    let said = reason(&mut sim, DEPLOYMENT);
+    assert!(said.starts_with("`autoscaler` sets spec.replicas back each time that it is applied. "), "{said}");
+    let events = sim.sites[ROSA].events.iter().filter(|event| event.starts_with(&format!("{DEPLOYMENT} Fighting: ")));
+    assert_eq!(events.count(), 3, "one for each rest");
+    sim.now += SignedDuration::from_mins(5); // the longest rest
+    sim.settle();
+    assert_eq!(sim.sites[ROSA].server.named(DEPLOYMENT)["spec"]["replicas"], 1);
+    assert!(!sim.decide(ROSA).holds.iter().any(|hold| hold.subject == DEPLOYMENT));
+}

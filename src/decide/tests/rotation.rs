@@ -1,6 +1,7 @@
 //! A mesh's CA changes: planned and not, with peers that are quick, slow, silent or gone.
 
 use super::sim::{Sim, ca, example};
+use crate::decide::remove::DISTRUST_WAIT;
 use crate::decide::{Phase, RotationStatus, STATUS_PATH};
 use crate::facts::published::FACTS_PATH;
 use crate::facts::{Root, roots};
@@ -53,7 +54,7 @@ fn given(sim: &Sim, peer: &str) -> usize {
 
 /// Only these agents work, for a while.
 fn only(sim: &mut Sim, meshes: &[&str]) {
-    for _ in 0..20 {
+    for _ in 0..30 {
         meshes.iter().for_each(|mesh| drop(sim.pass(mesh)));
         sim.operate();
         sim.now += SignedDuration::from_secs(1);
@@ -258,8 +259,12 @@ fn what_a_peer_reports_is_what_its_control_plane_was_given() {
     let mut turn = 0..decision.apply.len();
     sim.perform(ARO, &decision, || turn.next() == Some(map));
     assert_eq!(given(&sim, ARO), 2);
-    assert_eq!(reported(&mut sim), [""; 0]);
+    assert_eq!(reported(&mut sim), [root(2).fingerprint], "what was trusted before is");
     sim.pass(ARO);
+    assert_eq!(reported(&mut sim), [root(2).fingerprint], "its proxies do not know yet");
+    sim.now += DISTRUST_WAIT - SignedDuration::from_secs(1);
+    assert_eq!(reported(&mut sim).len(), 1);
+    sim.now += SignedDuration::from_secs(1);
     assert_eq!(reported(&mut sim).len(), 2);
 }
 

@@ -8,8 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use serde_json::{Value, json};
 
+use super::history::History;
 use super::server::Server;
-use crate::decide::{Apply, Comparisons, Decision, Memory, STATUS_PATH, Status, Unseen, World, decide, read_status};
+use crate::decide::{Apply, Comparisons, Decision, Memory, STATUS_PATH, Status, Unseen, World, decide, patience, read_status};
 use crate::derive::kinds;
 use crate::facts::{Facts, published};
 use crate::model::defaults::GATING_SETTLE;
@@ -35,6 +36,8 @@ pub fn judged(repo: &Repo) -> Loaded {
 #[derive(Debug, Default)]
 pub struct Site {
     pub server: Server,
+    /// UID of its `kube-system`, where it is not that of all the others.
+    pub cluster_uid: Option<String>,
     /// Where its control plane runs, whatever the repository says.
     pub namespace: String,
     pub memory: Memory,
@@ -59,6 +62,7 @@ pub struct Sim {
     pub sites: BTreeMap<String, Site>,
     pub now: Timestamp,
     pub commit: String,
+    pub history: History,
     /// All agents run with `--observe`.
     pub observing: bool,
     /// Addresses that the clouds have given out.
@@ -96,12 +100,14 @@ impl Sim {
             sites: BTreeMap::new(),
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
             commit: "c1".to_owned(),
+            history: History::default(),
             observing: false,
             balancers: 0,
             cut: BTreeSet::new(),
             frozen: BTreeMap::new(),
             read: RefCell::default(),
         };
+        sim.history.push("c1");
         let names: Vec<String> = sim.federation.meshes.keys().cloned().collect();
         for (number, name) in names.iter().enumerate() {
             let Some(mesh) = sim.federation.mesh(name) else { continue };
@@ -126,7 +132,15 @@ impl Sim {
         self.repo = change(std::mem::take(&mut self.repo));
         let loaded = judged(&self.repo);
         (self.federation, self.policies, self.problems) = (loaded.federation, loaded.policies, loaded.problems);
-        self.commit.push('\'');
+        while self.history.knows(&self.commit) {
+            self.commit.push('\'');
+        }
+        self.history.push(&self.commit);
+    }
+
+    /// The last commit has the trailer that allows deletions in a mesh.
+    pub fn allow(&mut self, mesh: &str) {
+        self.history.allow(mesh);
     }
 
     pub fn site(&mut self, mesh: &str) -> &mut Site {
@@ -178,6 +192,9 @@ impl Sim {
     pub fn decide(&mut self, me: &str) -> Decision {
         let (facts, own_facts) = (self.facts(me), self.own_facts(me));
         let (statuses, own_status) = (self.statuses(me), self.status(me).unwrap_or_default());
+        let applied =
+            self.sites[me].memory.applied.as_ref().map_or(own_status.main.applied.clone(), |applied| applied.commit.clone());
+        let main = self.history.line(me, Some(applied.as_str()).filter(|applied| !applied.is_empty()));
         let site = self.sites.get_mut(me).unwrap();
         let live = site.server.live();
         let world = World {
@@ -189,14 +206,16 @@ impl Sim {
             statuses: &statuses,
             live: &live,
             unseen: &site.unseen,
-            cluster_uid: "uid-of-kube-system",
+            cluster_uid: site.cluster_uid.as_deref().unwrap_or("uid-of-kube-system"),
             commit: &self.commit,
+            line: &main,
             verified: "off",
             throwaway_root: "nobody's root",
             observing: self.observing,
             own_facts: &own_facts,
             own_status: &own_status,
             published: &site.published,
+            patience: patience(SignedDuration::from_secs(30)),
             now: self.now,
         };
         decide(&world, &site.memory, &mut site.comparisons)
@@ -208,14 +227,18 @@ impl Sim {
         site.memory.inventory.clone_from(&decision.inventory);
         site.memory.health.clone_from(&decision.health);
         site.memory.pending.clone_from(&decision.pending);
+        site.memory.admitted.clone_from(&decision.admitted);
+        site.memory.applied.clone_from(&decision.applied);
+        site.memory.claimed = decision.claimed;
         site.memory.withdrawals.clone_from(&decision.withdrawals);
         site.server.now = self.now;
         site.wake_at = decision.wake_at;
         site.memory.addresses.clone_from(&decision.addresses);
-        site.memory.applied = Some(decision.status.main.applied.clone()).filter(|commit| !commit.is_empty());
         site.memory.tell(&decision.status);
         site.events.extend(decision.events.iter().map(|event| format!("{} {}: {}", event.about, event.reason, event.note)));
+        site.memory.fights.forget(self.now);
         for Apply { object, force } in decision.apply.iter().filter(|_| keep()) {
+            site.memory.fights.wrote(object, self.now);
             site.server.apply(object, *force).unwrap_or_else(|error| panic!("{me}: {}: {error}", object.key));
             site.log.push(format!("apply {}", object.key));
             let live = Live::new(site.server.get(&object.key).unwrap()).unwrap();
@@ -257,8 +280,8 @@ impl Sim {
     /// The agent of a mesh is started anew.
     pub fn restart(&mut self, me: &str) {
         let site = self.site(me);
-        let inventory = std::mem::take(&mut site.memory.inventory);
-        site.memory = Memory { inventory, ..Memory::default() };
+        let Memory { inventory, admitted, .. } = std::mem::take(&mut site.memory);
+        site.memory = Memory { inventory, admitted, ..Memory::default() };
         site.comparisons = Comparisons::default();
     }
 
@@ -278,12 +301,9 @@ impl Sim {
                 let soon = self.now + SOON;
                 match self.sites.values().filter_map(|site| site.wake_at).filter(|at| *at > self.now && *at < soon).min() {
                     Some(at) => self.now = at,
+                    None if self.is_settling() => self.now += SignedDuration::from_secs(10),
                     None => return,
                 }
-                if !self.is_settling() {
-                    return;
-                }
-                self.now += SignedDuration::from_secs(10);
             }
         }
         panic!("does not settle: {:#?}", self.sites.values().map(|site| &site.log).collect::<Vec<_>>());

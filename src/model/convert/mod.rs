@@ -15,7 +15,7 @@ use jiff::SignedDuration;
 use super::at::{At, Span};
 use super::diagnostic::{Code, Diagnostic};
 use super::documents::{FederationDocument, LocalitySpec};
-use super::federation::{Gating, Locality, ServiceName, Settings};
+use super::federation::{Gating, Guards, Locality, ServiceName, Settings};
 use super::network::Cidr;
 use super::{defaults, names};
 
@@ -91,7 +91,22 @@ pub fn federation(document: FederationDocument, findings: &mut Findings) -> Sett
         settle: time(spec.gating.settle, default.settle),
     };
     let ca_policy = spec.ca_policy.unwrap_or(defaults::CA_POLICY);
-    Settings { name: metadata.name.value, allow_addresses: ranges, ca_policy, gating }
+    let most = Guards::default();
+    let guards = Guards {
+        peerings: share(spec.guards.peerings, findings).unwrap_or(most.peerings),
+        objects: share(spec.guards.objects, findings).unwrap_or(most.objects),
+    };
+    Settings { name: metadata.name.value, allow_addresses: ranges, ca_policy, gating, guards }
+}
+
+/// A share like `50%`, in percent.
+fn share(text: Option<At<String>>, findings: &mut Findings) -> Option<u8> {
+    let text = text?;
+    let share = text.strip_suffix('%').and_then(|number| number.parse().ok()).filter(|share| *share <= 100);
+    if share.is_none() {
+        findings.error(text.span, Code::BadValue, format!("`{}` is not a share", text.escape_debug()), "write it like `50%`");
+    }
+    share
 }
 
 fn locality(spec: LocalitySpec, findings: &mut Findings) -> Locality {

@@ -13,6 +13,8 @@ pub struct FederationSpec {
     pub allow_addresses: Vec<At<String>>,
     /// Which new CA roots of a peer are believed, where its Peer document says nothing; default `follow`.
     pub ca_policy: Option<CaPolicy>,
+    /// How much one change may delete in a mesh before its agent asks for a person's word.
+    pub guards: GuardsSpec,
     /// When weight flows to a peer; for control planes with another resync period than the usual minute.
     pub gating: GatingSpec,
 }
@@ -28,6 +30,17 @@ pub enum CaPolicy {
     Continuous,
     /// Only roots that are listed in `acceptRoots`.
     Pinned,
+}
+
+/// Shares like `50%`, of what the agent of a mesh looks after. More than that is deleted only by a commit with the trailer
+/// `Meshfed-Allow-Delete: <mesh>`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub struct GuardsSpec {
+    /// Share of the peerings of a mesh, 50% where it is not given. One may always go.
+    pub peerings: Option<At<String>>,
+    /// Share of its other objects, of all together and of those of each kind, 50% where it is not given. Ten may always go.
+    pub objects: Option<At<String>>,
 }
 
 /// When weight flows to a peer. Durations like `90s` or `3m`.

@@ -6,6 +6,7 @@ mod federation;
 mod mesh;
 mod peer;
 mod traffic;
+mod trust;
 
 use std::collections::BTreeMap;
 
@@ -17,6 +18,7 @@ pub use federation::*;
 pub use mesh::*;
 pub use peer::*;
 pub use traffic::*;
+pub use trust::*;
 
 /// `apiVersion` of every document.
 pub const API_VERSION: &str = "meshfed.dev/v1alpha1";

@@ -194,6 +194,21 @@ spec:
 }
 
 #[test]
+fn a_guard_is_a_share() {
+    let federation =
+        |guards| format!("//- federation.yaml\nkind: Federation\nmetadata: {{name: test}}\nspec: {{guards: {guards}}}\n");
+    assert_snapshot!(
+        check(&federation("{peerings: 101%, objects: half}")),
+        @r"
+    federation.yaml:4:27: error[MF007]: `101%` is not a share (write it like `50%`)
+    federation.yaml:4:42: error[MF007]: `half` is not a share (write it like `50%`)
+    "
+    );
+    let (loaded, _) = Repo::new(&federation("{objects: 100%}")).load();
+    assert_eq!((loaded.guards.peerings, loaded.guards.objects), (50, 100));
+}
+
+#[test]
 fn a_range_of_addresses_must_be_one() {
     assert_snapshot!(
         check("//- federation.yaml\nkind: Federation\nmetadata: {name: test}\nspec: {allowAddresses: [10.0.0.0/8, 10.0.0.1]}\n"),

@@ -2,5 +2,6 @@
 
 mod fetching;
 mod hostile;
+mod news;
 mod publishing;
 mod watching;

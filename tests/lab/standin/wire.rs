@@ -15,8 +15,9 @@ use super::rules::Offer;
 /// The port on which ingress gateways take questions of peers.
 pub const DISCOVERY_PORT: u16 = 8188;
 
-/// Longest wait for one step of a conversation that has begun.
-pub const PATIENCE: Duration = Duration::from_secs(5);
+/// Longest wait for one step of a conversation that has begun: a machine that is busy with something else must not look like a peer that
+/// refuses.
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Longest line that is read: thousands of services fit.
 const LINE_LIMIT: u64 = 4 << 20;

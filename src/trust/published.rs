@@ -1,0 +1,68 @@
+//! The branch `published/<mesh>`: written by one agent, forward only.
+
+use std::collections::BTreeSet;
+
+use super::commit::Links;
+use super::history::{Stop, Verdict, steps};
+use super::object::{Id, Objects, Unreadable};
+use super::refusal::{Fault, Refusal, Rule, Violation};
+use super::signature::{self, PublicKey};
+use super::signers::Revoked;
+use super::tree::changes;
+
+/// All that an agent publishes.
+pub const PUBLISHED_FILES: [&str; 2] = ["published.yaml", "status.yaml"];
+
+/// Verifies a published branch from its last verified commit to its tip. `keys` are those of the mesh's `mesh.yaml`, and `revoked` is
+/// `trust/revoked_keys`, both at the verified `main`.
+///
+/// Each commit after the last verified one is signed by one of the keys, has one parent and changes only [`PUBLISHED_FILES`]. Of a
+/// branch that was never verified the tip alone is asked, and that it holds nothing but those files: earlier commits may be signed
+/// by keys that were replaced since, and say nothing that the tip does not.
+pub fn published(
+    objects: &dyn Objects,
+    keys: &BTreeSet<PublicKey>,
+    revoked: &Revoked,
+    verified: Option<Id>,
+    tip: Id,
+) -> Result<Verdict, Unreadable> {
+    let steps = match steps(objects, verified, tip) {
+        Ok(steps) => steps,
+        Err(Stop::Refused(refusal)) => return Ok(Verdict { verified, refusal: Some(*refusal) }),
+        Err(Stop::Unreadable(unreadable)) => return Err(unreadable),
+    };
+    let mut last = verified;
+    for step in steps {
+        match judge(objects, keys, revoked, last, step) {
+            Ok(()) => last = Some(step),
+            Err(Fault::Unreadable(unreadable)) => return Err(unreadable),
+            Err(Fault::Violation(violation)) => {
+                return Ok(Verdict { verified: last, refusal: Some(Refusal::new(step, None, *violation)) });
+            }
+        }
+    }
+    Ok(Verdict { verified: last, refusal: None })
+}
+
+fn judge(objects: &dyn Objects, keys: &BTreeSet<PublicKey>, revoked: &Revoked, parent: Option<Id>, id: Id) -> Result<(), Fault> {
+    let links = Links::load(objects, id)?;
+    let commit = links.commit()?;
+    if links.parents.len() > 1 || (parent.is_some() && links.parents.len() != 1) {
+        return Err(Violation::new(Rule::NotLinear, format!("it has {} parents", links.parents.len())).into());
+    }
+    let armour = commit.signature.as_ref().ok_or_else(|| Violation::new(Rule::Unsigned, "it is not signed"))?;
+    let key = signature::verify(armour, &commit.payload)?;
+    if !keys.contains(&key) {
+        return Err(Violation::new(Rule::UnknownSigner, format!("its key {} is none of the mesh's", key.fingerprint())).into());
+    }
+    if revoked.contains(&key) {
+        return Err(Violation::new(Rule::RevokedKey, format!("its key {} was revoked", key.fingerprint())).into());
+    }
+    let before = parent.map(|parent| Links::load(objects, parent)).transpose()?.map(|links| links.tree);
+    for change in changes(objects, before, links.tree)? {
+        if !PUBLISHED_FILES.contains(&change.path.as_str()) {
+            return Err(Violation::at(Rule::PathDenied, &change.path, "an agent publishes only its facts and its status").into());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,5 @@
+//! Tables for the formats, and random histories against what they must give.
+
+mod formats;
+mod random;
+mod walks;
