@@ -8,11 +8,12 @@ use crate::lab::cluster::Cluster;
 use crate::lab::poll;
 
 /// A policy counts some seconds after it was made.
-const POLICY_WITHIN: Duration = Duration::from_secs(60);
+pub const POLICY_WITHIN: Duration = Duration::from_secs(60);
 
 const AGENT: &str = "system:serviceaccount:meshfed:meshfed";
 
-fn path(relative: &str) -> String {
+/// A file of the project.
+pub fn path(relative: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(relative).display().to_string()
 }
 
@@ -20,13 +21,14 @@ fn kubectl(lab: &Cluster, line: &str) -> Output {
     lab.kubectl(&line.split(' ').collect::<Vec<_>>())
 }
 
-fn done(lab: &Cluster, line: &str) {
+/// Runs kubectl, which must succeed.
+pub fn done(lab: &Cluster, line: &str) {
     let output = kubectl(lab, line);
     assert!(output.status.success(), "kubectl {line}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// Other tests may have the same namespace.
-fn namespace(lab: &Cluster, name: &str) {
+pub fn namespace(lab: &Cluster, name: &str) {
     let file = lab.scratch().join(&format!("namespace-{name}.json"));
     std::fs::write(&file, format!(r#"{{"apiVersion": "v1", "kind": "Namespace", "metadata": {{"name": "{name}"}}}}"#)).unwrap();
     done(lab, &format!("apply --server-side -f {}", file.display()));

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::Origin;
-use crate::derive::{ImportState, Observed, PeerState, kinds};
+use crate::derive::{ImportState, Observed, PeerState, ROOTS_ANNOTATION, RootsInUse, kinds};
 use crate::model::{MeshFolder, Traffic};
 use crate::object::{Key, Live};
 use crate::words;
@@ -33,6 +33,12 @@ pub fn observe(
     for object in of_kind(live, kinds::EXPORTED, namespace) {
         observed.peers.entry(object.key.name.to_string()).or_default().exports = exported(&object.value()).collect();
     }
+    for peer in folder.peers.keys() {
+        let in_use = roots_in_use(live, namespace, peer);
+        if in_use != RootsInUse::default() {
+            observed.roots.insert(peer.clone(), in_use);
+        }
+    }
     for (peer, key) in folder.peers.keys().map(|peer| (peer, kinds::key(kinds::CONFIG_MAP, namespace, &kinds::roots_name(peer))))
     {
         if matches!(inventory.get(&key), Some(Origin::Created(_))) {
@@ -54,6 +60,17 @@ pub fn observe(
         }
     }
     observed
+}
+
+/// The roots of a peer as the control plane has them. Nobody's root, which stands there before a peer goes, is none: with the peer's
+/// return it is a stranger again.
+fn roots_in_use(live: &LiveObjects, namespace: &str, peer: &str) -> RootsInUse {
+    let find = |of, name: &str| live.get(&kinds::key(of, namespace, name)).map(|live| live.value());
+    let mark = |value: &Value| Some(value.pointer("/metadata/annotations")?.get(ROOTS_ANNOTATION)?.as_str()?.to_owned());
+    let map = find(kinds::CONFIG_MAP, &kinds::roots_name(peer)).filter(|map| mark(map).is_none());
+    let bundle = map.and_then(|map| Some(map.pointer("/data")?.get(kinds::ROOTS_KEY)?.as_str()?.to_owned()));
+    let digest = find(kinds::PEER, peer).as_ref().and_then(mark).filter(|digest| digest.bytes().all(|c| c.is_ascii_hexdigit()));
+    RootsInUse { bundle, digest }
 }
 
 /// Subsets of a Traffic's live DestinationRule that the live VirtualService beside it names, and the Traffic no longer does.

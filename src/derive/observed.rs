@@ -21,6 +21,8 @@ pub struct Observed {
     pub health: BTreeMap<Destination, Health>,
     /// Peers that nothing declares any more but of which objects are left: their gateways go last.
     pub leaving: BTreeSet<String>,
+    /// By declared peer: its roots as the control plane has them.
+    pub roots: BTreeMap<String, RootsInUse>,
     /// Peers that the other side does not declare any more but that must not go yet: weights to them stay.
     pub withheld: BTreeSet<String>,
     /// By peer: roots as somebody else's ConfigMap has them.
@@ -33,6 +35,16 @@ pub struct Observed {
     pub replaced: BTreeMap<String, Replacement>,
     /// Gateways of ours, by side and name, that nothing declares any more but that must stay for now, and why.
     pub kept: BTreeMap<(&'static str, String), String>,
+}
+
+/// The roots of one peer that are in use here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RootsInUse {
+    /// The bundle in its ConfigMap, whoever wrote it.
+    pub bundle: Option<String>,
+    /// Digest of the bundle that its ServiceMeshPeer was last applied with: a set that was followed before, whatever has become of the
+    /// ConfigMap since.
+    pub digest: Option<String>,
 }
 
 /// A withdrawn service that is exported until its user has turned away from it.

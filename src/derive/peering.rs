@@ -1,6 +1,6 @@
 //! Steps 4 to 6 for one peer: what both halves and the peer's facts together allow.
 
-use super::{Context, Hold, exported_services, imported_services, kinds, peer, peer_roots};
+use super::{Context, Hold, exported_services, imported_services, kinds, peer, peer_roots, root_jump};
 use crate::facts::Facts;
 use crate::model::{Mesh, Peer};
 
@@ -38,7 +38,17 @@ pub(super) fn derive(context: &mut Context, ours: &Peer) {
         return context.hold(Hold::part(format!("peering {name}"), reason));
     };
     let peering = Peering { ours, mesh, theirs, facts: context.inputs.facts.get(name) };
-    peer_roots::derive(context, &peering);
+    let jump = root_jump::find(context, &peering);
+    match &jump {
+        Some(reason) => {
+            let keys = [
+                kinds::key(kinds::CONFIG_MAP, &context.mesh.namespace, &kinds::roots_name(name)),
+                kinds::key(kinds::PEER, &context.mesh.namespace, name),
+            ];
+            keys.iter().for_each(|key| context.hold(Hold::stuck(key, reason)));
+        }
+        None => peer_roots::derive(context, &peering),
+    }
     if let Some(replaced) = context.inputs.observed.replaced.get(name) {
         let key = kinds::key(kinds::PEER, &context.mesh.namespace, name);
         let (why, stuck) = (replaced.why.clone(), replaced.stuck);
@@ -47,7 +57,9 @@ pub(super) fn derive(context: &mut Context, ours: &Peer) {
             return;
         }
     }
-    peer::derive(context, &peering);
+    if jump.is_none() {
+        peer::derive(context, &peering);
+    }
     exported_services::derive(context, &peering);
     imported_services::derive(context, &peering);
 }

@@ -4,6 +4,7 @@
 //! published branch cannot change them. Everything here is checked before use: [`address`] and [`roots`] hold the rules,
 //! [`published`] reads and writes the file.
 
+pub mod continuity;
 pub mod published;
 pub mod roots;
 

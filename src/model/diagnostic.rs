@@ -31,6 +31,8 @@ pub enum Code {
     Suspicious,
     /// The repository lacks what every federation has.
     NoFederation,
+    /// A private key or another secret.
+    Secret,
     /// A policy forbids it, or a policy cannot be evaluated.
     Policy,
 }
@@ -52,6 +54,7 @@ impl Code {
             Self::BadFact => "MF011",
             Self::Suspicious => "MF012",
             Self::NoFederation => "MF013",
+            Self::Secret => "MF014",
             Self::Policy => "MF020",
         }
     }

@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 
 use super::at::{At, Span};
 use super::defaults;
-use super::documents::{ExpressionSpec, Platform, ServiceType};
+use super::documents::{CaPolicy, ExpressionSpec, Platform, ServiceType};
 use super::network::Cidr;
 use super::root::Root;
 use super::traffic::Traffic;
@@ -21,6 +21,8 @@ pub struct Federation {
     pub name: Option<String>,
     /// Loopback or link-local ranges that meshes may publish all the same.
     pub allow_addresses: Vec<Cidr>,
+    /// Which CA roots of peers are believed; `None` where `federation.yaml` is missing or broken.
+    pub ca_policy: Option<CaPolicy>,
     /// How much one change may delete.
     pub guards: Guards,
     /// When weight flows to a peer; `None` where `federation.yaml` is missing or broken.
@@ -87,6 +89,8 @@ pub struct Settings {
     pub name: String,
     /// See [`Federation::allow_addresses`].
     pub allow_addresses: Vec<Cidr>,
+    /// See [`Federation::ca_policy`].
+    pub ca_policy: CaPolicy,
     /// See [`Federation::gating`].
     pub gating: Gating,
     /// See [`Federation::guards`].
@@ -241,6 +245,10 @@ pub struct Peer {
     pub ingress: String,
     /// This side's egress for the peer.
     pub egress: String,
+    /// Fingerprints of the peer's CA roots that people have checked.
+    pub accept_roots: BTreeSet<String>,
+    /// Which CA roots of the peer are believed, where this is not left to the federation.
+    pub ca_policy: Option<CaPolicy>,
     /// What the peer may use, first match first.
     pub exports: Vec<Export>,
     /// What is taken, first match first.

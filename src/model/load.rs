@@ -1,6 +1,6 @@
 //! Files in, federation and findings out. Loading never fails: a bad document is left out, and everything else is there.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
@@ -12,8 +12,12 @@ use super::documents::{FederationDocument, MeshDocument, PeerDocument, TrafficDo
 use super::federation::{Federation, Manifest, Mesh, MeshFolder, Peer, Settings};
 use super::place::Place;
 use super::traffic::Traffic;
-use super::{references, yaml};
+use super::{references, secrets, yaml};
 use crate::object::{Object, set_id};
+
+/// Most bytes of all documents together that one load takes, in the order of their paths, manifests last. Ten thousand documents of a
+/// page each are half of it; all that is read is kept in memory, by agents that have 256 MiB.
+pub const MAX_TOTAL_BYTES: usize = 64 << 20;
 
 /// Identifies a file's content; a blob id where the file comes from Git.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,13 +42,15 @@ impl Cache {
 struct File {
     content: Content,
     found: Vec<Diagnostic>,
+    /// Size of the file.
+    bytes: usize,
     /// Reading it failed for a reason outside of it: the next load tries again.
     again: bool,
 }
 
 impl File {
     fn new(content: Content, found: Vec<Diagnostic>) -> Self {
-        Self { content, found, again: false }
+        Self { content, found, bytes: 0, again: false }
     }
 }
 
@@ -66,11 +72,17 @@ pub fn load(entries: &BTreeMap<String, ContentId>, read: &mut Reader, cache: &mu
     let mut federation = Federation::default();
     let mut found = Vec::new();
     let mut used = HashMap::new();
-    let places: Vec<(&String, ContentId, Place)> =
+    let mut total = 0;
+    let mut places: Vec<(&String, ContentId, Place)> =
         entries.iter().map(|(path, id)| (path, *id, Place::of(path))).filter(|(_, _, place)| *place != Place::Policy).collect();
-    // Meshes first: the set that objects belong to is named after the control plane's namespace.
-    let (meshes, others): (Vec<_>, Vec<_>) = places.into_iter().partition(|(_, _, place)| matches!(place, Place::Mesh(_)));
-    for (path, id, place) in meshes.into_iter().chain(others) {
+    // Meshes first: the set that objects belong to is named after the control plane's namespace. Manifests last: however many there are,
+    // they must not crowd out a peering.
+    places.sort_by_key(|(_, _, place)| match place {
+        Place::Mesh(_) => 0,
+        Place::Manifests { .. } => 2,
+        _ => 1,
+    });
+    for (path, id, place) in places {
         let set = match &place {
             Place::Manifests { mesh } => federation.mesh(mesh).map(|mesh| set_id(&mesh.namespace)),
             _ => None, // nothing else carries it
@@ -79,6 +91,7 @@ pub fn load(entries: &BTreeMap<String, ContentId>, read: &mut Reader, cache: &mu
         let key = (path.clone(), id, set);
         let file = match cache.files.remove(&key).or_else(|| used.get(&key).cloned()) {
             Some(file) => file,
+            None if total > MAX_TOTAL_BYTES => Arc::new(too_much(path)),
             None => {
                 cache.parsed += 1;
                 Arc::new(match read(path, id) {
@@ -87,6 +100,8 @@ pub fn load(entries: &BTreeMap<String, ContentId>, read: &mut Reader, cache: &mu
                 })
             }
         };
+        total += file.bytes;
+        let file = if total > MAX_TOTAL_BYTES { Arc::new(too_much(path)) } else { file };
         if matches!(file.content, Content::Nothing) && !file.found.is_empty() {
             federation.unreadable.insert(path.clone());
         }
@@ -113,7 +128,19 @@ fn unreadable(path: &str, message: String) -> File {
     File { again: true, ..File::new(Content::Nothing, found) }
 }
 
+fn too_much(path: &str) -> File {
+    let message = format!("this and what follows is not read: all documents together have more than {MAX_TOTAL_BYTES} bytes");
+    let help = "keep applications in a repository of their own";
+    let found = vec![Diagnostic::error(path, Span::default(), Code::Syntax, message, help)];
+    File { again: true, ..File::new(Content::Nothing, found) }
+}
+
 fn parse(path: &str, place: &Place, set: &str, bytes: Vec<u8>) -> File {
+    let size = bytes.len();
+    File { bytes: size, ..content(path, place, set, bytes) }
+}
+
+fn content(path: &str, place: &Place, set: &str, bytes: Vec<u8>) -> File {
     let Ok(text) = String::from_utf8(bytes) else {
         let found = Diagnostic::error(path, Span::default(), Code::Syntax, "not UTF-8 text", "save it as UTF-8");
         return File::new(Content::Nothing, vec![found]);
@@ -149,17 +176,23 @@ fn one<T: DeserializeOwned>(path: &str, text: &str, convert: impl FnOnce(T, &mut
             Content::Nothing
         }
     };
+    found.extend(secrets::in_text(path, text));
     File::new(content, found)
 }
 
 fn manifests(path: &str, text: &str, set: &str) -> File {
     let documents = match yaml::documents(path, text) {
         Ok(documents) => documents,
-        Err(diagnostic) => return File::new(Content::Nothing, vec![*diagnostic]),
+        Err(diagnostic) => {
+            let leaks = secrets::in_text(path, text);
+            return File::new(Content::Nothing, std::iter::once(*diagnostic).chain(leaks).collect());
+        }
     };
-    let mut found = Vec::new();
+    let leaks = secrets::in_documents(path, text, &documents);
+    let withheld: BTreeSet<usize> = leaks.iter().filter_map(|(document, _)| *document).collect();
+    let mut found: Vec<Diagnostic> = leaks.into_iter().map(|(_, finding)| finding).collect();
     let mut objects = Vec::new();
-    for document in documents {
+    for (_, document) in documents.into_iter().enumerate().filter(|(number, _)| !withheld.contains(number)) {
         let span = document.span;
         match Object::new(document.value, set, path) {
             Ok(object) => objects.push(Arc::new(Manifest { object: Arc::new(object), span })),
@@ -179,9 +212,10 @@ fn manifests(path: &str, text: &str, set: &str) -> File {
 }
 
 fn take(federation: &mut Federation, place: &Place, file: &File) {
-    if let Content::Federation(Settings { name, allow_addresses, gating, guards }) = &file.content {
+    if let Content::Federation(Settings { name, allow_addresses, ca_policy, gating, guards }) = &file.content {
         federation.name = Some(name.clone());
         federation.allow_addresses.clone_from(allow_addresses);
+        federation.ca_policy = Some(*ca_policy);
         federation.gating = Some(*gating);
         federation.guards = *guards;
     }
@@ -207,6 +241,7 @@ pub fn withdraw(federation: &mut Federation, found: &[Diagnostic]) {
     let broken = &federation.broken;
     if broken.contains("federation.yaml") {
         federation.name = None;
+        federation.ca_policy = None;
         federation.gating = None;
     }
     for folder in federation.meshes.values_mut() {

@@ -17,16 +17,18 @@ mod place;
 mod references;
 pub mod root;
 pub mod schema;
+mod secrets;
 mod traffic;
 pub mod yaml;
 
 pub use at::{At, Span};
 pub use diagnostic::{Code, Diagnostic, Severity};
+pub use documents::CaPolicy;
 pub use federation::{
     Base, Ca, Export, Federation, Gating, Guards, Import, Ingress, Locality, Manifest, Mesh, MeshFolder, Operator, Peer,
     ServiceName,
 };
-pub use load::{Cache, ContentId, Reader, load, withdraw};
+pub use load::{Cache, ContentId, MAX_TOTAL_BYTES, Reader, load, withdraw};
 pub use network::Cidr;
 pub use place::Place;
 pub use references::offered;

@@ -86,6 +86,27 @@ fn certificate(der: &[u8]) -> Result<Root, String> {
     })
 }
 
+/// A SHA-256 fingerprint as people copy it (colons or none, any case, with what `openssl` or `ssh` print before it), written in one way.
+pub fn parse_fingerprint(text: &str) -> Option<String> {
+    let text = text.rsplit('=').next()?.trim();
+    let text = text.get(..7).filter(|start| start.eq_ignore_ascii_case("sha256:")).map_or(text, |start| &text[start.len()..]);
+    let digits: Vec<char> = text.chars().filter(|c| *c != ':').collect();
+    let whole = digits.len() == 64 && digits.iter().all(char::is_ascii_hexdigit);
+    let pairs = digits.chunks(2).map(|pair| pair.iter().collect::<String>().to_ascii_uppercase());
+    whole.then(|| pairs.collect::<Vec<_>>().join(":"))
+}
+
+/// Whether a certificate is issued by another, as name and signature say. Whether either is valid now does not matter here.
+pub fn issued_by(certificate: &Root, issuer: &Root) -> bool {
+    let parse = |root: &Root| Some(Pem::iter_from_buffer(root.pem.as_bytes()).next()?.ok()?.contents);
+    let (Some(certificate), Some(issuer)) = (parse(certificate), parse(issuer)) else { return false };
+    let parsed = X509Certificate::from_der(&certificate).ok().zip(X509Certificate::from_der(&issuer).ok());
+    parsed.is_some_and(|((_, certificate), (_, issuer))| {
+        certificate.issuer().as_raw() == issuer.subject().as_raw()
+            && certificate.verify_signature(Some(issuer.public_key())).is_ok()
+    })
+}
+
 fn encode(der: &[u8]) -> String {
     let text = base64::engine::general_purpose::STANDARD.encode(der);
     let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");

@@ -15,14 +15,19 @@ pub const MAX_FILE_BYTES: usize = 4 << 20;
 /// Largest number of documents in one file of manifests.
 pub const MAX_DOCUMENTS: usize = 10_000;
 
-/// Largest number of mappings, lists and values in one file; keeps the memory that one file can take in proportion to its size.
-pub const MAX_NODES: usize = 1_000_000;
+/// Largest number of mappings, lists and values in one file: twice what [`MAX_FILE_BYTES`] of Kubernetes objects have. A node takes
+/// far more memory than the two bytes that can make one.
+pub const MAX_NODES: usize = 400_000;
+
+/// Deepest nesting of mappings and lists. Schemas in a CustomResourceDefinition come to about 40; reading deeper ones takes stack, and
+/// JSON readers elsewhere stop at 128.
+pub const MAX_NESTING: usize = 64;
 
 fn options() -> serde_saphyr::Options {
     serde_saphyr::options! {
         strict_booleans: true, // `on` stays a string
         with_snippet: false,   // we draw our own
-        budget: serde_saphyr::budget! { max_documents: MAX_DOCUMENTS, max_nodes: MAX_NODES },
+        budget: serde_saphyr::budget! { max_documents: MAX_DOCUMENTS, max_nodes: MAX_NODES, max_depth: MAX_NESTING },
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 0 } // no aliases: no bombs
     }
 }

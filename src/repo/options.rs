@@ -36,6 +36,10 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// Longest silence of the server. One value per process as well.
     pub server_timeout: Duration,
+    /// Longest conversation with the server altogether.
+    pub transfer_timeout: Duration,
+    /// Largest fetch in bytes.
+    pub max_fetch: usize,
     /// Name and password for HTTP, if the URL does not hold them.
     pub credentials: Option<Credentials>,
     /// The repository may be somebody's clone on this machine, which has the published branches of its `origin` only as it
@@ -61,6 +65,8 @@ impl Options {
             state_dir: state_dir.into(),
             connect_timeout: CONNECT_TIMEOUT,
             server_timeout: SERVER_TIMEOUT,
+            transfer_timeout: TRANSFER_TIMEOUT,
+            max_fetch: MAX_FETCH,
             credentials: None,
             clone: false,
         }
@@ -69,13 +75,16 @@ impl Options {
 
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { url, branch, state_dir, connect_timeout, server_timeout, credentials, clone } = self;
+        let Self { url, branch, state_dir, connect_timeout, server_timeout, transfer_timeout, max_fetch, credentials, clone } =
+            self;
         f.debug_struct("Options")
             .field("url", &Address::parse(url).to_string())
             .field("branch", branch)
             .field("state_dir", state_dir)
             .field("connect_timeout", connect_timeout)
             .field("server_timeout", server_timeout)
+            .field("transfer_timeout", transfer_timeout)
+            .field("max_fetch", max_fetch)
             .field("credentials", credentials)
             .field("clone", clone)
             .finish()

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use git2::{ErrorCode, FileMode, Oid, PushOptions, Signature, Time};
+use git2::{ErrorCode, FileMode, Oid, PushOptions, Repository, Signature, Time};
 use jiff::Timestamp;
 
 use super::error::{RepoError, one_line};
@@ -143,52 +143,61 @@ impl Mirror {
             return local::push(self.repository(), &there, &refname, commit.oid(), tip.map(CommitId::oid))
                 .map_err(|error| self.transport.error(&error));
         }
-        match self.push_over_network(branch, &refname, commit) {
+        let (path, branch) = (self.repository().path().to_owned(), branch.to_owned());
+        let pushed = self
+            .transport
+            .talk(move |transport| push_over_network(&Repository::open_bare(path)?, transport, &branch, &refname, commit));
+        match pushed {
             Err(error) if error.code() == ErrorCode::NotFastForward => Ok(Push::Lost(one_line(error.message()))),
             // Only the outbox can be locked, by a killed agent's lock file: the fetch before the next try mends the mirror.
             Err(error) if error.code() == ErrorCode::Locked => Ok(Push::Lost(self.damaged(&error).to_string())),
             pushed => pushed.map_err(|error| self.transport.error(&error)),
         }
     }
+}
 
-    fn push_over_network(&self, branch: &str, refname: &str, commit: CommitId) -> Result<Push, git2::Error> {
-        let repo = self.repository();
-        let status = RefCell::new(None);
-        let output = RefCell::new(Vec::new());
-        // libgit2 pushes only from a ref. This one is the mirror's own and outlives no push.
-        let outbox = format!("refs/meshfed/outbox/{branch}");
-        repo.reference(&outbox, commit.oid(), true, "meshfed: publish")?;
-        let mut callbacks = self.transport.callbacks();
-        callbacks.push_update_reference(|name, refused| {
-            if name == refname {
-                *status.borrow_mut() = Some(refused.map(str::to_owned));
-            }
-            Ok(())
-        });
-        callbacks.sideband_progress(|text| {
-            let mut output = output.borrow_mut();
-            let room = MAX_HOOK_OUTPUT.saturating_sub(output.len());
-            output.extend(text.iter().take(room));
-            true
-        });
-        let mut remote = repo.remote_anonymous(self.transport.url())?;
-        let mut options = PushOptions::new();
-        options.remote_callbacks(callbacks).proxy_options(Transport::proxy());
-        let pushed = remote.push(&[format!("{outbox}:{refname}")], Some(&mut options));
-        drop(options);
-        let _ = remote.disconnect();
-        let _ = repo.find_reference(&outbox).and_then(|mut outbox| outbox.delete());
-        pushed?;
-        Ok(match status.into_inner() {
-            None => Push::Unknown,
-            Some(None) => Push::Done,
-            Some(Some(refused)) if is_race(&refused) => Push::Lost(one_line(&refused)),
-            Some(Some(refused)) => {
-                let output = String::from_utf8_lossy(&output.into_inner()).into_owned();
-                Push::Refused(one_line(&format!("{refused}: {output}")).trim_end_matches([':', ' ']).to_owned())
-            }
-        })
-    }
+fn push_over_network(
+    repo: &Repository,
+    transport: &Transport,
+    branch: &str,
+    refname: &str,
+    commit: CommitId,
+) -> Result<Push, git2::Error> {
+    let status = RefCell::new(None);
+    let output = RefCell::new(Vec::new());
+    // libgit2 pushes only from a ref. This one is the mirror's own and outlives no push.
+    let outbox = format!("refs/meshfed/outbox/{branch}");
+    repo.reference(&outbox, commit.oid(), true, "meshfed: publish")?;
+    let mut callbacks = transport.callbacks();
+    callbacks.push_update_reference(|name, refused| {
+        if name == refname {
+            *status.borrow_mut() = Some(refused.map(str::to_owned));
+        }
+        Ok(())
+    });
+    callbacks.sideband_progress(|text| {
+        let mut output = output.borrow_mut();
+        let room = MAX_HOOK_OUTPUT.saturating_sub(output.len());
+        output.extend(text.iter().take(room));
+        true
+    });
+    let mut remote = repo.remote_anonymous(transport.url())?;
+    let mut options = PushOptions::new();
+    options.remote_callbacks(callbacks).proxy_options(Transport::proxy());
+    let pushed = remote.push(&[format!("{outbox}:{refname}")], Some(&mut options));
+    drop(options);
+    let _ = remote.disconnect();
+    let _ = repo.find_reference(&outbox).and_then(|mut outbox| outbox.delete());
+    pushed?;
+    Ok(match status.into_inner() {
+        None => Push::Unknown,
+        Some(None) => Push::Done,
+        Some(Some(refused)) if is_race(&refused) => Push::Lost(one_line(&refused)),
+        Some(Some(refused)) => {
+            let output = String::from_utf8_lossy(&output.into_inner()).into_owned();
+            Push::Refused(one_line(&format!("{refused}: {output}")).trim_end_matches([':', ' ']).to_owned())
+        }
+    })
 }
 
 /// Whether a server's refusal means that the branch moved between its two looks at it, in the words of Git's

@@ -1,16 +1,17 @@
 //! How the other side is reached: addresses without secrets, credentials, time limits, and what errors of the network mean.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::fs;
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock, Weak, mpsc};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use git2::{Cred, CredentialType, ErrorClass, ErrorCode, ProxyOptions, RemoteCallbacks};
 
 use super::error::{RepoError, one_line};
-use super::options::{Credentials, MAX_FETCH, Options, TRANSFER_TIMEOUT};
+use super::options::{Credentials, Options};
 
 /// An address split into what libgit2 and people may see, and what they may not.
 #[derive(Clone, PartialEq, Eq)]
@@ -109,14 +110,67 @@ pub(super) struct Transport {
     credentials: Option<Credentials>,
     /// The repository may be a clone of the one that is meant.
     pub(super) clone: bool,
+    transfer_timeout: Duration,
+    max_fetch: usize,
     started: Cell<Option<Instant>>,
+    /// The conversation that was given up and has not ended yet.
+    hung: RefCell<Weak<()>>,
 }
 
 impl Transport {
     pub(super) fn new(options: &Options) -> Self {
         limit_waiting(options.connect_timeout, options.server_timeout);
-        let Options { url, credentials, clone, .. } = options;
-        Self { address: Address::parse(url), credentials: credentials.clone(), clone: *clone, started: Cell::new(None) }
+        let Options { url, credentials, clone, transfer_timeout, max_fetch, .. } = options;
+        Self {
+            address: Address::parse(url),
+            credentials: credentials.clone(),
+            clone: *clone,
+            transfer_timeout: *transfer_timeout,
+            max_fetch: *max_fetch,
+            started: Cell::new(None),
+            hung: RefCell::default(),
+        }
+    }
+
+    /// The same way, for a thread of its own.
+    fn again(&self) -> Self {
+        let Self { address, credentials, clone, transfer_timeout, max_fetch, started: _, hung: _ } = self;
+        Self {
+            address: address.clone(),
+            credentials: credentials.clone(),
+            clone: *clone,
+            transfer_timeout: *transfer_timeout,
+            max_fetch: *max_fetch,
+            started: Cell::new(None),
+            hung: RefCell::default(),
+        }
+    }
+
+    /// Talks to the server, and gives that up when it takes too long. libgit2 limits only silence and asks nobody in the midst of a
+    /// packet, so that a server which sends a byte a second could hold us for ever. Its call cannot be ended: its thread is left
+    /// to itself, and there is never a second one.
+    pub(super) fn talk<T: Send + 'static>(
+        &self,
+        talk: impl FnOnce(&Self) -> Result<T, git2::Error> + Send + 'static,
+    ) -> Result<T, git2::Error> {
+        if self.hung.borrow().upgrade().is_some() {
+            return Err(git2::Error::from_str("the server still holds an earlier conversation, which took too long"));
+        }
+        self.started.set(Some(Instant::now()));
+        let alive = Arc::new(());
+        *self.hung.borrow_mut() = Arc::downgrade(&alive);
+        let (give, take) = mpsc::sync_channel(1);
+        let transport = self.again();
+        let spawned = thread::Builder::new().name("git".to_owned()).spawn(move || {
+            let result = talk(&transport);
+            drop(alive);
+            let _ = give.send(result); // nobody waits any more
+        });
+        spawned.map_err(|error| git2::Error::from_str(&format!("a thread cannot be started: {error}")))?;
+        match take.recv_timeout(self.transfer_timeout) {
+            Ok(result) => result,
+            Err(_) => Err(git2::Error::new(ErrorCode::User, ErrorClass::Net, "too long")),
+        }
     }
 
     /// The repository for people, without secrets.
@@ -134,8 +188,7 @@ impl Transport {
 
     /// Callbacks for one connection: credentials and the limits on what comes back.
     pub(super) fn callbacks(&self) -> RemoteCallbacks<'_> {
-        let started = Instant::now();
-        self.started.set(Some(started));
+        let (started, transfer_timeout, max_fetch) = (Instant::now(), self.transfer_timeout, self.max_fetch);
         let mut callbacks = RemoteCallbacks::new();
         let mut asked = 0;
         callbacks.credentials(move |url, user, allowed| {
@@ -149,7 +202,7 @@ impl Transport {
             self.credential(url, user, allowed)
         });
         callbacks
-            .transfer_progress(move |progress| progress.received_bytes() <= MAX_FETCH && started.elapsed() <= TRANSFER_TIMEOUT);
+            .transfer_progress(move |progress| progress.received_bytes() <= max_fetch && started.elapsed() <= transfer_timeout);
         callbacks
     }
 
@@ -193,12 +246,12 @@ impl Transport {
     /// What an error of a conversation with the server means for the reader.
     pub(super) fn error(&self, error: &git2::Error) -> RepoError {
         let url = self.shown();
-        let late = self.started.get().is_some_and(|started| started.elapsed() > TRANSFER_TIMEOUT);
+        let late = self.started.get().is_some_and(|started| started.elapsed() >= self.transfer_timeout);
         let message = error.message();
         let status = message.rsplit_once("http status code: ").and_then(|(_, code)| code.trim().parse::<u16>().ok());
         let reason = match (error.code(), status) {
-            (ErrorCode::User, _) if late => format!("the transfer took more than {} s", TRANSFER_TIMEOUT.as_secs()),
-            (ErrorCode::User, _) => format!("a fetch has more than {} MiB, the limit", MAX_FETCH >> 20),
+            (ErrorCode::User, _) if late => format!("the transfer took more than {} s", self.transfer_timeout.as_secs()),
+            (ErrorCode::User, _) => format!("a fetch has more than {} MiB, the limit", self.max_fetch >> 20),
             (_, Some(404)) => "the server knows no such repository, or hides it from these credentials (http 404)".to_owned(),
             _ => one_line(message),
         };

@@ -6,7 +6,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet}
 use serde::Serialize;
 
 use super::{Look, count};
-use crate::model::{Diagnostic, Severity, Span};
+use crate::model::{Code, Diagnostic, Severity, Span};
 
 /// Columns of the excerpts where the screen has no width of its own.
 const DEFAULT_WIDTH: usize = 140;
@@ -37,7 +37,9 @@ pub fn render<'a>(found: &[Diagnostic], prefix: &str, source: &dyn Fn(&str) -> O
     let mut out = String::new();
     for diagnostic in found {
         let path = format!("{prefix}{}", diagnostic.path);
-        out.push_str(&renderer.render(&[group(diagnostic, &path, source(&diagnostic.path))]));
+        // The lines concerned would put a secret into the logs of whatever runs this.
+        let source = source(&diagnostic.path).filter(|_| diagnostic.code != Code::Secret);
+        out.push_str(&renderer.render(&[group(diagnostic, &path, source)]));
         out.push_str("\n\n");
     }
     out
@@ -102,7 +104,6 @@ pub fn summary(found: &[Diagnostic], files: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Code;
 
     const SOURCE: &str = "kind: Peer\nspec:\n  imports:\n  - service: dev-bookinfo/détail # no\n  - {service: x/y} # no\n";
 
@@ -117,6 +118,13 @@ mod tests {
         insta::assert_snapshot!(render(&found, "repo/", &|_| Some(SOURCE), Look::default()));
         assert_eq!(summary(&found, 1), "3 errors in 1 file");
         assert_eq!(summary(&[], 2), "no findings in 2 files");
+    }
+
+    #[test]
+    fn t13_the_lines_of_a_secret_are_not_shown() {
+        let found = [Diagnostic { code: Code::Secret, ..mk_finding(4, 14, 20) }];
+        let text = render(&found, "", &|_| Some(SOURCE), Look::default());
+        assert!(text.contains("peers/b.yaml:4:14") && !text.contains("service:"), "{text}");
     }
 
     #[test]

@@ -131,9 +131,14 @@ impl Cluster {
 
     /// Runs `kubectl` as somebody who may do everything.
     pub fn kubectl(&self, arguments: &[&str]) -> Output {
+        self.kubectl_with(&self.kubeconfig, arguments)
+    }
+
+    /// Runs `kubectl` as whoever the kubeconfig says.
+    pub fn kubectl_with(&self, kubeconfig: &Path, arguments: &[&str]) -> Output {
         Command::new(servers::binary("kubectl"))
             .arg("--kubeconfig")
-            .arg(&self.kubeconfig)
+            .arg(kubeconfig)
             .args(arguments)
             .env("KUBECACHEDIR", self.scratch.join("kubectl-cache"))
             .output()

@@ -3,6 +3,7 @@
 mod addresses;
 mod adoption;
 mod claims;
+mod continuity;
 mod deletions;
 mod gating;
 mod guards;

@@ -5,7 +5,7 @@ use crate::model::at::{At, Span};
 use crate::model::diagnostic::Code;
 use crate::model::documents::{ExportSpec, ImportSpec, PeerDocument};
 use crate::model::federation::{Export, Import, Peer};
-use crate::model::{defaults, names};
+use crate::model::{defaults, names, root};
 
 /// `meshes/<mesh>/peers/<file>.yaml`.
 pub fn peer(document: PeerDocument, mesh: &str, file: &str, findings: &mut Findings) -> Peer {
@@ -33,10 +33,26 @@ pub fn peer(document: PeerDocument, mesh: &str, file: &str, findings: &mut Findi
         egress: egress.value,
         exports: spec.exports.into_iter().filter_map(|spec| export(spec, name.span, findings)).collect(),
         imports: spec.imports.into_iter().filter_map(|spec| import(spec, findings)).collect(),
+        accept_roots: spec.accept_roots.iter().filter_map(|text| fingerprint(text, findings)).collect(),
+        ca_policy: spec.ca_policy,
         locality: spec.locality.map(|spec| locality(spec, findings)),
         suspend: spec.suspend,
         name,
     }
+}
+
+fn fingerprint(text: &At<String>, findings: &mut Findings) -> Option<String> {
+    let fingerprint = root::parse_fingerprint(text);
+    if fingerprint.is_none() {
+        let message = format!("`{}` is not a SHA-256 fingerprint", text.escape_debug());
+        findings.error(
+            text.span,
+            Code::BadValue,
+            message,
+            "64 hexadecimal digits, as `openssl x509 -noout -fingerprint -sha256` prints them",
+        );
+    }
+    fingerprint
 }
 
 fn export(spec: ExportSpec, span: Span, findings: &mut Findings) -> Option<Export> {

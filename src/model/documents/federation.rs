@@ -11,10 +11,25 @@ use crate::model::at::At;
 pub struct FederationSpec {
     /// Ranges of addresses (CIDR) that meshes may publish although they are loopback or link-local; for labs.
     pub allow_addresses: Vec<At<String>>,
+    /// Which new CA roots of a peer are believed, where its Peer document says nothing; default `follow`.
+    pub ca_policy: Option<CaPolicy>,
     /// How much one change may delete in a mesh before its agent asks for a person's word.
     pub guards: GuardsSpec,
     /// When weight flows to a peer; for control planes with another resync period than the usual minute.
     pub gating: GatingSpec,
+}
+
+/// Which CA roots are believed of those that a peer's agent publishes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CaPolicy {
+    /// All: the published branch is trusted as the repository's host is.
+    Follow,
+    /// A set that shares a root with the one in use, or whose new roots are vouched for by it, by the peer's people (`ca.roots` of its Mesh) or by
+    /// `acceptRoots`. Another one is held, and the old roots stay.
+    Continuous,
+    /// Only roots that are listed in `acceptRoots`.
+    Pinned,
 }
 
 /// Shares like `50%`, of what the agent of a mesh looks after. More than that is deleted only by a commit with the trailer

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::LocalitySpec;
+use super::{CaPolicy, LocalitySpec};
 use crate::model::at::At;
 
 /// This mesh's half of a peering.
@@ -18,6 +18,10 @@ pub struct PeerSpec {
     pub exports: Vec<ExportSpec>,
     /// What this mesh takes of what the peer offers.
     pub imports: Vec<ImportSpec>,
+    /// SHA-256 fingerprints of CA roots of the peer that people have checked, as `openssl x509 -fingerprint -sha256` prints them.
+    pub accept_roots: Vec<At<String>>,
+    /// Which new CA roots of the peer are believed; default: that of the Federation.
+    pub ca_policy: Option<CaPolicy>,
     /// Where the peer's services count as running; default: the locality in the peer's Mesh.
     pub locality: Option<LocalitySpec>,
     /// Stop all changes to what belongs to this peer and keep it; weights still follow its health.

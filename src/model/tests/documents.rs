@@ -145,7 +145,8 @@ fn declared_ca_roots_are_ca_certificates_and_nothing_else() {
         "`a while` is not a duration (write it like `36h` or `2days`)",
         "is listed twice",
         "is not a CA certificate (basicConstraints CA:TRUE is missing)",
-        "a private key is among the CA certificates (whoever read this repository has it",
+        "error[MF014]: this is a private key",
+        "a CA root is unusable: a block is `PRIVATE KEY`, not a CERTIFICATE",
         "holds no PEM certificate",
     ];
     let lines: Vec<&str> = found.lines().collect();

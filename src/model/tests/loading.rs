@@ -1,7 +1,8 @@
 //! Loading never fails, never stops at the first error, and parses only what changed.
 
 use super::super::testing::{Repo, example, pair, show};
-use super::super::{Cache, load};
+use super::super::yaml::MAX_FILE_BYTES;
+use super::super::{Cache, ContentId, MAX_TOTAL_BYTES, load};
 use insta::assert_snapshot;
 
 const MANIFESTS: &str = "\
@@ -22,7 +23,7 @@ metadata: {namespace: apps}
 ---
 
 apiVersion: v1
-kind: Secret
+kind: Service
 metadata: {name: three, namespace: apps}
 ...
 ";
@@ -63,7 +64,7 @@ fn of_a_file_of_manifests_only_the_bad_objects_go_and_lines_count_from_its_start
     meshes/a/manifests/all.yaml:6:1: error[MF007]: not a Kubernetes object: `apiVersion` is missing or not a string (every object has apiVersion, kind, metadata.name)
     meshes/a/manifests/all.yaml:11:1: error[MF007]: not a Kubernetes object: `metadata.name` is missing or not a string (every object has apiVersion, kind, metadata.name)
     ");
-    assert_eq!(manifests(&repo), ["ConfigMap/apps/one 1", "Secret/apps/three 16"]);
+    assert_eq!(manifests(&repo), ["ConfigMap/apps/one 1", "Service/apps/three 16"]);
     assert!(federation.is_broken("meshes/a/manifests/all.yaml"), "what was declared there before stays");
 }
 
@@ -130,4 +131,26 @@ fn a_file_that_could_not_be_read_is_read_again() {
     assert_eq!(found.len(), 5);
     assert_snapshot!(found[0], @"federation.yaml: error[MF001]: the disk is full");
     assert_eq!(repo.load_with(&mut cache).1, []);
+}
+
+#[test]
+fn t14_what_all_documents_together_may_have_is_limited() {
+    let repo = pair().with("//- meshes/a/manifests/z.yaml\napiVersion: v1\nkind: X\nmetadata: {name: x, namespace: apps}\n");
+    let path = |number: usize| format!("meshes/a/manifests/{number:02}.yaml");
+    let fit = MAX_TOTAL_BYTES / MAX_FILE_BYTES;
+    let mut entries = repo.entries();
+    entries.extend((0..fit + 2).map(|number| (path(number), ContentId([u8::try_from(number).unwrap(); 20]))));
+    let large = vec![0xff; MAX_FILE_BYTES - 100]; // not text, which is soon found out
+    let mut cache = Cache::default();
+    for _ in 0..2 {
+        let mut read = |path: &str, _: ContentId| Ok(repo.files.get(path).unwrap_or(&large).clone());
+        let (federation, found) = load(&entries, &mut read, &mut cache);
+        assert!(federation.mesh("a").is_some() && federation.mesh("b").is_some(), "meshes come first");
+        let refused = found.iter().filter(|finding| finding.message.contains("all documents together"));
+        assert_eq!(
+            refused.map(|finding| finding.path.clone()).collect::<Vec<_>>(),
+            [path(fit), path(fit + 1), "meshes/a/manifests/z.yaml".into()]
+        );
+        assert!(federation.is_broken("meshes/a/manifests/z.yaml"), "what it declared before stays");
+    }
 }

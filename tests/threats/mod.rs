@@ -1,0 +1,6 @@
+//! What meshfed must withstand, on real servers. Each test is named after its threat; those that need no server stand beside their rule.
+
+mod account;
+mod facts;
+mod input;
+mod middle;
