@@ -231,7 +231,11 @@ fn a_broken_mesh_file_or_a_missing_federation_file_deletes_nothing() {
     solo.git.commit("The mesh file is good again, the federation file is gone", &changes);
     solo.wait_for_value("added", Some("two"));
     said_once(&agent, "problem", &["federation.yaml: error[MF013]", "the file is missing", "every federation has one"]);
-    said_once(&agent, "held", &["deletions", "federation.yaml is missing", "1 of 1 peering (partner)", "ConfigMap/bad-mesh-apps/kept"]);
+    said_once(
+        &agent,
+        "held",
+        &["deletions", "federation.yaml is missing", "1 of 1 peering (partner)", "ConfigMap/bad-mesh-apps/kept"],
+    );
     assert_eq!(solo.value("kept").as_deref(), Some("one"));
 
     solo.git.commit("It is back", &[("federation.yaml", Some(federation()))]);
