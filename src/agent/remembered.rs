@@ -1,22 +1,24 @@
-//! What the agent's ConfigMap holds: the inventory, and in keys of their own what is being removed of it and the lapses of destinations.
+//! What the agent's ConfigMap holds: the inventory, and in keys of their own what is being removed of it, what joined while
+//! deletions were held, and the lapses of destinations.
 //!
 //! ```text
 //! removing: |
 //!   networking.istio.io.VirtualService prod-bookinfo/details
+//! joined: |
+//!   core.ConfigMap prod-bookinfo/new
 //! destinations: |
 //!   aro-stg-mesh prod-bookinfo/details-v2 0 away
 //!   gcp-dev-mesh prod-bookinfo/details-v3 2 sound 2026-11-22T18:50:00Z
 //! ```
 //! The number says how often a destination went away again before its first time was forgotten.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::inventory::{self, Inventory};
-use crate::decide::{Lapse, Lapses};
+use crate::decide::{Deletions, Lapse, Lapses};
 use crate::model::ServiceName;
 use crate::model::defaults::GATING_DOUBLINGS;
-use crate::object::Key;
 
 /// The key with the lapses; those of the inventory all have a dot.
 const DESTINATIONS: &str = "destinations";
@@ -24,19 +26,22 @@ const DESTINATIONS: &str = "destinations";
 /// The key with what is being removed. Apart from the inventory, so that an older agent finds every object where it looks for it.
 const REMOVING: &str = "removing";
 
+/// The key with what joined the inventory while deletions were held.
+const JOINED: &str = "joined";
+
 /// What outlives the process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Remembered {
     /// Every object that is looked after.
     pub inventory: Inventory,
-    /// Those among them whose removal goes on.
-    pub admitted: BTreeSet<Key>,
+    /// What the guard on deletions knew of them.
+    pub deletions: Deletions,
     /// How destinations have been.
     pub lapses: Lapses,
 }
 
 /// The data of the ConfigMap.
-pub fn write(inventory: &Inventory, admitted: &BTreeSet<Key>, lapses: &Lapses) -> BTreeMap<String, String> {
+pub fn write(inventory: &Inventory, deletions: &Deletions, lapses: &Lapses) -> BTreeMap<String, String> {
     let mut data = inventory::write(inventory);
     let mut lines = String::new();
     for ((peer, service), Lapse { flaps, sound_since }) in lapses {
@@ -46,9 +51,11 @@ pub fn write(inventory: &Inventory, admitted: &BTreeSet<Key>, lapses: &Lapses) -
     if !lines.is_empty() {
         data.insert(DESTINATIONS.to_owned(), lines);
     }
-    if !admitted.is_empty() {
-        let lines: Vec<String> = admitted.iter().map(inventory::line).collect();
-        data.insert(REMOVING.to_owned(), lines.join("\n") + "\n");
+    for (name, keys) in [(REMOVING, &deletions.admitted), (JOINED, &deletions.joined)] {
+        if !keys.is_empty() {
+            let lines: Vec<String> = keys.iter().map(inventory::line).collect();
+            data.insert(name.to_owned(), lines.join("\n") + "\n");
+        }
     }
     data
 }
@@ -57,7 +64,7 @@ pub fn write(inventory: &Inventory, admitted: &BTreeSet<Key>, lapses: &Lapses) -
 pub fn read(data: &BTreeMap<String, String>) -> (Remembered, Vec<String>) {
     let mut others = data.clone();
     let mut take = |key| others.remove(key).unwrap_or_default();
-    let (destinations, removing) = (take(DESTINATIONS), take(REMOVING));
+    let (destinations, removing, joined) = (take(DESTINATIONS), take(REMOVING), take(JOINED));
     let (inventory, mut unknown) = inventory::read(&others);
     let mut remembered = Remembered { inventory, ..Remembered::default() };
     for line in destinations.lines() {
@@ -66,10 +73,13 @@ pub fn read(data: &BTreeMap<String, String>) -> (Remembered, Vec<String>) {
             None => unknown.push(format!("{DESTINATIONS}: {line}")),
         }
     }
-    for line in removing.lines() {
-        match inventory::key(line) {
-            Some(key) => drop(remembered.admitted.insert(key)),
-            None => unknown.push(format!("{REMOVING}: {line}")),
+    let Deletions { admitted, joined: new } = &mut remembered.deletions;
+    for (name, lines, keys) in [(REMOVING, removing, admitted), (JOINED, joined, new)] {
+        for line in lines.lines() {
+            match inventory::key(line) {
+                Some(key) => drop(keys.insert(key)),
+                None => unknown.push(format!("{name}: {line}")),
+            }
         }
     }
     (remembered, unknown)
@@ -98,8 +108,11 @@ fn lapse(line: &str) -> Option<((String, ServiceName), Lapse)> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::decide::Origin;
+    use crate::object::Key;
     use crate::object::Kind;
 
     fn mk_import(peer: &str) -> (String, ServiceName) {
@@ -112,12 +125,13 @@ mod tests {
         let inventory = Inventory::from([(Key::new(&namespace, None, "n"), Origin::Adopted(namespace.clone()))]);
         let back = Lapse { flaps: 2, sound_since: Some("2026-11-22T18:50:00.25Z".parse().unwrap()) };
         let lapses = Lapses::from([(mk_import("a"), Lapse { flaps: 0, sound_since: None }), (mk_import("b"), back)]);
-        let admitted: BTreeSet<Key> = inventory.keys().cloned().collect();
-        let data = write(&inventory, &admitted, &lapses);
+        let keys: BTreeSet<Key> = inventory.keys().cloned().collect();
+        let deletions = Deletions { admitted: keys.clone(), joined: keys };
+        let data = write(&inventory, &deletions, &lapses);
         assert_eq!(data[DESTINATIONS], "a n/s 0 away\nb n/s 2 sound 2026-11-22T18:50:00.25Z\n");
         assert_eq!(data[REMOVING], "core.Namespace n\n");
-        assert_eq!(read(&data), (Remembered { inventory, admitted, lapses }, vec![]));
-        let nothing = write(&Inventory::new(), &BTreeSet::new(), &Lapses::new());
+        assert_eq!(read(&data), (Remembered { inventory, deletions, lapses }, vec![]));
+        let nothing = write(&Inventory::new(), &Deletions::default(), &Lapses::new());
         assert_eq!(nothing, BTreeMap::new(), "nothing is written of destinations that are well");
     }
 

@@ -145,7 +145,7 @@ impl Plan {
             let state = cluster.read_state(namespace, STATE_NAME).await?;
             let (remembered, _) = remembered::read(&state.map(|(data, _)| data).unwrap_or_default());
             memory.inventory = remembered.inventory.into();
-            memory.admitted = remembered.admitted;
+            memory.deletions = remembered.deletions;
             memory.health.lapses = remembered.lapses.into();
             cluster.watch(&scopes(federation, &presence, &memory.inventory));
             if timeout(SYNC_LIMIT, cluster.synced()).await.is_err() {

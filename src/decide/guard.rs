@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::compare::is_ours;
-use super::memory::{Applied, Memory};
+use super::memory::{Applied, Deletions, Memory, Origin};
 use super::observe::peer_of;
 use super::{World, remove};
 use crate::derive::{Derived, Hold, Observed};
@@ -69,7 +69,7 @@ pub(super) fn may_keep(world: &World, memory: &Memory, folder: &MeshFolder) -> b
 pub(super) fn rule(world: &World, memory: &Memory, whole: bool, observed: &Observed, derived: &Derived) -> Ruling {
     let derived_holds: BTreeSet<&Key> = derived.holds.iter().filter_map(|hold| hold.key.as_ref()).collect();
     let orphan = |key: &Key| !derived.wanted.contains_key(key) && !derived_holds.contains(key);
-    let known = memory.admitted.iter().filter(|key| memory.inventory.contains_key(*key) && orphan(key));
+    let known = memory.deletions.admitted.iter().filter(|key| memory.inventory.contains_key(*key) && orphan(key));
     let mut admitted: BTreeSet<Key> = known.cloned().collect();
     // A peering that has begun to leave goes on: what comes last of it may have been wanted until now.
     let begun: BTreeSet<String> = admitted.iter().filter_map(peer_of).map(str::to_owned).collect();
@@ -87,7 +87,8 @@ pub(super) fn rule(world: &World, memory: &Memory, whole: bool, observed: &Obser
     if waiting.is_empty() {
         return Ruling { admitted, ..Ruling::default() };
     }
-    let established = memory.inventory.keys().filter(|key| !orphan(key) || waiting.contains(*key));
+    let joined = &memory.deletions.joined;
+    let established = memory.inventory.keys().filter(|key| (!orphan(key) || waiting.contains(*key)) && !joined.contains(*key));
     let count = Count::of(established, &waiting);
     let objection = match barrier {
         Some(reason) => Some(Objection { reason, way_out: "Mend it, or bring it back".into() }),
@@ -102,6 +103,17 @@ pub(super) fn rule(world: &World, memory: &Memory, whole: bool, observed: &Obser
     );
     let said = Hold { stuck: true, ..Hold::part("deletions", reason) };
     Ruling { admitted, waiting, kept: count.peers, hold: Some(said) }
+}
+
+/// What the next pass has to know, given the inventory as it will be.
+pub(super) fn remember(memory: &Memory, ruling: &Ruling, inventory: &BTreeMap<Key, Origin>) -> Deletions {
+    let admitted = ruling.admitted.clone();
+    if ruling.hold.is_none() {
+        return Deletions { admitted, ..Deletions::default() };
+    }
+    let before = &memory.deletions.joined;
+    let joined = inventory.keys().filter(|key| before.contains(*key) || !memory.inventory.contains_key(*key));
+    Deletions { admitted, joined: joined.cloned().collect() }
 }
 
 /// Whether its removal would take something away now. What is gone already, or stays for a reason of its own, is not counted.

@@ -16,13 +16,23 @@ use super::report::Status;
 use crate::model::ServiceName;
 use crate::object::{Key, Kind, Live, Object};
 
+/// What outlives a pass of deletions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Deletions {
+    /// Objects that the guard has let go and that are not gone yet.
+    pub admitted: BTreeSet<Key>,
+    /// Objects that joined the inventory while deletions were held. A deletion is no share of them: else a change that adds much would let
+    /// go what it deletes, one pass later.
+    pub joined: BTreeSet<Key>,
+}
+
 /// Memory of one agent.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     /// Every object that we ever applied and have not yet removed or given back.
     pub inventory: Arc<BTreeMap<Key, Origin>>,
-    /// Of the inventory, what the guard has let go and is not gone yet.
-    pub admitted: BTreeSet<Key>,
+    /// What the guard on deletions has to know of the inventory.
+    pub deletions: Deletions,
     /// How destinations have been.
     pub health: HealthMemory,
     /// Objects that the API server did not take.

@@ -55,7 +55,7 @@ pub use fights::Fights;
 use guard::Ruling;
 pub use guard::{Line, Step, TRAILER};
 pub use health::{HealthMemory, Lapse, Lapses};
-pub use memory::{Applied, Comparisons, Failure, Memory, Origin, Pending, REMOVAL, Withdrawal, Withdrawals};
+pub use memory::{Applied, Comparisons, Deletions, Failure, Memory, Origin, Pending, REMOVAL, Withdrawal, Withdrawals};
 pub use observe::{LiveObjects, observe};
 use own_facts::OwnFacts;
 pub use presence::{Presence, presence};
@@ -132,8 +132,8 @@ pub struct Decision {
     pub release: Vec<(Key, Kind)>,
     /// The inventory as it must be written before anything above is done; the very one in memory where nothing changes.
     pub inventory: Arc<BTreeMap<Key, Origin>>,
-    /// Of the inventory, what may be removed: written with it.
-    pub admitted: BTreeSet<Key>,
+    /// What is to be remembered of deletions, written with the inventory.
+    pub deletions: Deletions,
     /// Since when this cluster has waited for the mesh's owner to answer.
     pub claimed: Option<Timestamp>,
     /// What is to be remembered of destinations, written like the inventory.
@@ -204,7 +204,7 @@ pub fn decide(world: &World, memory: &Memory, comparisons: &mut Comparisons) -> 
     let standing = claim::standing(world, &presence, decision.claimed);
     if let Some(hold) = stop(world, &presence, &standing) {
         decision.hold(hold);
-        decision.admitted.clone_from(&memory.admitted);
+        decision.deletions.clone_from(&memory.deletions);
         decision.health = memory.health.clone();
     } else {
         let derive_from =
@@ -224,7 +224,7 @@ pub fn decide(world: &World, memory: &Memory, comparisons: &mut Comparisons) -> 
         comparisons.retain(&derived.wanted);
         if !world.observing {
             applied = Some(ruling.waiting.is_empty() && decision.leaves_cluster());
-            decision.admitted = ruling.admitted;
+            decision.deletions = guard::remember(memory, &ruling, &decision.inventory);
         }
         decision.holds.extend(ruling.hold);
     }

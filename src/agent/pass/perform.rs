@@ -34,7 +34,7 @@ impl Agent {
         }
         self.journal.trouble_over("state", "the inventory can be written");
         self.memory.inventory.clone_from(&decision.inventory);
-        self.memory.admitted.clone_from(&decision.admitted);
+        self.memory.deletions.clone_from(&decision.deletions);
         self.memory.health.clone_from(&decision.health);
         self.memory.failures.retain(|key, _| decision.inventory.contains_key(key));
         self.apply(others).await;

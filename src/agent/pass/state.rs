@@ -1,6 +1,6 @@
 //! The agent's ConfigMap: read once, written ahead of what it is about.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -12,15 +12,16 @@ use super::retry::{backoff, later};
 use crate::agent::inventory::Inventory;
 use crate::agent::remembered::{self, Remembered};
 use crate::cluster::ApplyError;
+use crate::decide::Deletions;
 use crate::decide::{Decision, Lapses};
 use crate::derive::Hold;
-use crate::object::{Key, STATE_NAME, set_id};
+use crate::object::{STATE_NAME, set_id};
 
 /// Label of the ConfigMap that names a set (KEP-3659).
 const SET_ID_LABEL: &str = "applyset.kubernetes.io/id";
 
 /// What the ConfigMap says: inventory, removals, lapses.
-pub(super) type Written = (Arc<Inventory>, BTreeSet<Key>, Arc<Lapses>);
+pub(super) type Written = (Arc<Inventory>, Deletions, Arc<Lapses>);
 
 impl Agent {
     /// Reads the agent's ConfigMap, once for each namespace that the control plane has ever had in this process.
@@ -29,12 +30,13 @@ impl Agent {
             return Ok(());
         }
         let data = self.cluster.read_state(namespace, STATE_NAME).await?.map(|(data, _)| data).unwrap_or_default();
-        let (Remembered { inventory, admitted, lapses }, unknown) = remembered::read(&data);
+        let (Remembered { inventory, deletions, lapses }, unknown) = remembered::read(&data);
         for line in unknown {
             warn!(event = "state", "ConfigMap/{namespace}/{STATE_NAME} has a line that this version does not understand: {line}");
         }
         Arc::make_mut(&mut self.memory.inventory).extend(inventory);
-        self.memory.admitted.extend(admitted);
+        self.memory.deletions.admitted.extend(deletions.admitted);
+        self.memory.deletions.joined.extend(deletions.joined);
         Arc::make_mut(&mut self.memory.health.lapses).extend(lapses);
         self.state = Some((namespace.to_owned(), data));
         self.written = None;
@@ -58,19 +60,19 @@ impl Agent {
     /// remembers.
     pub(super) async fn write_state(&mut self, decision: &Decision) -> Result<(), ApplyError> {
         let Some((namespace, data)) = self.state.as_mut().filter(|_| !self.observe) else { return Ok(()) };
-        let (inventory, admitted, lapses) = (&decision.inventory, &decision.admitted, &decision.health.lapses);
-        let same = |(i, a, l): &Written| Arc::ptr_eq(i, inventory) && a == admitted && Arc::ptr_eq(l, lapses);
+        let (inventory, deletions, lapses) = (&decision.inventory, &decision.deletions, &decision.health.lapses);
+        let same = |(i, d, l): &Written| Arc::ptr_eq(i, inventory) && d == deletions && Arc::ptr_eq(l, lapses);
         if self.written.as_ref().is_some_and(same) {
             return Ok(());
         }
-        let wanted = remembered::write(inventory, admitted, lapses);
+        let wanted = remembered::write(inventory, deletions, lapses);
         let patch = remembered::patch(data, &wanted);
         if !patch.is_empty() {
             let labels = BTreeMap::from([(SET_ID_LABEL.to_owned(), set_id(namespace))]);
             self.cluster.write_state(namespace, STATE_NAME, &patch, &labels).await?;
             *data = wanted;
         }
-        self.written = Some((inventory.clone(), admitted.clone(), lapses.clone()));
+        self.written = Some((inventory.clone(), deletions.clone(), lapses.clone()));
         Ok(())
     }
 }

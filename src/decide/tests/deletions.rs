@@ -1,7 +1,7 @@
 //! Deletions that a slip in the repository asks for (T12 of the threats): what would go stays, and what is added or changed goes on.
 
 use super::sim::{Sim, example};
-use crate::decide::{Applied, Comparisons, Decision, Memory};
+use crate::decide::{Applied, Comparisons, Decision, Deletions, Memory};
 use crate::model::testing::Repo;
 
 const ROSA: &str = "rosa-prod-mesh";
@@ -51,8 +51,8 @@ fn only_adds(sim: &mut Sim, name: &str) -> String {
 /// The agent starts anew, in the same cluster.
 fn restart(sim: &mut Sim) {
     let site = sim.site(ROSA);
-    let Memory { inventory, admitted, .. } = std::mem::take(&mut site.memory);
-    site.memory = Memory { inventory, admitted, ..Memory::default() };
+    let Memory { inventory, deletions, .. } = std::mem::take(&mut site.memory);
+    site.memory = Memory { inventory, deletions, ..Memory::default() };
     site.comparisons = Comparisons::default();
 }
 
@@ -64,10 +64,29 @@ fn peerings(sim: &Sim) -> usize {
 fn t12_all_peerings_at_once_stay_with_their_gateways_exports_and_routes_and_additions_go() {
     let mut sim = settled(example());
     sim.commit(|repo| manifest(alone(repo), "new", &config_map("new")));
-    insta::assert_snapshot!(only_adds(&mut sim, "new"), @"held, because one change may delete at most 1 of 2 peerings (`spec.guards.peerings: 50%` in federation.yaml). This would delete 2 of 2 peerings (aro-stg-mesh, gcp-dev-mesh) and 2 of 8 objects (DestinationRule/prod-bookinfo/details, VirtualService/prod-bookinfo/details); all of it stays and works on, and the rest of main is applied. If that is meant, commit to main with the trailer `Meshfed-Allow-Delete: rosa-prod-mesh`; if not, bring the files back with `git revert`");
+    insta::assert_snapshot!(only_adds(&mut sim, "new"), @"held, because one change may delete at most 1 of 2 peerings (`spec.guards.peerings: 50%` in federation.yaml). This would delete 2 of 2 peerings (aro-stg-mesh, gcp-dev-mesh) and 2 of 7 objects (DestinationRule/prod-bookinfo/details, VirtualService/prod-bookinfo/details); all of it stays and works on, and the rest of main is applied. If that is meant, commit to main with the trailer `Meshfed-Allow-Delete: rosa-prod-mesh`; if not, bring the files back with `git revert`");
     let weights: Vec<u32> =
         sim.decide(ROSA).status.traffic.values().flat_map(|t| &t.routes).map(|route| route.effective).collect();
     assert_eq!(weights, [0; 0], "nothing is said of a Traffic that is gone");
+}
+
+#[test]
+fn t12_what_the_same_change_adds_dilutes_no_deletion_also_not_later_or_after_a_restart() {
+    let many = |name: &str| (0..12).map(|i| config_map(&format!("{name}-{i}"))).collect::<String>();
+    let mut sim = settled(manifest(example(), "many", &many("old")));
+    sim.commit(|repo| manifest(repo, "many", &many("new")));
+    let first = held(&sim.pass(ROSA)).to_owned();
+    assert!(first.contains("12 of "), "{first}");
+    for _ in 0..3 {
+        restart(&mut sim);
+        let next = sim.pass(ROSA);
+        assert_eq!((held(&next), next.delete.len()), (first.as_str(), 0), "said once, and held as long as it stands");
+    }
+    let maps = |sim: &Sim, name: &str| sim.sites[ROSA].server.ours().iter().filter(|key| key.contains(name)).count();
+    assert_eq!((maps(&sim, "/old-"), maps(&sim, "/new-")), (12, 12));
+    sim.commit(|repo| manifest(repo, "many", &(many("new") + &many("old"))));
+    sim.settle();
+    assert_eq!(sim.sites[ROSA].memory.deletions, Deletions::default());
 }
 
 #[test]
@@ -94,7 +113,7 @@ fn one_peering_of_two_may_go() {
     });
     sim.settle();
     assert_eq!((peerings(&sim), held(&sim.decide(ROSA))), (1, ""));
-    assert!(sim.sites[ROSA].memory.admitted.is_empty(), "what is done is forgotten");
+    assert!(sim.sites[ROSA].memory.deletions.admitted.is_empty(), "what is done is forgotten");
 }
 
 #[test]
@@ -137,7 +156,7 @@ fn a_commit_with_the_trailer_lets_them_go_and_a_restart_in_the_middle_goes_on() 
     sim.commit(|repo| repo);
     sim.allow(ROSA);
     sim.pass(ROSA);
-    assert!(!sim.sites[ROSA].memory.admitted.is_empty());
+    assert!(!sim.sites[ROSA].memory.deletions.admitted.is_empty());
     sim.commit(|repo| repo);
     for _ in 0..12 {
         restart(&mut sim);
@@ -145,7 +164,7 @@ fn a_commit_with_the_trailer_lets_them_go_and_a_restart_in_the_middle_goes_on() 
     }
     sim.settle();
     assert_eq!(peerings(&sim), 0, "{:#?}", sim.decide(ROSA).holds);
-    assert!(sim.sites[ROSA].memory.admitted.is_empty());
+    assert!(sim.sites[ROSA].memory.deletions.admitted.is_empty());
 }
 
 #[test]
@@ -159,7 +178,7 @@ fn a_peering_that_has_begun_to_leave_goes_on_with_what_was_wanted_until_then() {
     let applied = sim.decide(ROSA).applied.map(|applied| Applied { commit: sim.commit.clone(), ..applied });
     let memory = &mut sim.site(ROSA).memory;
     memory.applied = applied;
-    memory.admitted.retain(|key| *key.kind == *"ServiceMeshPeer");
+    memory.deletions.admitted.retain(|key| *key.kind == *"ServiceMeshPeer");
     sim.settle();
     assert_eq!((peerings(&sim), held(&sim.decide(ROSA))), (0, ""));
 }
@@ -220,7 +239,7 @@ fn t12_the_repository_of_another_federation_deletes_nothing() {
         let repo = repo.edit("federation.yaml", "name: bookinfo", "name: library").without("meshes/rosa-prod-mesh/manifests");
         manifest(repo, "new", &config_map("new"))
     });
-    insta::assert_snapshot!(only_adds(&mut sim, "new"), @"held, because federation.yaml is that of `library`, and what was applied last is of `bookinfo`. This would delete 3 of 14 objects (Deployment/prod-bookinfo/details-v1, Service/prod-bookinfo/details, ServiceAccount/prod-bookinfo/bookinfo-details); all of it stays and works on, and the rest of main is applied. If the federation was renamed, commit to main with the trailer `Meshfed-Allow-Delete: rosa-prod-mesh`; if not, put the right repository back");
+    insta::assert_snapshot!(only_adds(&mut sim, "new"), @"held, because federation.yaml is that of `library`, and what was applied last is of `bookinfo`. This would delete 3 of 13 objects (Deployment/prod-bookinfo/details-v1, Service/prod-bookinfo/details, ServiceAccount/prod-bookinfo/bookinfo-details); all of it stays and works on, and the rest of main is applied. If the federation was renamed, commit to main with the trailer `Meshfed-Allow-Delete: rosa-prod-mesh`; if not, put the right repository back");
     sim.commit(|repo| repo);
     sim.allow(ROSA);
     sim.settle();

@@ -227,7 +227,7 @@ impl Sim {
         site.memory.inventory.clone_from(&decision.inventory);
         site.memory.health.clone_from(&decision.health);
         site.memory.pending.clone_from(&decision.pending);
-        site.memory.admitted.clone_from(&decision.admitted);
+        site.memory.deletions.clone_from(&decision.deletions);
         site.memory.applied.clone_from(&decision.applied);
         site.memory.claimed = decision.claimed;
         site.memory.withdrawals.clone_from(&decision.withdrawals);
@@ -280,8 +280,8 @@ impl Sim {
     /// The agent of a mesh is started anew.
     pub fn restart(&mut self, me: &str) {
         let site = self.site(me);
-        let Memory { inventory, admitted, .. } = std::mem::take(&mut site.memory);
-        site.memory = Memory { inventory, admitted, ..Memory::default() };
+        let Memory { inventory, deletions, .. } = std::mem::take(&mut site.memory);
+        site.memory = Memory { inventory, deletions, ..Memory::default() };
         site.comparisons = Comparisons::default();
     }
 
