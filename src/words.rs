@@ -1,4 +1,4 @@
-//! Text from elsewhere, made fit for a message: a server, a webhook or a commit must not write to the reader's terminal, forge a
+//! Words for a message. Text from elsewhere is made fit for it: a server, a webhook or a commit must not write to the reader's terminal, forge a
 //! log line, or fill the screen.
 
 /// Longest text taken from elsewhere into a message, in characters: a hook's or webhook's paragraph, not its whole log.
@@ -19,6 +19,20 @@ pub fn printable(text: &str) -> String {
     text.replace(char::is_control, " ")
 }
 
+/// `1 change`, `2 changes`.
+pub fn count(number: usize, noun: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{ending}")
+}
+
+/// The first few of many, and how many there are besides.
+pub fn some(all: &[&str], shown: usize) -> String {
+    match all.len().checked_sub(shown) {
+        Some(more @ 1..) => format!("{} and {more} more", all[..shown].join(", ")),
+        _ => all.join(", "),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -28,5 +42,12 @@ mod tests {
         assert_eq!(one_line("  a\r\n\tb \u{1b}[31mred\u{7}\n"), "a b [31mred");
         assert_eq!(one_line(&"é".repeat(2 * MAX_WORDS)).chars().count(), MAX_WORDS + 1);
         assert_eq!(printable("a\u{1b}  b\n"), "a   b ");
+    }
+
+    #[test]
+    fn many_are_counted_and_few_are_named() {
+        assert_eq!(some(&["a", "b"], 2), "a, b");
+        assert_eq!(some(&["a", "b", "c", "d"], 2), "a, b and 2 more");
+        assert_eq!(some(&[], 2), "");
     }
 }

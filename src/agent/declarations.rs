@@ -46,6 +46,8 @@ pub struct Reader {
     /// By mesh: the commit that was read, what was allowed then, and what it says.
     branches: BTreeMap<String, (CommitId, Vec<Cidr>, Branch)>,
     applied: Option<CommitId>,
+    /// The tip that was read first: while it is being applied, the next one is read already.
+    first: Option<CommitId>,
 }
 
 impl Reader {
@@ -69,7 +71,8 @@ impl Reader {
         }
         let own_files = files(mirror, me)?;
         let own_status = own_status(&own_files);
-        let applied = self.applied.or_else(|| own_status.main.applied.parse().ok());
+        let known = self.applied.or_else(|| own_status.main.applied.parse().ok());
+        let known = known.or_else(|| Some(*self.first.get_or_insert(tip)).filter(|first| *first != tip));
         // Of a peer whose file is gone only the last word matters: does it still use what it was given?
         for peer in own_status.peerings.keys().filter(|peer| !peers.contains(peer)) {
             let branch = self.branch(mirror, peer, &federation.allow_addresses, now)?;
@@ -77,7 +80,7 @@ impl Reader {
         }
         self.branches.retain(|mesh, _| statuses.contains_key(mesh) || facts.contains_key(mesh));
         Ok(Declarations {
-            line: line(mirror, me, tip, applied)?,
+            line: line(mirror, me, tip, known)?,
             verified: snapshot.verified.to_string(),
             commit: snapshot.commit,
             federation: Arc::new(federation),
@@ -103,11 +106,11 @@ impl Reader {
 }
 
 /// What is new on `main` since a commit, and which of it allows this mesh's deletions.
-fn line(mirror: &Mirror, me: &str, tip: CommitId, applied: Option<CommitId>) -> Result<Line, RepoError> {
-    let since = mirror.since(tip, applied, TRAILER)?;
+fn line(mirror: &Mirror, me: &str, tip: CommitId, known: Option<CommitId>) -> Result<Line, RepoError> {
+    let since = mirror.since(tip, known, TRAILER)?;
     let allows = |values: &[String]| values.iter().flat_map(|value| value.split(',')).any(|mesh| mesh.trim() == me);
     let step = |(commit, values): &(CommitId, Vec<String>)| Step { commit: commit.to_string(), allows: allows(values) };
-    let since_commit = applied.filter(|_| since.descends).map(|commit| commit.to_string());
+    let since_commit = known.filter(|_| since.descends).map(|commit| commit.to_string());
     Ok(Line { commits: since.commits.iter().map(step).collect(), since: since_commit })
 }
 
@@ -199,4 +202,31 @@ pub fn files(mirror: &Mirror, mesh: &str) -> Result<BTreeMap<String, String>, Re
         }
     }
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::repo::testing::{Lab, git};
+
+    #[test]
+    fn a_commit_read_while_the_first_is_being_applied_follows_it() {
+        let lab = Lab::new();
+        let mut mirror = lab.mirror();
+        let mut reader = Reader::default();
+        let mut read = || {
+            mirror.fetch().unwrap();
+            reader.read(&mirror, "rosa", Timestamp::now()).unwrap().line
+        };
+        let first = read();
+        assert_eq!((first.commits.len(), first.since), (1, None));
+        let (first, second) = (lab.tip("main"), lab.commit("Second", &[("a", "1")]).to_string());
+        let Line { commits, since } = read();
+        assert_eq!((commits, since), (vec![Step { commit: second, allows: false }], Some(first.to_string())));
+
+        git(&lab.person, &["reset", "--quiet", "--hard", "HEAD~1"]);
+        git(&lab.person, &["commit", "--quiet", "--amend", "-m", "Another start"]);
+        git(&lab.person, &["push", "--quiet", "--force", "origin", "main"]);
+        assert_eq!(read().since, None, "another history does not");
+    }
 }

@@ -9,6 +9,7 @@ use crate::decide::{Comparisons, Condition, ConditionKind, Decision, LiveObjects
 use crate::derive::Hold;
 use crate::model::{Diagnostic, Severity};
 use crate::object::APPLIED_ANNOTATION;
+use crate::words::some;
 
 /// Most changed fields named in one line.
 const FIELDS_SHOWN: usize = 3;
@@ -128,25 +129,5 @@ impl Journal {
         if self.troubles.remove(subject).is_some() {
             info!(event = "recovered", subject, "{message}");
         }
-    }
-}
-
-/// The first few of many, and how many there are besides.
-fn some(all: &[&str], shown: usize) -> String {
-    match all.len().checked_sub(shown) {
-        Some(more @ 1..) => format!("{} and {more} more", all[..shown].join(", ")),
-        _ => all.join(", "),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn many_are_counted_and_few_are_named() {
-        assert_eq!(some(&["a", "b"], 2), "a, b");
-        assert_eq!(some(&["a", "b", "c", "d"], 2), "a, b and 2 more");
-        assert_eq!(some(&[], 2), "");
     }
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
+use super::later;
 use super::observe::LiveObjects;
 use crate::derive::kinds;
 use crate::facts::address;
@@ -142,10 +143,6 @@ impl Settling {
 
 fn doubled(wait: SignedDuration, times: u32) -> SignedDuration {
     wait.saturating_mul(2_i32.saturating_pow(times))
-}
-
-fn later(time: Timestamp, wait: SignedDuration) -> Timestamp {
-    time.saturating_add(wait).unwrap_or(Timestamp::MAX)
 }
 
 /// Every entry of a Service's load balancer: the ip if there is one, else the hostname as it is, sorted. A name is never resolved:

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::later;
 use super::{Comparisons, Decision, Event, Memory, World};
 use crate::derive::Hold;
 use crate::object::{Key, Object};
@@ -32,10 +33,6 @@ struct Bout {
     rests: u32,
     /// Rests until then.
     until: Timestamp,
-}
-
-fn later(time: Timestamp, wait: SignedDuration) -> Timestamp {
-    time.saturating_add(wait).unwrap_or(Timestamp::MAX)
 }
 
 /// How long the rest of that number is.

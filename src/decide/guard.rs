@@ -14,6 +14,7 @@ use super::{World, remove};
 use crate::derive::{Derived, Hold, Observed};
 use crate::model::{Guards, MeshFolder};
 use crate::object::Key;
+use crate::words::{count, some};
 
 /// Trailer of a commit on `main` that allows deletions beyond the limits, with the names of the meshes it is for.
 pub const TRAILER: &str = "Meshfed-Allow-Delete";
@@ -156,7 +157,7 @@ impl Count {
         let Guards { peerings, objects } = guards;
         let excess = |what: &str, (gone, of): (usize, usize), (name, share): (&str, u8), free: usize| {
             let most = (of * usize::from(share) / 100).max(free);
-            let all = number(of, what);
+            let all = count(of, what);
             (gone > most).then(|| {
                 format!("one change may delete at most {most} of {all} (`spec.guards.{name}: {share}%` in federation.yaml)")
             })
@@ -170,7 +171,7 @@ impl Count {
     /// `2 of 2 peerings (a, b) and 12 of 40 objects (…)`.
     fn words(&self) -> String {
         let names = |names: &[&str], of, what| {
-            (!names.is_empty()).then(|| format!("{} of {} ({})", names.len(), number(of, what), some(names)))
+            (!names.is_empty()).then(|| format!("{} of {} ({})", names.len(), count(of, what), some(names, NAMED)))
         };
         let peers: Vec<&str> = self.peers.iter().map(String::as_str).collect();
         let objects: Vec<&str> = self.objects.values().flat_map(|(names, _)| names.iter().map(String::as_str)).collect();
@@ -221,15 +222,4 @@ fn objection(world: &World, applied: Option<Applied>, whole: bool, count: &Count
 
 fn short(commit: &str) -> &str {
     commit.get(..7).unwrap_or(commit)
-}
-
-fn number(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-}
-
-fn some(names: &[&str]) -> String {
-    match names.len().checked_sub(NAMED) {
-        Some(more @ 1..) => format!("{} and {more} more", names[..NAMED].join(", ")),
-        _ => names.join(", "),
-    }
 }

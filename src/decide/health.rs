@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::later;
 use super::{Decision, Gap, World, report};
 use crate::derive::{Health, Hold, Inputs, Observed, imported_host, kinds, not_imported, why_not_given};
 use crate::model::defaults::GATING_DOUBLINGS;
@@ -233,10 +234,6 @@ impl Judge<'_> {
 
 fn doubled(wait: SignedDuration, times: u32) -> SignedDuration {
     wait.saturating_mul(1 << times)
-}
-
-fn later(time: Timestamp, wait: SignedDuration) -> Timestamp {
-    time.saturating_add(wait).unwrap_or(Timestamp::MAX)
 }
 
 fn seconds(time: Timestamp) -> String {

@@ -187,6 +187,11 @@ impl Decision {
     }
 }
 
+/// The time after a wait; the end of time where there is none.
+pub fn later(time: Timestamp, wait: SignedDuration) -> Timestamp {
+    time.saturating_add(wait).unwrap_or(Timestamp::MAX)
+}
+
 /// Decides one pass.
 pub fn decide(world: &World, memory: &Memory, comparisons: &mut Comparisons) -> Decision {
     let mut decision = Decision { inventory: memory.inventory.clone(), ..Decision::default() };

@@ -36,7 +36,7 @@ mod transport;
 mod watch;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 

@@ -364,7 +364,7 @@ fn attention(gathered: &Gathered, meshes: &[MeshView], peerings: &[PeeringView])
         };
         if mesh.mode == Mode::Observing {
             let would = gathered.published.get(name).map_or(0, |published| published.status.would_do.len());
-            lines.push(format!("{name} is only observed: its agent would make {}", super::count(would, "change")));
+            lines.push(format!("{name} is only observed: its agent would make {}", crate::words::count(would, "change")));
         }
         let silent = mesh.silent.then(|| "is silent".to_owned());
         let states: Vec<String> = behind.into_iter().chain(silent).collect();
@@ -395,7 +395,8 @@ fn attention(gathered: &Gathered, meshes: &[MeshView], peerings: &[PeeringView])
             Mode::Leaving => {
                 let holds = &published.status.holds;
                 let waits = holds.first().map(|hold| format!(": {hold}")).unwrap_or_default();
-                lines.push(format!("{mesh} is leaving, {} to go{waits}", super::count(published.status.objects, "object")));
+                lines
+                    .push(format!("{mesh} is leaving, {} to go{waits}", crate::words::count(published.status.objects, "object")));
             }
             _ => lines.push(format!("published/{mesh} is there, but {} has no folder meshes/{mesh}", gathered.branch)),
         }

@@ -5,8 +5,9 @@ use std::ops::Range;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use serde::Serialize;
 
-use super::{Look, count};
+use super::Look;
 use crate::model::{Code, Diagnostic, Severity, Span};
+use crate::words::count;
 
 /// Columns of the excerpts where the screen has no width of its own.
 const DEFAULT_WIDTH: usize = 140;

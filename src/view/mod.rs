@@ -48,9 +48,3 @@ impl Look {
         }
     }
 }
-
-/// `1 change`, `2 changes`.
-pub fn count(number: usize, noun: &str) -> String {
-    let ending = if number == 1 { "" } else { "s" };
-    format!("{number} {noun}{ending}")
-}

@@ -5,11 +5,11 @@ use std::fmt::Write;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Look, Tone, count};
+use super::{Look, Tone};
 use crate::decide::compare::{Change, Owner};
 use crate::decide::{Comparisons, Decision, LiveObjects};
 use crate::object::SOURCE_ANNOTATION;
-use crate::words::printable;
+use crate::words::{count, printable};
 
 /// Longest value shown in a line, in characters; JSON output has it whole.
 const MAX_VALUE: usize = 60;

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 
 use super::federation::{EXPIRES_SOON, FederationStatus, MeshView, PeeringView, ServiceView};
 use super::table::{self, Cell};
-use super::{Look, Tone, count};
+use super::{Look, Tone};
 use crate::decide::{Mode, Phase, RotationStatus};
-use crate::words::printable;
+use crate::words::{count, printable};
 
 /// Lines about what needs attention that fit one screen; `wide` and the data formats have them all.
 const MAX_ATTENTION: usize = 12;

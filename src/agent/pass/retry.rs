@@ -1,6 +1,8 @@
 //! How long what failed waits before it is tried again.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
+
+pub(super) use crate::decide::later;
 
 /// First and longest wait before what failed for the moment is tried again.
 pub(super) const RETRY: (SignedDuration, SignedDuration) = (SignedDuration::from_millis(500), SignedDuration::from_mins(2));
@@ -11,8 +13,4 @@ pub(super) const REFUSED_RETRY: SignedDuration = SignedDuration::from_mins(5);
 pub(super) fn backoff(attempts: u32) -> SignedDuration {
     let (first, longest) = RETRY;
     first.saturating_mul(2_i32.saturating_pow(attempts.saturating_sub(1))).min(longest)
-}
-
-pub(super) fn later(now: Timestamp, wait: SignedDuration) -> Timestamp {
-    now.saturating_add(wait).unwrap_or(Timestamp::MAX)
 }
