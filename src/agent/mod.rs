@@ -28,6 +28,7 @@ use crate::cluster::{Cluster, ClusterError};
 use crate::config::AgentConfig;
 use crate::decide::patience;
 use crate::repo::{self, RepoError, SigningKey};
+use crate::trust::{Introduction, Verification};
 use pass::Agent;
 use repository::{Command, News};
 
@@ -119,14 +120,19 @@ async fn work(config: AgentConfig, mut stopped: Stopped) -> Result<Outcome, Agen
         event = "start",
         mesh = config.mesh,
         version = env!("CARGO_PKG_VERSION"),
-        "meshfed {} {} {}; signatures on main are not verified",
+        "meshfed {} {} {}; {}",
         env!("CARGO_PKG_VERSION"),
         if config.observe { "changes nothing and observes" } else { "looks after" },
-        config.mesh
+        config.mesh,
+        match config.verification {
+            Verification::Enforce(Introduction { anchor, .. }) => format!("takes what is verified from {anchor} on"),
+            Verification::Warn(Introduction { anchor, .. }) => format!("verifies from {anchor} on, and only warns"),
+            Verification::Off => "signatures are not verified".to_owned(),
+        }
     );
     let options = config.repo_options();
     let (news_sender, news) = unbounded_channel();
-    let commands = repository::start(options, config.mesh.clone(), key, news_sender);
+    let commands = repository::start(options, config.mesh.clone(), key, config.verification, news_sender);
     let on_change = commands.clone();
     // A receiver that is gone means that the agent is ending.
     let watch = repo::watch(&config.repo, move || drop(on_change.send(Command::Fetch)));

@@ -17,7 +17,7 @@ use crate::agent::remembered;
 use crate::agent::scopes::{scopes, unseen};
 use crate::agent::throwaway;
 use crate::cluster::{Cluster, ClusterOptions, Trouble};
-use crate::decide::{Comparisons, Line, Memory, Status, World, decide, presence};
+use crate::decide::{Comparisons, Line, Memory, Status, Trust, World, decide, presence};
 use crate::error::{Error, Exit};
 use crate::facts::Facts;
 use crate::model::{Diagnostic, Federation, Place, Severity};
@@ -171,7 +171,7 @@ impl Plan {
             cluster_uid: &cluster_uid,
             commit: from,
             line,
-            verified: "",
+            trust: &Trust::default(),
             own_facts: &Facts::default(), // what it publishes is no part of the plan
             own_status,
             published: &BTreeMap::new(),

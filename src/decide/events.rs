@@ -2,7 +2,7 @@
 //! transitions only, by holding the status of this pass against the one before, so a quiet pass tells none.
 
 use super::report::{self, PeeringStatus, Status, TrafficStatus};
-use super::{World, weights};
+use super::{World, freeze, weights};
 use crate::derive::kinds;
 use crate::object::{Key, Kind};
 
@@ -36,11 +36,12 @@ impl Event {
 
 /// What has happened between two statuses of the mesh.
 pub(super) fn between(world: &World, before: &Status, now: &Status) -> Vec<Event> {
-    let Some(mesh) = world.federation.mesh(world.me) else { return Vec::new() };
+    let frozen = freeze::events(before, now);
+    let Some(mesh) = world.federation.mesh(world.me) else { return frozen };
     let known = now.peerings.iter().filter_map(|(name, now)| Some((name, before.peerings.get(name)?, now)));
     let connections = known.filter_map(|(name, before, now)| connection(&mesh.namespace, name, before, now));
     let known = now.traffic.iter().filter_map(|(name, now)| Some((name, before.traffic.get(name)?, now)));
-    connections.chain(known.filter_map(|(name, before, now)| weights(name, before, now))).collect()
+    frozen.into_iter().chain(connections).chain(known.filter_map(|(name, before, now)| weights(name, before, now))).collect()
 }
 
 /// Requests go elsewhere than before.

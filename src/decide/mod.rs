@@ -12,6 +12,7 @@ mod conditions;
 mod drain;
 mod events;
 mod fights;
+mod freeze;
 mod guard;
 mod health;
 mod heartbeat;
@@ -24,6 +25,7 @@ pub mod remove;
 mod replace;
 mod report;
 mod rotation;
+mod stamp;
 mod unseen;
 mod weights;
 mod workloads;
@@ -52,6 +54,7 @@ pub use drain::WITHDRAWAL_GRACE;
 use drain::drain;
 pub use events::Event;
 pub use fights::Fights;
+pub use freeze::Trust;
 use guard::Ruling;
 pub use guard::{Line, Step, TRAILER};
 pub use health::{HealthMemory, Lapse, Lapses};
@@ -67,6 +70,7 @@ pub use report::{
     ShareStatus, Status, TrafficStatus,
 };
 pub use rotation::{Phase, RotationStatus};
+pub use stamp::marks;
 pub use unseen::{Gap, Unseen};
 
 /// Everything that a decision is made from.
@@ -94,8 +98,8 @@ pub struct World<'a> {
     pub commit: &'a str,
     /// What is new on `main` with it.
     pub line: &'a Line,
-    /// How that commit was verified, for people.
-    pub verified: &'a str,
+    /// What verification says of all this.
+    pub trust: &'a Trust,
     /// Facts that our own branch has now.
     pub own_facts: &'a Facts,
     /// Status that our own branch has now; empty before the first.
@@ -126,6 +130,8 @@ pub struct Apply {
 pub struct Decision {
     /// To apply, in any order.
     pub apply: Vec<Apply>,
+    /// To send again for the mark of the verified commit alone; nothing else differs.
+    pub renew: Vec<Arc<Object>>,
     /// To delete, exactly as seen.
     pub delete: Vec<Arc<Live>>,
     /// To give back: our fields go, the object stays.
@@ -269,6 +275,7 @@ fn change(
             if !decision.inventory.contains_key(key) {
                 decision.inventory_mut().insert(key.clone(), found(object, live));
             }
+            decision.renew.extend(stamp::renewed(world, object, live).filter(|_| !world.observing));
             continue;
         }
         match obstacle(world, memory, derived, key, comparisons, decision) {
@@ -287,6 +294,7 @@ fn change(
         remove::orphan(world, memory, scene, key, origin, comparisons, decision);
     }
     fights::rest_from(world, memory, comparisons, decision);
+    stamp::mark(world, &mut decision.apply);
 }
 
 /// What stands between us and applying an object.
@@ -350,6 +358,7 @@ fn finish(world: &World, memory: &Memory, scenery: &Scenery, applied: Option<boo
         _ => OwnFacts { facts: last_facts(world, mode), ..OwnFacts::before(world, memory) },
     };
     decision.holds.extend(own.holds.iter().cloned());
+    decision.holds.extend(freeze::holds(world));
     decision.addresses.clone_from(&own.addresses);
     own.facts.claims = standing.claims(world);
     let dispute = standing.hold(world, presence);
@@ -366,11 +375,13 @@ fn finish(world: &World, memory: &Memory, scenery: &Scenery, applied: Option<boo
     };
     decision.status = if rests {
         world.own_status.clone() // what happens on `main` is no business of this mesh any more
+    } else if world.trust.is_blind() {
+        report::blind(world, decision)
     } else {
         report::status(world, scenery, mode, decision, &own, &stays)
     };
     let known = matches!(presence, Presence::Declared(_));
-    decision.conditions = conditions::conditions(world.me, known, settled, dispute.as_ref(), &decision.status);
+    decision.conditions = conditions::conditions(world, known, settled, dispute.as_ref(), &decision.status);
     let before = memory.told.as_ref().unwrap_or(world.own_status);
     decision.events.extend(events::between(world, before, &decision.status));
     if world.observing {

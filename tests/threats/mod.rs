@@ -2,5 +2,6 @@
 
 mod account;
 mod facts;
+mod frozen;
 mod input;
 mod middle;

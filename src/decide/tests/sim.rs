@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 
 use super::history::History;
 use super::server::Server;
-use crate::decide::{Apply, Comparisons, Decision, Memory, STATUS_PATH, Status, Unseen, World, decide, patience, read_status};
+use crate::decide::{
+    Apply, Comparisons, Decision, Memory, STATUS_PATH, Status, Trust, Unseen, World, decide, patience, read_status,
+};
 use crate::derive::kinds;
 use crate::facts::{Facts, published};
 use crate::model::defaults::GATING_SETTLE;
@@ -65,6 +67,8 @@ pub struct Sim {
     pub history: History,
     /// All agents run with `--observe`.
     pub observing: bool,
+    /// What verification says to all of them.
+    pub trust: Trust,
     /// Addresses that the clouds have given out.
     balancers: usize,
     /// Watches that are down: (mesh, its peer).
@@ -102,6 +106,7 @@ impl Sim {
             commit: "c1".to_owned(),
             history: History::default(),
             observing: false,
+            trust: Trust::default(),
             balancers: 0,
             cut: BTreeSet::new(),
             frozen: BTreeMap::new(),
@@ -209,7 +214,7 @@ impl Sim {
             cluster_uid: site.cluster_uid.as_deref().unwrap_or("uid-of-kube-system"),
             commit: &self.commit,
             line: &main,
-            verified: "off",
+            trust: &self.trust,
             throwaway_root: "nobody's root",
             observing: self.observing,
             own_facts: &own_facts,
