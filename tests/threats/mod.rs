@@ -5,3 +5,4 @@ mod facts;
 mod frozen;
 mod input;
 mod middle;
+mod webhook;
