@@ -11,7 +11,7 @@ use crate::facts::published::{self, FACTS_PATH};
 use crate::model::{Cidr, Code, ContentId, Diagnostic, Federation, Place, Span};
 use crate::policy::{self, Loaded, Policies};
 use crate::repo::{Commit, CommitId, Mirror, PUBLISHED, RepoError, Snapshot};
-use crate::trust::{Gate, Marks, Passage, Revoked, Verification, public_key};
+use crate::trust::{Gate, Marks, Passage, Publisher, Revoked, Verification, public_key};
 
 /// All that Git says to one agent at one moment.
 #[derive(Debug)]
@@ -137,11 +137,13 @@ impl Reader {
 
     /// The keys of a mesh by its `mesh.yaml`; on our own branch also the one that signs there now, which may not be listed yet.
     fn expect(&mut self, federation: &Federation, me: &str, mesh: &str) {
-        let listed = federation.mesh(mesh).map(|mesh| mesh.keys.as_slice()).unwrap_or_default();
+        let declared = federation.mesh(mesh);
+        let listed = declared.map(|mesh| mesh.keys.as_slice()).unwrap_or_default();
         let own = Some(&self.own_key).filter(|_| mesh == me);
         // A line that is no key is nobody's.
         let keys = listed.iter().chain(own).filter_map(|line| public_key(line).ok()).collect();
-        self.gate.expect(mesh, keys);
+        let disowned = declared.into_iter().flat_map(|mesh| &mesh.disowned).filter_map(|id| id.parse().ok()).collect();
+        self.gate.expect(mesh, Publisher { keys, disowned });
     }
 
     fn branch(

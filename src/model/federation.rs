@@ -156,6 +156,8 @@ pub struct Mesh {
     pub operators: Vec<Operator>,
     /// Public keys of the agent.
     pub keys: Vec<String>,
+    /// Commits on its branch that the agent did not make.
+    pub disowned: Vec<String>,
     /// No changes now.
     pub suspend: bool,
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::commit::Links;
 use super::history::{MAX_STEPS, Verdict, Verifier};
 use super::object::{Id, Objects, Unreadable};
-use super::published::published;
+use super::published::published_despite;
 use super::refusal::{Fault, Refusal, Rule, Violation};
 use super::rules::Digest;
 use super::signature::PublicKey;
@@ -93,12 +93,20 @@ impl Passage {
         Self { serve: tip, verified: None, tip, refusal: None }
     }
 
-    /// A commit is verified for as long as nothing newer is refused.
     fn new(verification: Verification, tip: Option<Id>, verdict: Verdict) -> Self {
         let Verdict { verified, refusal } = verdict;
-        let serve = if verification.enforces() { verified } else { tip.or(verified) };
+        let serve = if verification.enforces() || refusal.is_none() { verified } else { tip.or(verified) };
         Self { serve, verified, tip, refusal }
     }
+}
+
+/// Who writes a published branch, by the `mesh.yaml` of its mesh.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Publisher {
+    /// Keys that may sign there.
+    pub keys: BTreeSet<PublicKey>,
+    /// Commits there that somebody else made, and that are passed over.
+    pub disowned: BTreeSet<Id>,
 }
 
 /// Keeps watch over the branches that one agent reads.
@@ -109,7 +117,7 @@ pub struct Gate {
     introduced: bool,
     marks: Marks,
     /// By mesh, as last known: the last word of a mesh that has left `main` is still its own.
-    keys: BTreeMap<String, BTreeSet<PublicKey>>,
+    publishers: BTreeMap<String, Publisher>,
 }
 
 impl Gate {
@@ -151,12 +159,12 @@ impl Gate {
         }
     }
 
-    /// From now on these keys sign `published/<mesh>`.
-    pub fn expect(&mut self, mesh: &str, keys: BTreeSet<PublicKey>) {
-        self.keys.insert(mesh.to_owned(), keys);
+    /// From now on this is who writes `published/<mesh>`.
+    pub fn expect(&mut self, mesh: &str, publisher: Publisher) {
+        self.publishers.insert(mesh.to_owned(), publisher);
     }
 
-    /// What of `published/<mesh>` is served, by the keys that are expected there.
+    /// What of `published/<mesh>` is served, by who is expected to write it.
     pub fn published(
         &mut self,
         objects: &dyn Objects,
@@ -177,8 +185,9 @@ impl Gate {
         };
         let verdict = match (tip, known) {
             (Some(tip), _) => {
-                let nobody = BTreeSet::new();
-                published(objects, self.keys.get(mesh).unwrap_or(&nobody), revoked, known, tip)?
+                let nobody = Publisher::default();
+                let Publisher { keys, disowned } = self.publishers.get(mesh).unwrap_or(&nobody);
+                published_despite(objects, keys, revoked, disowned, known, tip)?
             }
             (None, None) => Verdict { verified: None, refusal: None },
             (None, Some(id)) => {
@@ -195,7 +204,7 @@ impl Gate {
     /// Forgets the branches of other meshes than these: nobody reads them any more.
     pub fn retain(&mut self, read: impl Fn(&str) -> bool) {
         self.marks.published.retain(|mesh, _| read(mesh));
-        self.keys.retain(|mesh, _| read(mesh));
+        self.publishers.retain(|mesh, _| read(mesh));
     }
 
     /// The commit of `main` from which on there is something to verify.

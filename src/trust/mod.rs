@@ -50,11 +50,11 @@ mod testing;
 mod tests;
 
 pub use commit::MAX_COMMIT_BYTES;
-pub use gate::{Gate, Introduction, Marks, Passage, Verification};
+pub use gate::{Gate, Introduction, Marks, Passage, Publisher, Verification};
 pub use history::{ACCEPT, MAX_PENDING, MAX_STEPS, Verdict, Verifier};
 pub use object::{Id, Kind, Objects, Unreadable};
 pub use policy::{Policy, ROOT};
-pub use published::{PUBLISHED_FILES, published};
+pub use published::{PUBLISHED_FILES, published, published_despite};
 pub use refusal::{Fault, Refusal, Rule, Violation};
 pub use rules::{Digest, FOLDER, Rules};
 pub use signature::{MAX_RSA_BITS, MIN_RSA_BITS, PublicKey, public_key};

@@ -26,13 +26,26 @@ pub fn published(
     verified: Option<Id>,
     tip: Id,
 ) -> Result<Verdict, Unreadable> {
+    published_despite(objects, keys, revoked, &BTreeSet::new(), verified, tip)
+}
+
+/// The same for a branch with commits that its people have disowned: they are passed over, neither believed nor in the way. What follows them
+/// is held against the last verified commit, so that nothing that they brought stays. This mends a branch without rewriting it.
+pub fn published_despite(
+    objects: &dyn Objects,
+    keys: &BTreeSet<PublicKey>,
+    revoked: &Revoked,
+    disowned: &BTreeSet<Id>,
+    verified: Option<Id>,
+    tip: Id,
+) -> Result<Verdict, Unreadable> {
     let steps = match steps(objects, verified, tip) {
         Ok(steps) => steps,
         Err(Stop::Refused(refusal)) => return Ok(Verdict { verified, refusal: Some(*refusal) }),
         Err(Stop::Unreadable(unreadable)) => return Err(unreadable),
     };
     let mut last = verified;
-    for step in steps {
+    for step in steps.into_iter().filter(|step| !disowned.contains(step)) {
         match judge(objects, keys, revoked, last, step) {
             Ok(()) => last = Some(step),
             Err(Fault::Unreadable(unreadable)) => return Err(unreadable),
