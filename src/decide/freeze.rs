@@ -146,16 +146,16 @@ fn published(world: &World, mesh: &str, passage: &Passage, refusal: &Refusal) ->
     };
     let keys = world.federation.mesh(mesh).map(|mesh| (mesh.keys.is_empty(), mesh.path.as_str()));
     let way_out = match (keys, passage.verified) {
-        (Some((true, path)), _) => {
+        (Some((true, path)), _) if refusal.rule == Rule::UnknownSigner => {
             format!("{path} lists no key: add the public key that the agent of {mesh} logs at its start under `spec.agent.keys`")
         }
-        (Some((false, path)), _) if refusal.rule == Rule::UnknownSigner => format!(
+        (Some((_, path)), _) if refusal.rule == Rule::UnknownSigner => format!(
             "If the agent of {mesh} has a new key, add it under `spec.agent.keys` in {path}; if somebody else wrote that commit, list {} under \
              `spec.agent.disowned` there, or {}",
             refusal.commit,
             reset(mesh, passage)
         ),
-        (Some((false, path)), Some(_)) if refusal.rule != Rule::SourceRewound && refusal.rule != Rule::SourceForked => format!(
+        (Some((_, path)), Some(_)) if !matches!(refusal.rule, Rule::SourceRewound | Rule::SourceForked) => format!(
             "To go on without rewriting it, list {} under `spec.agent.disowned` in {path}: it is passed over, and the agent's next commit counts; or {}",
             refusal.commit,
             reset(mesh, passage)

@@ -1,4 +1,4 @@
-//! T1, T2, T3, T8, T9, T11: what the real agent does about a history that does not verify. What was verified stays in use and is looked after,
+//! T1, T2, T3, T8, T9, T10, T11: what the real agent does about a history that does not verify. What was verified stays in use and is looked after,
 //! nothing newer is taken, people are told, and the ways out work.
 
 use std::fs;
@@ -6,10 +6,10 @@ use std::fs;
 use meshfed::trust::{Id, Verifier};
 use serde_json::{Value, json};
 
-use crate::lab::git_store::git;
+use crate::lab::git_store::{git, run};
 use crate::solo::{self, Solo};
 use crate::stage::{Agent, eventually};
-use crate::trust::repository::Work;
+use crate::trust::repository::{Work, id};
 
 /// A mesh whose people sign, and an agent that asks for it.
 struct Signed {
@@ -29,13 +29,14 @@ impl Signed {
     }
 
     fn agent(&self) -> Agent {
-        self.agent_with(&[])
+        self.agent_with("agent", &[])
     }
 
-    fn agent_with(&self, more: &[&str]) -> Agent {
+    /// The agent with somebody's key, and more arguments.
+    fn agent_with(&self, key: &str, more: &[&str]) -> Agent {
         let anchor = self.work.anchor.to_string();
         let digest = Verifier::digest(&self.work.mirror(), self.work.anchor).unwrap().to_string();
-        let key = self.work.key("agent").display().to_string();
+        let key = self.work.key(key).display().to_string();
         let introduction = ["--trust-anchor", &anchor, "--trust-digest", &digest, "--signing-key", &key];
         self.solo.agent_with(&self.work.url(), &[&introduction, more].concat())
     }
@@ -100,6 +101,46 @@ impl Signed {
             .collect();
         found.sort();
         found.into_iter().map(|(_, reason)| reason).collect()
+    }
+
+    /// A peer whose agent signs with the key `agent-<peer>`, as people declare both sides.
+    fn declare_peer(&self, peer: &str, agent: &str) {
+        let Solo { mesh, .. } = &self.solo;
+        let exports = format!("  exports: [{{service: {peer}-apps/details, as: shop/{peer}}}]\n");
+        let mesh_file = solo::mesh_file(peer, &format!("  members: [{peer}-apps]\n{agent}"));
+        self.work.write(&format!("meshes/{peer}/mesh.yaml"), &mesh_file);
+        self.work.write(&format!("meshes/{peer}/peers/{mesh}.yaml"), &solo::peer_file(mesh, &exports));
+        self.work.change(Some("root"), &self.solo.path(&format!("peers/{peer}.yaml")), &self.solo.peer_half(peer));
+    }
+
+    /// Its agent publishes an address, on the branch's tip.
+    fn publish(&self, signer: &str, peer: &str, root: &str, address: &str) -> Id {
+        let facts = json!({
+            "apiVersion": "meshfed.dev/v1alpha1", "kind": "Published", "metadata": {"name": peer},
+            "spec": {"caRoots": [root], "ingress": {
+                &self.solo.mesh: {"addresses": [address], "discoveryPort": 8188, "servicePort": 15443}}},
+        });
+        let blob = self.work.object("blob", facts.to_string().as_bytes());
+        let tree = self.work.object("tree", &[b"100644 published.yaml\0", blob.0.as_slice()].concat()).to_string();
+        let branch = format!("refs/heads/published/{peer}");
+        let tip = self.work.git(&["for-each-ref", "--format=%(objectname)", &branch]);
+        let mut arguments = vec!["commit-tree", "-S", "-m", "Facts", &tree];
+        if !tip.is_empty() {
+            arguments.extend(["-p", &tip]);
+        }
+        let mut command = git(self.work.scratch());
+        command.arg("-C").arg(self.work.path()).args(["-c", "gpg.format=ssh", "-c"]);
+        let commit = run(command.arg(format!("user.signingkey={}", self.work.key(signer).display())).args(arguments));
+        self.work.git(&["update-ref", &branch, &commit]);
+        id(&commit)
+    }
+
+    fn wait_for_address(&self, peer: &str, address: &str) {
+        eventually(&format!("{peer} is at {address}"), || {
+            let found = self.solo.get("servicemeshpeer", peer).unwrap_or_default();
+            let found = &found["spec"]["remote"]["addresses"];
+            if *found == json!([address]) { Ok(()) } else { Err(found.to_string()) }
+        });
     }
 
     /// Loses all that the agent remembers in its ConfigMap.
@@ -280,11 +321,61 @@ fn an_agent_that_is_introduced_wrongly_changes_nothing_and_says_so() {
 #[test]
 fn a_mode_that_warns_applies_and_tells() {
     let signed = Signed::new("frozen-warns");
-    let _agent = signed.agent_with(&["--verification", "warn"]);
+    let _agent = signed.agent_with("agent", &["--verification", "warn"]);
     let bad = signed.declare(None, &[("a", "one")]);
     signed.wait_for("a", "one");
     signed.wait_for_status(&[&format!("main: commit {bad} Unsigned"), "not verified (verification only warns)"]);
     let state = signed.solo.get("configmap", "meshfed").unwrap();
     let floor = state["data"]["verified"].as_str().unwrap_or_default();
     assert!(floor.contains(&signed.work.anchor.to_string()) && !floor.contains(&bad.to_string()), "{floor}");
+}
+
+#[test]
+fn t01_t10_what_an_agents_key_did_not_sign_concerns_that_peer_alone() {
+    let signed = Signed::new("frozen-peers");
+    let keys = |name: &str, more: &str| format!("  agent: {{keys: [{}]{more}}}\n", signed.work.public(name));
+    signed.declare_peer("aro", &keys("agent-aro", ""));
+    signed.declare_peer("gcp", &keys("agent-gcp", ""));
+    signed.declare_peer("keyless", "");
+    let root = solo::root();
+    signed.publish("agent-keyless", "keyless", &root, "192.0.2.1");
+    signed.publish("agent-gcp", "gcp", &root, "192.0.2.2");
+    signed.publish("agent-aro", "aro", &root, "192.0.2.3");
+    let agent = signed.agent();
+    signed.wait_for_address("aro", "192.0.2.3");
+    let keyless = signed.wait_for_status(&["published/keyless: commit", "Nothing of that branch is believed", "lists no key"]);
+    assert!(!keyless.contains("published/aro"), "{keyless}");
+    assert!(signed.solo.get("servicemeshpeer", "keyless").is_none());
+
+    // T1: the key of one agent on the branch of another. The rest goes on.
+    let bad = signed.publish("agent-gcp", "aro", &root, "192.0.2.66");
+    signed.publish("agent-gcp", "gcp", &root, "192.0.2.4");
+    signed.declare(Some("root"), &[("a", "one")]);
+    signed.wait_for_status(&[&format!("published/aro: commit {bad} UnknownSigner"), "`spec.agent.disowned`"]);
+    signed.wait_for_address("gcp", "192.0.2.4");
+    signed.wait_for("a", "one");
+    signed.wait_for_address("aro", "192.0.2.3");
+
+    // Its people disown the commit, and its agent goes on where the branch is.
+    signed.publish("agent-aro", "aro", &root, "192.0.2.5");
+    signed.declare_peer("aro", &keys("agent-aro", &format!(", disowned: [{bad}]")));
+    signed.wait_for_address("aro", "192.0.2.5");
+
+    // T10: what was published once comes again. Without the ConfigMap the objects tell.
+    signed.work.git(&["update-ref", "refs/heads/published/aro", &format!("{bad}~1")]);
+    signed.wait_for_status(&["published/aro: commit", "SourceRewound"]);
+    drop(agent);
+    signed.forget_state();
+    let agent = signed.agent();
+    agent.wait_for("published/aro: commit");
+    signed.declare(Some("root"), &[("a", "two")]);
+    signed.wait_for("a", "two");
+    signed.wait_for_address("aro", "192.0.2.5");
+}
+
+#[test]
+fn an_agent_whose_key_nobody_lists_says_so() {
+    let signed = Signed::new("frozen-unlisted");
+    let agent = signed.agent_with("stranger", &[]);
+    agent.wait_for("so that no peer believes what it publishes");
 }

@@ -249,6 +249,10 @@ impl Sim {
             let live = Live::new(site.server.get(&object.key).unwrap()).unwrap();
             site.comparisons.accept(object, &live);
         }
+        for object in decision.renew.iter().filter(|_| keep()) {
+            site.server.apply(object, false).unwrap_or_else(|error| panic!("{me}: {}: {error}", object.key));
+            site.log.push(format!("mark {}", object.key));
+        }
         for live in decision.delete.iter().filter(|_| keep()) {
             assert!(!site.server.would_hang(&live.key), "{me}: {} goes while services are exported to it", live.key);
             site.server.delete(live);
