@@ -168,7 +168,7 @@ async fn work(config: AgentConfig, mut stopped: Stopped) -> Result<Outcome, Agen
         connected = connect(&mut agent, config.once) => connected?,
         _ = stopped.wait_for(|stopped| *stopped) => return Ok(Outcome::Stopped),
     }
-    Loop { agent, news, commands, config, stopped }.run().await
+    Box::pin(Loop { agent, news, commands, config, stopped }.run()).await
 }
 
 /// Opens the addresses that are configured.

@@ -25,6 +25,7 @@ mod replace;
 mod report;
 mod rotation;
 mod unseen;
+mod views;
 mod weights;
 mod workloads;
 mod would;
@@ -68,6 +69,7 @@ pub use report::{
 };
 pub use rotation::{Phase, RotationStatus};
 pub use unseen::{Gap, Unseen};
+pub use views::{FRESHNESS, ForkStatus, Position, ViewMemory, ViewStatus, Views};
 
 /// Everything that a decision is made from.
 #[derive(Clone, Copy)]
@@ -96,13 +98,15 @@ pub struct World<'a> {
     pub line: &'a Line,
     /// How that commit was verified, for people.
     pub verified: &'a str,
+    /// Where our peers are on `main`, and when it last moved.
+    pub views: &'a Views,
     /// Facts that our own branch has now.
     pub own_facts: &'a Facts,
     /// Status that our own branch has now; empty before the first.
     pub own_status: &'a Status,
     /// Files that our own branch has now.
     pub published: &'a BTreeMap<String, String>,
-    /// How long a cluster waits for an answer before it takes the mesh over from another one.
+    /// How long a cluster waits for an answer before it takes the mesh over from another one, and for a commit that a peer has seen.
     pub patience: SignedDuration,
     /// A root (PEM) whose key nobody has; peers that leave are given it before they go.
     pub throwaway_root: &'a str,
@@ -148,6 +152,8 @@ pub struct Decision {
     pub withdrawals: Withdrawals,
     /// By peer: load balancers that have changed lately.
     pub addresses: BTreeMap<String, Settling>,
+    /// What is to be remembered of how peers see `main`.
+    pub views: ViewMemory,
     /// What waits, and for what.
     pub holds: Vec<Hold>,
     /// What is so and what is not.
@@ -364,11 +370,10 @@ fn finish(world: &World, memory: &Memory, scenery: &Scenery, applied: Option<boo
         let failed = || memory.failures.get(key).map(|failure| failure.message.clone()); // until it is taken
         held.or_else(failed).or(applied.is_none().then(|| "nothing is changed at present".to_owned()))
     };
-    decision.status = if rests {
-        world.own_status.clone() // what happens on `main` is no business of this mesh any more
-    } else {
-        report::status(world, scenery, mode, decision, &own, &stays)
-    };
+    let status = (!rests).then(|| report::status(world, scenery, mode, decision, &own, &stays));
+    // What happens on `main` is no business of a mesh that has left.
+    decision.status =
+        status.map_or_else(|| world.own_status.clone(), |status| seen(world, views::look(world, memory, decision), status));
     let known = matches!(presence, Presence::Declared(_));
     decision.conditions = conditions::conditions(world.me, known, settled, dispute.as_ref(), &decision.status);
     let before = memory.told.as_ref().unwrap_or(world.own_status);
@@ -390,6 +395,17 @@ fn finish(world: &World, memory: &Memory, scenery: &Scenery, applied: Option<boo
         Standing::Waits { until } => decision.wake(*until),
         Standing::Challenged { answer: false } | Standing::Refused | Standing::Elsewhere => {}
     }
+}
+
+/// Completes a status by what the agent sees. The commit that it names moves along with anything else, so that it makes no commits of
+/// its own.
+fn seen(world: &World, views: ViewStatus, status: Status) -> Status {
+    let mut status = Status { views, ..status };
+    status.main.seen.clone_from(&world.own_status.main.seen);
+    if status != *world.own_status {
+        world.commit.clone_into(&mut status.main.seen);
+    }
+    status
 }
 
 #[cfg(test)]

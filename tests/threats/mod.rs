@@ -4,4 +4,5 @@ mod account;
 mod facts;
 mod input;
 mod middle;
+mod views;
 mod webhook;

@@ -225,6 +225,7 @@ impl Agent {
             commit: &declarations.commit.id.to_string(),
             line: &declarations.line,
             verified: &declarations.verified,
+            views: &declarations.views,
             own_facts: &self.own_facts,
             own_status: &self.own_status,
             published: &self.own_files,
