@@ -176,7 +176,7 @@ fn the_code_map_is_the_tree() {
 }
 
 /// What the program must withstand. The test of each begins with its number.
-const THREATS: [(&str, &str); 22] = [
+const THREATS: [(&str, &str); 23] = [
     ("t01", "an agent's key is stolen"),
     ("t02", "a credential of the Git host is stolen"),
     ("t03", "the host goes back to an older state"),
@@ -193,7 +193,7 @@ const THREATS: [(&str, &str); 22] = [
     ("t14", "documents made to exhaust their reader"),
     ("t15", "links, submodules and names that some system reads differently"),
     ("t16", "a corrupt pack, an endless transfer"),
-    // t17, a flood of webhooks: there is no webhook yet.
+    ("t17", "a flood of webhooks, or forged ones"),
     ("t18", "somebody sits between agent and host"),
     ("t19", "hostile facts"),
     ("t20", "the agent's pod is taken over"),

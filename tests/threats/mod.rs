@@ -5,3 +5,4 @@ mod facts;
 mod input;
 mod middle;
 mod views;
+mod webhook;
