@@ -178,6 +178,7 @@ impl Plan {
             published: &BTreeMap::new(),
             patience: SignedDuration::ZERO,
             throwaway_root: &throwaway::root().map_err(Error::other)?,
+            probes: &BTreeMap::new(), // nobody is dialled for a plan
             observing: false,
             now: Timestamp::now(),
         };
