@@ -140,6 +140,7 @@ impl Plan {
         let cluster = Cluster::connect(&options).await?;
         let cluster_uid = cluster.uid().await?;
         let mut memory = Memory::default();
+        memory.views.fresh = true; // what makes the host suspect is for the agent to say
         let presence = presence(federation, &self.mesh, own_status);
         if let Some((namespace, _)) = presence.control_plane() {
             let state = cluster.read_state(namespace, STATE_NAME).await?;
