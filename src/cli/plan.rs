@@ -140,6 +140,7 @@ impl Plan {
         let cluster = Cluster::connect(&options).await?;
         let cluster_uid = cluster.uid().await?;
         let mut memory = Memory::default();
+        memory.views.fresh = true; // what makes the host suspect is for the agent to say
         let presence = presence(federation, &self.mesh, own_status);
         if let Some((namespace, _)) = presence.control_plane() {
             let state = cluster.read_state(namespace, STATE_NAME).await?;
@@ -178,6 +179,7 @@ impl Plan {
             published: &BTreeMap::new(),
             patience: SignedDuration::ZERO,
             throwaway_root: &throwaway::root().map_err(Error::other)?,
+            probes: &BTreeMap::new(), // nobody is dialled for a plan
             observing: false,
             now: Timestamp::now(),
         };

@@ -19,6 +19,7 @@ mod memory;
 mod observe;
 mod own_facts;
 mod presence;
+mod probes;
 mod publish;
 pub mod remove;
 mod replace;
@@ -37,6 +38,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::derive::{Derived, Hold, Inputs, Need, Observed, derive};
 use crate::facts::Facts;
+use crate::facts::probe::{Answers, Question};
 use crate::model::{Diagnostic, Federation, MeshFolder};
 use crate::object::{Key, Kind, Live, Object};
 use crate::policy::Policies;
@@ -110,6 +112,8 @@ pub struct World<'a> {
     pub patience: SignedDuration,
     /// A root (PEM) whose key nobody has; peers that leave are given it before they go.
     pub throwaway_root: &'a str,
+    /// What peers' ingresses have shown, by peer.
+    pub probes: &'a Answers,
     /// Nothing may be changed; what would be is told.
     pub observing: bool,
     /// Now.
@@ -154,6 +158,8 @@ pub struct Decision {
     pub addresses: BTreeMap<String, Settling>,
     /// What is to be remembered of how peers see `main`.
     pub views: ViewMemory,
+    /// By peer: what to ask of its ingress, so that its roots can be believed.
+    pub probes: BTreeMap<String, Question>,
     /// What waits, and for what.
     pub holds: Vec<Hold>,
     /// What is so and what is not.
@@ -209,6 +215,7 @@ pub fn decide(world: &World, memory: &Memory, comparisons: &mut Comparisons) -> 
         observed = observe(control_plane, folder, world.live, &memory.inventory);
         replace::observe(world, folder, &memory.inventory, &mut observed);
         drain(world, memory, control_plane.0, &mut observed, &mut decision);
+        probes::ask(world, folder, &mut observed, &mut decision);
     }
     let mut applied = None;
     decision.claimed = claim::since(world, memory);

@@ -53,6 +53,7 @@ impl Agent {
             self.publishing.sent = Some(publication.files.clone());
             let _ = self.commands.send(Command::Publish(publication.clone())); // fails only when the process ends
         }
+        self.prober.ask(&decision.probes);
         self.memory.tell(&decision.status);
         for event in &decision.events {
             self.recorder.record(event.clone());

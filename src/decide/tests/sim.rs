@@ -14,6 +14,7 @@ use crate::decide::{
     Apply, Comparisons, Decision, Memory, Position, STATUS_PATH, Status, Unseen, Views, World, decide, patience, read_status,
 };
 use crate::derive::kinds;
+use crate::facts::probe::Answers;
 use crate::facts::{Facts, published};
 use crate::model::defaults::GATING_SETTLE;
 use crate::model::testing::{self, Repo};
@@ -75,6 +76,8 @@ pub struct Sim {
     pub frozen: BTreeMap<(String, String), Timestamp>,
     /// Where the commit lies, for a mesh, that its peer names: on the line of `main` where nothing is said.
     pub positions: BTreeMap<(String, String), Position>,
+    /// What peers' ingresses have shown.
+    pub probes: Answers,
     /// When `main` last moved.
     pub committed_at: Option<Timestamp>,
     /// Facts by their text: reading certificates takes most of the time here, and none of them ever expires.
@@ -113,6 +116,7 @@ impl Sim {
             frozen: BTreeMap::new(),
             positions: BTreeMap::new(),
             committed_at: None,
+            probes: Answers::new(),
             read: RefCell::default(),
         };
         sim.history.push("c1");
@@ -222,6 +226,7 @@ impl Sim {
             verified: "off",
             views: &Views { peers, committed_at: self.committed_at },
             throwaway_root: "nobody's root",
+            probes: &self.probes,
             observing: self.observing,
             own_facts: &own_facts,
             own_status: &own_status,
