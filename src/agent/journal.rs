@@ -32,7 +32,7 @@ impl Journal {
     /// New declarations.
     pub fn declarations(&mut self, now: &Declarations) {
         let commit = now.commit.id.to_string();
-        if commit != self.commit {
+        if commit != self.commit && !now.trust.is_blind() {
             info!(event = "commit", commit, author = %now.commit.author_email, "{} {}", now.commit.id.short(), now.commit.summary);
             self.commit = commit;
         }

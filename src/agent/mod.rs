@@ -32,6 +32,7 @@ use crate::cluster::{Cluster, ClusterError};
 use crate::config::AgentConfig;
 use crate::decide::patience;
 use crate::repo::{self, RepoError, SigningKey};
+use crate::trust::{Introduction, Verification};
 use http::{Showing, Webhook};
 use pass::Agent;
 use repository::{Command, News};
@@ -135,14 +136,19 @@ async fn work(config: AgentConfig, mut stopped: Stopped) -> Result<Outcome, Agen
         event = "start",
         mesh = config.mesh,
         version = env!("CARGO_PKG_VERSION"),
-        "meshfed {} {} {}; signatures on main are not verified",
+        "meshfed {} {} {}; {}",
         env!("CARGO_PKG_VERSION"),
         if config.observe { "changes nothing and observes" } else { "looks after" },
-        config.mesh
+        config.mesh,
+        match config.verification {
+            Verification::Enforce(Introduction { anchor, .. }) => format!("takes what is verified from {anchor} on"),
+            Verification::Warn(Introduction { anchor, .. }) => format!("verifies from {anchor} on, and only warns"),
+            Verification::Off => "signatures are not verified".to_owned(),
+        }
     );
     let options = config.repo_options();
     let (news_sender, news) = unbounded_channel();
-    let commands = repository::start(options, config.mesh.clone(), key, news_sender);
+    let commands = repository::start(options, config.mesh.clone(), key, config.verification, news_sender);
     let on_change = commands.clone();
     // A receiver that is gone means that the agent is ending.
     let watch = repo::watch(&config.repo, move || drop(on_change.send(Command::Fetch)));
@@ -169,7 +175,7 @@ async fn work(config: AgentConfig, mut stopped: Stopped) -> Result<Outcome, Agen
         connected = connect(&mut agent, config.once) => connected?,
         _ = stopped.wait_for(|stopped| *stopped) => return Ok(Outcome::Stopped),
     }
-    Box::pin(Loop { agent, news, commands, config, stopped }.run()).await
+    Box::pin(Loop { agent, news, commands, config, stopped }.run()).await // large: on the heap
 }
 
 /// Opens the addresses that are configured.

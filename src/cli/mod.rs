@@ -28,7 +28,7 @@ pub struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    Agent(agent::Agent),
+    Agent(Box<agent::Agent>),
     Check(check::Check),
     Render(render::Render),
     Plan(plan::Plan),

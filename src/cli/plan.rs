@@ -17,7 +17,7 @@ use crate::agent::remembered;
 use crate::agent::scopes::{scopes, unseen};
 use crate::agent::throwaway;
 use crate::cluster::{Cluster, ClusterOptions, Trouble};
-use crate::decide::{Comparisons, Line, Memory, Status, Views, World, decide, presence};
+use crate::decide::{Comparisons, Line, Memory, Status, Trust, Views, World, decide, presence};
 use crate::error::{Error, Exit};
 use crate::facts::Facts;
 use crate::model::{Diagnostic, Federation, Place, Severity};
@@ -172,8 +172,8 @@ impl Plan {
             cluster_uid: &cluster_uid,
             commit: from,
             line,
-            verified: "",
-            views: &Views::default(),     // who sees what is no part of it either
+            views: &Views::default(), // who sees what is no part of it
+            trust: &Trust::default(),
             own_facts: &Facts::default(), // what it publishes is no part of the plan
             own_status,
             published: &BTreeMap::new(),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::report::{self, PeeringStatus, Status};
 use super::rotation::RotationStatus;
-use super::{views, weights};
+use super::{World, views, weights};
 use crate::derive::Hold;
 use crate::model::root::short;
 
@@ -28,6 +28,8 @@ pub enum ConditionKind {
     Applied,
     /// Of the mesh: no document that concerns it has an error.
     Valid,
+    /// Of the mesh: all of `main` is verified.
+    Verified,
     /// Of the mesh: no other cluster has its name.
     Unique,
     /// Of the mesh: every peer that trusts it trusts the CA roots that it uses now.
@@ -50,6 +52,7 @@ impl ConditionKind {
         match self {
             Self::Applied => "Applied",
             Self::Valid => "Valid",
+            Self::Verified => "Verified",
             Self::Unique => "Unique",
             Self::RootsTrusted => "RootsTrusted",
             Self::Fresh => "Fresh",
@@ -68,6 +71,7 @@ impl ConditionKind {
     /// What it is about, as the beginning of a line for people.
     pub fn about(self, subject: &str) -> String {
         match self {
+            Self::Verified => "main".to_owned(),
             Self::Applied | Self::Valid | Self::Unique | Self::RootsTrusted | Self::Fresh | Self::SameMain => subject.to_owned(),
             Self::Connected | Self::Ready => format!("peering with {subject}"),
             Self::AsDeclared => format!("traffic {subject}"),
@@ -81,6 +85,8 @@ impl ConditionKind {
             (Self::Applied, false) => "being applied",
             (Self::Valid, true) => "valid",
             (Self::Valid, false) => "has errors",
+            (Self::Verified, true) => "verified",
+            (Self::Verified, false) => "frozen",
             (Self::Unique, true) => "in one cluster",
             (Self::Unique, false) => "claimed by another cluster",
             (Self::RootsTrusted, true) => "uses a CA that its peers trust",
@@ -100,7 +106,8 @@ impl ConditionKind {
 }
 
 /// The conditions of a mesh and, where its document says what to look at, of its peers and Traffics.
-pub(super) fn conditions(me: &str, known: bool, settled: bool, dispute: Option<&Hold>, status: &Status) -> Vec<Condition> {
+pub(super) fn conditions(world: &World, known: bool, settled: bool, dispute: Option<&Hold>, status: &Status) -> Vec<Condition> {
+    let World { me, trust, .. } = *world;
     let condition = |subject: &str, kind, status: bool, message: &str| Condition {
         subject: subject.to_owned(),
         kind,
@@ -120,6 +127,9 @@ pub(super) fn conditions(me: &str, known: bool, settled: bool, dispute: Option<&
         condition(me, ConditionKind::Valid, status.problems.is_empty(), problem),
         condition(me, ConditionKind::Unique, dispute.is_none(), dispute.map(|hold| &*hold.reason).unwrap_or_default()),
     ];
+    if !trust.verification.is_off() {
+        all.push(condition(me, ConditionKind::Verified, status.main.frozen.is_empty(), &status.main.frozen));
+    }
     if known && !status.ca_roots.is_empty() {
         all.push(condition(me, ConditionKind::RootsTrusted, exposed.is_empty(), &distrust));
     }

@@ -3,7 +3,7 @@
 
 use super::report::{self, PeeringStatus, Status, TrafficStatus};
 use super::views::{self, ViewStatus};
-use super::{World, weights};
+use super::{World, freeze, weights};
 use crate::derive::kinds;
 use crate::model::Mesh;
 use crate::object::{Key, Kind};
@@ -38,12 +38,13 @@ impl Event {
 
 /// What has happened between two statuses of the mesh.
 pub(super) fn between(world: &World, before: &Status, now: &Status) -> Vec<Event> {
-    let Some(mesh) = world.federation.mesh(world.me) else { return Vec::new() };
+    let frozen = freeze::events(before, now);
+    let Some(mesh) = world.federation.mesh(world.me) else { return frozen };
     let known = now.peerings.iter().filter_map(|(name, now)| Some((name, before.peerings.get(name)?, now)));
     let connections = known.filter_map(|(name, before, now)| connection(&mesh.namespace, name, before, now));
     let known = now.traffic.iter().filter_map(|(name, now)| Some((name, before.traffic.get(name)?, now)));
     let weights = known.filter_map(|(name, before, now)| weights(name, before, now));
-    connections.chain(weights).chain(sight(mesh, &before.views, &now.views)).collect()
+    frozen.into_iter().chain(connections).chain(weights).chain(sight(mesh, &before.views, &now.views)).collect()
 }
 
 /// The host became suspect, or is not any more.

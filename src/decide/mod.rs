@@ -12,6 +12,7 @@ mod conditions;
 mod drain;
 mod events;
 mod fights;
+mod freeze;
 mod guard;
 mod health;
 mod heartbeat;
@@ -25,6 +26,7 @@ pub mod remove;
 mod replace;
 mod report;
 mod rotation;
+mod stamp;
 mod unseen;
 mod views;
 mod weights;
@@ -55,6 +57,7 @@ pub use drain::WITHDRAWAL_GRACE;
 use drain::drain;
 pub use events::Event;
 pub use fights::Fights;
+pub use freeze::Trust;
 use guard::Ruling;
 pub use guard::{Line, Step, TRAILER};
 pub use health::{HealthMemory, Lapse, Lapses};
@@ -70,6 +73,7 @@ pub use report::{
     ShareStatus, Status, TrafficStatus,
 };
 pub use rotation::{Phase, RotationStatus};
+pub use stamp::marks;
 pub use unseen::{Gap, Unseen};
 pub use views::{FRESHNESS, ForkStatus, Position, ViewMemory, ViewStatus, Views};
 
@@ -98,10 +102,10 @@ pub struct World<'a> {
     pub commit: &'a str,
     /// What is new on `main` with it.
     pub line: &'a Line,
-    /// How that commit was verified, for people.
-    pub verified: &'a str,
     /// Where our peers are on `main`, and when it last moved.
     pub views: &'a Views,
+    /// What verification says of all this.
+    pub trust: &'a Trust,
     /// Facts that our own branch has now.
     pub own_facts: &'a Facts,
     /// Status that our own branch has now; empty before the first.
@@ -134,6 +138,8 @@ pub struct Apply {
 pub struct Decision {
     /// To apply, in any order.
     pub apply: Vec<Apply>,
+    /// To send again for the mark of the verified commit alone; nothing else differs.
+    pub renew: Vec<Arc<Object>>,
     /// To delete, exactly as seen.
     pub delete: Vec<Arc<Live>>,
     /// To give back: our fields go, the object stays.
@@ -282,6 +288,7 @@ fn change(
             if !decision.inventory.contains_key(key) {
                 decision.inventory_mut().insert(key.clone(), found(object, live));
             }
+            decision.renew.extend(stamp::renewed(world, object, live).filter(|_| !world.observing));
             continue;
         }
         match obstacle(world, memory, derived, key, comparisons, decision) {
@@ -300,6 +307,7 @@ fn change(
         remove::orphan(world, memory, scene, key, origin, comparisons, decision);
     }
     fights::rest_from(world, memory, comparisons, decision);
+    stamp::mark(world, &mut decision.apply);
 }
 
 /// What stands between us and applying an object.
@@ -363,6 +371,7 @@ fn finish(world: &World, memory: &Memory, scenery: &Scenery, applied: Option<boo
         _ => OwnFacts { facts: last_facts(world, mode), ..OwnFacts::before(world, memory) },
     };
     decision.holds.extend(own.holds.iter().cloned());
+    decision.holds.extend(freeze::holds(world));
     decision.addresses.clone_from(&own.addresses);
     own.facts.claims = standing.claims(world);
     let dispute = standing.hold(world, presence);
@@ -377,12 +386,17 @@ fn finish(world: &World, memory: &Memory, scenery: &Scenery, applied: Option<boo
         let failed = || memory.failures.get(key).map(|failure| failure.message.clone()); // until it is taken
         held.or_else(failed).or(applied.is_none().then(|| "nothing is changed at present".to_owned()))
     };
-    let status = (!rests).then(|| report::status(world, scenery, mode, decision, &own, &stays));
-    // What happens on `main` is no business of a mesh that has left.
-    decision.status =
-        status.map_or_else(|| world.own_status.clone(), |status| seen(world, views::look(world, memory, decision), status));
+    decision.status = if rests {
+        world.own_status.clone() // what happens on `main` is no business of this mesh any more
+    } else if world.trust.is_blind() {
+        decision.views.clone_from(&memory.views);
+        report::blind(world, decision)
+    } else {
+        let status = report::status(world, scenery, mode, decision, &own, &stays);
+        seen(world, views::look(world, memory, decision), status)
+    };
     let known = matches!(presence, Presence::Declared(_));
-    decision.conditions = conditions::conditions(world.me, known, settled, dispute.as_ref(), &decision.status);
+    decision.conditions = conditions::conditions(world, known, settled, dispute.as_ref(), &decision.status);
     let before = memory.told.as_ref().unwrap_or(world.own_status);
     decision.events.extend(events::between(world, before, &decision.status));
     if world.observing {
@@ -408,7 +422,6 @@ fn finish(world: &World, memory: &Memory, scenery: &Scenery, applied: Option<boo
 /// its own.
 fn seen(world: &World, views: ViewStatus, status: Status) -> Status {
     let mut status = Status { views, ..status };
-    status.main.seen.clone_from(&world.own_status.main.seen);
     if status != *world.own_status {
         world.commit.clone_into(&mut status.main.seen);
     }

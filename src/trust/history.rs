@@ -1,6 +1,7 @@
 //! The walk along `main`, from the last verified commit to the tip.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::commit::Links;
 use super::object::{Id, Objects, Unreadable};
@@ -73,6 +74,11 @@ impl Verifier {
     /// The digest of `trust/` in a commit, for `--trust-digest`.
     pub fn digest(objects: &dyn Objects, commit: Id) -> Result<Digest, Fault> {
         Digest::of(objects, Links::load(objects, commit)?.tree)
+    }
+
+    /// The rules that a commit holds for those after it.
+    pub(super) fn rules(&mut self, objects: &dyn Objects, commit: Id) -> Result<Arc<Rules>, Fault> {
+        self.rules.rules(objects, Links::load(objects, commit)?.tree)
     }
 
     /// Verifies `main` from the last verified commit to its tip.

@@ -26,12 +26,25 @@ pub fn published(
     verified: Option<Id>,
     tip: Id,
 ) -> Result<Verdict, Unreadable> {
+    published_despite(objects, keys, revoked, &BTreeSet::new(), verified, tip)
+}
+
+/// The same for a branch with commits that its people have disowned: they are passed over, neither believed nor in the way. What follows them
+/// is held against the last verified commit, so that nothing that they brought stays. This mends a branch without rewriting it.
+pub fn published_despite(
+    objects: &dyn Objects,
+    keys: &BTreeSet<PublicKey>,
+    revoked: &Revoked,
+    disowned: &BTreeSet<Id>,
+    verified: Option<Id>,
+    tip: Id,
+) -> Result<Verdict, Unreadable> {
     let mut last = verified;
     let steps = match steps(objects, verified, tip)? {
         Ok(steps) => steps,
         Err(refusal) => return Ok(Verdict { verified, refusal: Some(refusal) }),
     };
-    for step in steps {
+    for step in steps.into_iter().filter(|step| !disowned.contains(step)) {
         if let Err(fault) = judge(objects, keys, revoked, last, step) {
             return Ok(Verdict { verified: last, refusal: Some(Refusal::new(step, None, fault.violation()?)) });
         }

@@ -2,6 +2,7 @@
 
 mod account;
 mod facts;
+mod frozen;
 mod input;
 mod middle;
 mod views;

@@ -32,18 +32,30 @@ pub struct Work {
 impl Work {
     /// `root`, `rosa` and `aro` have keys that are listed; others get one when they first sign.
     pub fn new() -> Self {
+        Self::begin(|work| {
+            work.write("federation.yaml", "kind: Federation\n");
+            for mesh in ["rosa", "aro"] {
+                work.write(&format!("meshes/{mesh}/mesh.yaml"), "a: 1\n");
+                work.write(&format!("meshes/{mesh}/peers/p.yaml"), "b: 1\n");
+            }
+        })
+    }
+
+    /// The same with other files besides `trust/`.
+    pub fn begin(files: impl FnOnce(&Self)) -> Self {
         let mut work = Self { temp: tempfile::tempdir().unwrap(), anchor: Id([0; 20]) };
         run(git(work.temp.path()).args(["init", "--quiet", "-b", "main"]).arg(work.path()));
         let signers = ["root", "rosa", "aro"].map(|name| format!("{}\n", work.signer_line(name)));
         work.write("trust/allowed_signers", &signers.concat());
         work.write("trust/policy.yaml", POLICY);
-        work.write("federation.yaml", "kind: Federation\n");
-        for mesh in ["rosa", "aro"] {
-            work.write(&format!("meshes/{mesh}/mesh.yaml"), "a: 1\n");
-            work.write(&format!("meshes/{mesh}/peers/p.yaml"), "b: 1\n");
-        }
+        files(&work);
         work.anchor = work.commit(Some("root"), "Begin");
         work
+    }
+
+    /// Where agents find it.
+    pub fn url(&self) -> String {
+        format!("file://{}/.git", self.path().display())
     }
 
     pub fn path(&self) -> PathBuf {
@@ -154,8 +166,7 @@ impl Work {
 
     /// The agent's mirror, fetched.
     pub fn mirror(&self) -> Mirror {
-        let url = format!("file://{}/.git", self.path().display());
-        let mut mirror = Mirror::open(&Options::new(&url, self.temp.path().join("state"))).unwrap();
+        let mut mirror = Mirror::open(&Options::new(self.url(), self.temp.path().join("state"))).unwrap();
         mirror.fetch().unwrap();
         mirror
     }

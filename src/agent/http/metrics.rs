@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use super::operators::Shown;
 use super::webhook::Verdict;
 use crate::decide::Status;
+use crate::repo::PUBLISHED;
 
 /// Bounds of the histogram of passes, in seconds: a quiet one takes a millisecond, one that applies a thousand objects some seconds.
 const PASS_SECONDS: [f64; 8] = [0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0];
@@ -154,6 +155,7 @@ fn known(shown: &Shown) -> Vec<(&'static str, &'static str, Vec<Series>)> {
     vec![
         ("agent_info", "The agent", vec![(build, 1.0)]),
         ("main_info", "The commit of main that is applied in full", vec![(applied, 1.0)]),
+        ("frozen", "Something newer of a branch does not verify and is refused", frozen(status)),
         ("ready", "The API server has answered", one(f64::from(shown.ready))),
         ("objects", "Objects that the agent looks after", one(count(status.objects))),
         (
@@ -178,6 +180,12 @@ fn known(shown: &Shown) -> Vec<(&'static str, &'static str, Vec<Series>)> {
         ("route_effective_weight", "Percent of requests in effect", weights(status, true)),
         ("ca_root_expiry_timestamp_seconds", "End of validity of a published CA root, in seconds since 1970", roots(status)),
     ]
+}
+
+fn frozen(status: &Status) -> Vec<Series> {
+    let series = |branch: String, why: &str| (vec![("branch", branch)], f64::from(!why.is_empty()));
+    let peers = status.peerings.iter().map(|(peer, peering)| series(format!("{PUBLISHED}{peer}"), &peering.frozen));
+    std::iter::once(series("main".to_owned(), &status.main.frozen)).chain(peers).collect()
 }
 
 fn weights(status: &Status, effective: bool) -> Vec<Series> {
@@ -218,7 +226,7 @@ mod tests {
             "main": {"applied": "9f2c1ab", "verified": "verified"},
             "objects": 12,
             "caRoots": [{"fingerprint": "7C:1E", "notAfter": "2027-01-01T00:00:00Z"}],
-            "peerings": {"aro": {"ready": true, "connected": true}, "gcp": {}},
+            "peerings": {"aro": {"ready": true, "connected": true}, "gcp": {"frozen": "commit 1"}},
             "traffic": {"details": {
                 "matches": [{"when": "end-user = \"jason\"", "routes": [{"to": "local v2", "declared": 100, "effective": 100}]}],
                 "routes": [{"to": "local v1", "declared": 80, "effective": 100},

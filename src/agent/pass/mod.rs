@@ -28,7 +28,7 @@ use crate::model::Severity;
 use crate::object::Kind;
 use publishing::Publishing;
 use retry::{RETRY, later};
-use state::Written;
+use state::{State, Written};
 
 /// Passes in a row before the loop looks at other events: a chain of needs is shorter.
 const MAX_PASSES: usize = 20;
@@ -53,8 +53,10 @@ pub(super) struct Agent {
     comparisons: Comparisons,
     /// Kinds that were not served when an object of theirs was sent, until the next poll.
     unserved: BTreeMap<Kind, String>,
-    /// Namespace and data of the ConfigMap as it lies in the cluster; `None` before it was read.
-    state: Option<(String, BTreeMap<String, String>)>,
+    /// `None` before it was read.
+    state: Option<State>,
+    /// How often the repository's thread was told what the cluster remembers of verification.
+    told_marks: u64,
     /// What these data say, once they were written.
     written: Option<Written>,
     publishing: Publishing,
@@ -95,6 +97,7 @@ impl Agent {
             comparisons: Comparisons::default(),
             unserved: BTreeMap::new(),
             state: None,
+            told_marks: 0,
             written: None,
             publishing: Publishing::default(),
             prober: Prober::default(),
@@ -213,6 +216,9 @@ impl Agent {
         }
         let snapshot = self.cluster.view().snapshot();
         let live = snapshot.objects();
+        if !self.is_judged(&declarations, live) {
+            return self.later(None);
+        }
         let mut unseen = unseen(&snapshot);
         unseen.extend(self.unserved.iter().map(|(kind, reason)| Gap::kind(kind.clone(), reason)));
         let world = World {
@@ -227,8 +233,8 @@ impl Agent {
             cluster_uid: &self.cluster_uid,
             commit: &declarations.commit.id.to_string(),
             line: &declarations.line,
-            verified: &declarations.verified,
             views: &declarations.views,
+            trust: &declarations.trust,
             own_facts: &self.own_facts,
             own_status: &self.own_status,
             published: &self.own_files,
@@ -241,7 +247,14 @@ impl Agent {
         let decision = decide(&world, &self.memory, &mut self.comparisons);
         self.journal.decision(&decision);
         Journal::applying(&decision, live, &mut self.comparisons);
-        self.perform(decision, live).await
+        self.perform(decision, live, &declarations.trust).await
+    }
+
+    /// Nothing is done before there is news, or before some time.
+    fn later(&mut self, wake_at: Option<Timestamp>) -> bool {
+        self.blocked = Some(false);
+        self.last = Some(Decision { wake_at, ..Decision::default() });
+        true
     }
 
     /// Nothing is decided before every watch has listed: an object that is not seen would count as absent.
@@ -250,8 +263,7 @@ impl Agent {
         let why = problems.iter().find(|problem| problem.trouble == Trouble::Interrupted).map(|problem| problem.message.clone());
         let why = why.unwrap_or_else(|| "the first listings take long".to_owned());
         self.journal.trouble("watches", &format!("nothing is changed until all watches have listed: {why}"));
-        self.blocked = Some(false);
-        self.last = Some(Decision { wake_at: Some(Timestamp::now()), ..Decision::default() });
+        self.later(Some(Timestamp::now()));
     }
 
     /// Nothing is left to do that waiting here could bring about.

@@ -5,6 +5,7 @@ mod adoption;
 mod claims;
 mod continuity;
 mod deletions;
+mod freezing;
 mod gating;
 mod guards;
 mod history;

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use super::history::History;
 use super::server::Server;
 use crate::decide::{
-    Apply, Comparisons, Decision, Memory, Position, STATUS_PATH, Status, Unseen, Views, World, decide, patience, read_status,
+    Apply, Comparisons, Decision, Memory, Position, STATUS_PATH, Status, Trust, Unseen, Views, World, decide, patience,
+    read_status,
 };
 use crate::derive::kinds;
 use crate::facts::probe::Answers;
@@ -68,6 +69,8 @@ pub struct Sim {
     pub history: History,
     /// All agents run with `--observe`.
     pub observing: bool,
+    /// What verification says to all of them.
+    pub trust: Trust,
     /// Addresses that the clouds have given out.
     balancers: usize,
     /// Watches that are down: (mesh, its peer).
@@ -111,6 +114,7 @@ impl Sim {
             commit: "c1".to_owned(),
             history: History::default(),
             observing: false,
+            trust: Trust::default(),
             balancers: 0,
             cut: BTreeSet::new(),
             frozen: BTreeMap::new(),
@@ -223,8 +227,8 @@ impl Sim {
             cluster_uid: site.cluster_uid.as_deref().unwrap_or("uid-of-kube-system"),
             commit: &self.commit,
             line: &main,
-            verified: "off",
             views: &Views { peers, committed_at: self.committed_at },
+            trust: &self.trust,
             throwaway_root: "nobody's root",
             probes: &self.probes,
             observing: self.observing,
@@ -260,6 +264,10 @@ impl Sim {
             site.log.push(format!("apply {}", object.key));
             let live = Live::new(site.server.get(&object.key).unwrap()).unwrap();
             site.comparisons.accept(object, &live);
+        }
+        for object in decision.renew.iter().filter(|_| keep()) {
+            site.server.apply(object, false).unwrap_or_else(|error| panic!("{me}: {}: {error}", object.key));
+            site.log.push(format!("mark {}", object.key));
         }
         for live in decision.delete.iter().filter(|_| keep()) {
             assert!(!site.server.would_hang(&live.key), "{me}: {} goes while services are exported to it", live.key);
