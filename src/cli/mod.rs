@@ -2,6 +2,8 @@
 
 mod agent;
 mod check;
+mod clone;
+mod committed;
 mod facts;
 mod offline;
 mod output;
@@ -11,6 +13,7 @@ mod render;
 mod schema;
 mod status;
 mod tree;
+mod trust;
 
 use clap::{Parser, Subcommand};
 
@@ -33,6 +36,7 @@ enum Command {
     Render(render::Render),
     Plan(plan::Plan),
     Status(status::Status),
+    Trust(trust::Trust),
     Schema(schema::Schema),
 }
 
@@ -44,6 +48,7 @@ pub fn run(cli: Cli) -> Result<Exit, Error> {
         Command::Render(command) => command.run(),
         Command::Plan(command) => command.run(),
         Command::Status(command) => command.run(),
+        Command::Trust(command) => command.run(),
         Command::Schema(command) => command.run(),
     }
 }

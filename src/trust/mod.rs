@@ -13,6 +13,7 @@
 //! tree.rs       what changed between two trees, with raw modes and the rules of structure
 //! history.rs    the walk along `main`: each step by its parent's rules; acceptance of bad commits
 //! published.rs  the same for `published/<mesh>`, by the keys in that mesh's mesh.yaml
+//! edit.rs       changes to the files of `trust/`, for the commands; no part of the verifier
 //! ```
 //!
 //! Given the last verified commit L and the tip T of `main`:
@@ -32,6 +33,7 @@
 //! Nothing here does I/O or reads a clock: revocation is by position in history, because dates are chosen by whoever commits.
 
 mod commit;
+pub mod edit;
 mod history;
 mod object;
 mod policy;
@@ -48,7 +50,7 @@ mod testing;
 mod tests;
 
 pub use commit::MAX_COMMIT_BYTES;
-pub use history::{ACCEPT, MAX_PENDING, MAX_STEPS, Verdict, Verifier};
+pub use history::{ACCEPT, MAX_PENDING, MAX_STEPS, Verdict, Verifier, oldest};
 pub use object::{Id, Kind, Objects, Unreadable};
 pub use policy::{Policy, ROOT};
 pub use published::{PUBLISHED_FILES, published};

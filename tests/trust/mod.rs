@@ -2,6 +2,7 @@
 //! that they show to be met.
 
 mod agreement;
+mod commands;
 mod main_branch;
 mod published_branch;
 mod repository;
