@@ -17,6 +17,7 @@ mod lifecycle;
 mod operators;
 mod ownership;
 mod policies;
+mod pre_receive;
 mod publishing;
 mod quiet;
 mod replacing;

@@ -17,7 +17,7 @@ mod place;
 mod references;
 pub mod root;
 pub mod schema;
-mod secrets;
+pub mod secrets;
 mod traffic;
 pub mod yaml;
 

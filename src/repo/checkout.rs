@@ -151,6 +151,20 @@ impl Checkout {
         compare().map_err(|error| failed("comparing a commit with its parent", &error))
     }
 
+    /// Files that a commit adds or changes, compared with its first parent.
+    pub fn added(&self, id: CommitId) -> Result<Vec<(String, BlobId)>, RepoError> {
+        let commit = self.find(id)?;
+        let compare = || -> Result<Vec<(String, BlobId)>, git2::Error> {
+            let before = commit.parents().next().map(|parent| parent.tree()).transpose()?;
+            let diff = self.repo.diff_tree_to_tree(before.as_ref(), Some(&commit.tree()?), None)?;
+            let files = diff.deltas().map(|delta| delta.new_file()).filter(|file| file.mode() != git2::FileMode::Commit);
+            let files = files.filter(|file| !file.id().is_zero());
+            let path = |file: &git2::DiffFile<'_>| one_line(&String::from_utf8_lossy(file.path_bytes().unwrap_or_default()));
+            Ok(files.map(|file| (path(&file), BlobId::from_oid(file.id()))).collect())
+        };
+        compare().map_err(|error| failed("comparing a commit with its parent", &error))
+    }
+
     /// A text file of a commit; `None` where there is none, or something else.
     pub fn text(&self, id: CommitId, path: &str) -> Result<Option<String>, RepoError> {
         let folders: Vec<String> = path.match_indices('/').map(|(at, _)| path[..=at].to_owned()).collect();

@@ -166,6 +166,23 @@ pub fn bad_commit(summary: &str, refusal: &Refusal, changes: &[(char, String)]) 
     out
 }
 
+/// What somebody does whose commits are refused before they land.
+pub fn mend(rule: Rule) -> &'static str {
+    match rule {
+        Rule::Unsigned | Rule::BadSignature | Rule::WrongNamespace => {
+            "sign it with your key in trust/allowed_signers: git config gpg.format ssh, git commit --amend -S"
+        }
+        Rule::UnknownSigner => "sign it with a key in trust/allowed_signers, or let root add yours: meshfed trust add",
+        Rule::RevokedKey | Rule::WeakKey | Rule::OutsideValidity => "sign it with another key",
+        Rule::PathDenied => "leave the path to those who may change it: meshfed trust show lists them",
+        Rule::SourceRewound | Rule::SourceForked => "fetch, rebase onto the branch, and push without force",
+        Rule::NotRegular | Rule::BadName | Rule::CaseTwin | Rule::TooLarge | Rule::Malformed => "take it out of the commit",
+        Rule::TrustBroken | Rule::RevocationShrunk => "make the change to trust/ anew: meshfed trust does it",
+        Rule::NotLinear => "only the mesh's agent writes this branch",
+        Rule::WrongDigest => "begin with meshfed trust introduce",
+    }
+}
+
 /// What people do when a branch is refused by this rule.
 pub fn way_out(rule: Rule) -> &'static str {
     match rule {

@@ -5,5 +5,5 @@ mod agreement;
 mod commands;
 mod main_branch;
 mod published_branch;
-mod repository;
+pub mod repository;
 mod structure;
