@@ -1,12 +1,14 @@
 //! A person's clone, and the signed commits that commands make in it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::output;
+use super::{committed, output};
 use crate::error::{Error, Exit};
+use crate::model::Severity;
 use crate::repo::{Checkout, CommitId, Contribution, Head, PersonKey, SigningKey};
-use crate::trust::{self, Digest, FOLDER, Fault, Id, PublicKey, Refusal, Rules, Verifier};
+use crate::trust::{self, FOLDER, Fault, Id, PublicKey, Refusal, Rules, Verifier};
 use crate::view::trust::way_out;
 
 /// Largest file with a public key, in bytes; an RSA key of the longest kind has a fifth of it.
@@ -20,7 +22,7 @@ pub(super) struct CloneArgs {
     pub(super) repo: PathBuf,
     /// OpenSSH private key that signs the commit [default: Git's user.signingkey where gpg.format is ssh]
     #[arg(long, value_name = "FILE")]
-    key: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
 }
 
 /// Who signs.
@@ -192,20 +194,36 @@ impl Clone {
     /// Keys of all agents, as the branch has them.
     pub(super) fn agent_keys(&self) -> Result<Vec<PublicKey>, Error> {
         let Some(commit) = self.head.commit else { return Ok(Vec::new()) };
-        let federation = super::committed::load(&self.checkout, commit)?.federation;
+        let federation = committed::load(&self.checkout, commit)?.federation;
         let meshes = federation.meshes.into_values().filter_map(|folder| folder.mesh);
         Ok(meshes.flat_map(|mesh| mesh.keys).filter_map(|key| trust::public_key(&key).ok()).collect())
     }
 
+    /// That the documents to be written have no error. Warnings are told.
+    pub(super) fn sound(&self, files: &BTreeMap<String, String>) -> Result<(), Error> {
+        let found = committed::load_with(&self.checkout, self.head.commit, files)?.problems;
+        let ours = || found.iter().filter(|finding| files.contains_key(&finding.path));
+        if let Some(error) = ours().find(|finding| finding.severity == Severity::Error) {
+            return Err(Error::usage(format!("{}: {}", error.path, error.message), error.help.clone()));
+        }
+        ours().for_each(|warning| eprintln!("{warning}"));
+        Ok(())
+    }
+
+    /// What agents are started with to trust a commit; `None` without `trust/`.
+    pub(super) fn anchor_flags(&self, commit: Id) -> Result<Option<String>, Error> {
+        let rules = Rules::of(&self.checkout, commit).map_err(fault)?;
+        if rules.is_none() {
+            return Ok(None);
+        }
+        let digest = Verifier::digest(&self.checkout, commit).map_err(fault)?;
+        Ok(Some(format!("--trust-anchor {commit} --trust-digest {digest}")))
+    }
+
     /// Prints what agents are started with to trust a commit.
     pub(super) fn print_anchor(&self, commit: Id) -> Result<(), Error> {
-        output::print(&format!("{}\n", anchor(commit, Verifier::digest(&self.checkout, commit).map_err(fault)?)))
+        self.anchor_flags(commit)?.map_or(Ok(()), |flags| output::print(&format!("{flags}\n")))
     }
-}
-
-/// What agents are started with to trust a commit.
-pub(super) fn anchor(commit: Id, digest: Digest) -> String {
-    format!("--trust-anchor {commit} --trust-digest {digest}")
 }
 
 /// A history that could not be read, or rules that cannot be.

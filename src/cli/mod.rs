@@ -5,8 +5,11 @@ mod check;
 mod clone;
 mod committed;
 mod facts;
+mod init;
+mod join;
 mod offline;
 mod output;
+mod peer;
 mod plan;
 mod remote;
 mod render;
@@ -31,6 +34,9 @@ pub struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    Init(init::Init),
+    Join(join::Join),
+    Peer(peer::Peer),
     Agent(agent::Agent),
     Check(check::Check),
     Render(render::Render),
@@ -43,6 +49,9 @@ enum Command {
 /// Runs what the command line asks for.
 pub fn run(cli: Cli) -> Result<Exit, Error> {
     match cli.command {
+        Command::Init(command) => command.run(),
+        Command::Join(command) => command.run(),
+        Command::Peer(command) => command.run(),
         Command::Agent(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Render(command) => command.run(),

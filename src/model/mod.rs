@@ -18,6 +18,7 @@ mod references;
 pub mod root;
 pub mod schema;
 pub mod secrets;
+pub mod template;
 mod traffic;
 pub mod yaml;
 

@@ -3,6 +3,7 @@
 
 mod agreement;
 mod commands;
+mod key_rotation;
 mod main_branch;
 mod published_branch;
 pub mod repository;

@@ -46,14 +46,14 @@ impl Introduce {
 }
 
 /// Whoever is to be the first root.
-fn signer_name(clone: &Clone, given: Option<String>) -> Result<String, Error> {
+pub(in crate::cli) fn signer_name(clone: &Clone, given: Option<String>) -> Result<String, Error> {
     given.or_else(|| clone.checkout.setting("user.email")).ok_or_else(|| {
         Error::usage("it does not say what you are called", "say --name ada@example.com, or set user.email with git config")
     })
 }
 
 /// The first files of `trust/`.
-fn first_files(name: &str, key: &PublicKey) -> Result<BTreeMap<String, String>, Error> {
+pub(in crate::cli) fn first_files(name: &str, key: &PublicKey) -> Result<BTreeMap<String, String>, Error> {
     let signers = edit::first_signers(name, key);
     Signers::parse(&path("allowed_signers"), &signers).map_err(|finding| Error::usage(finding.message, finding.help))?;
     let files = [

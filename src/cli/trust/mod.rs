@@ -9,6 +9,8 @@ mod show;
 
 use clap::Subcommand;
 
+pub(super) use introduce::{first_files, signer_name};
+
 use crate::error::{Error, Exit};
 use crate::trust::FOLDER;
 
