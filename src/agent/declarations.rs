@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::decide::{Line, STATUS_PATH, Status, Step, TRAILER, read_status};
+use crate::decide::{Line, Position, STATUS_PATH, Status, Step, TRAILER, Views, read_status};
 use crate::facts::Facts;
 use crate::facts::published::{self, FACTS_PATH};
 use crate::model::{Cidr, Code, ContentId, Diagnostic, Federation, Place, Span};
@@ -21,6 +21,8 @@ pub struct Declarations {
     pub line: Line,
     /// How it was verified, for people.
     pub verified: String,
+    /// Where the peers are on `main`.
+    pub views: Views,
     /// The mesh's own documents and its peers' halves.
     pub federation: Arc<Federation>,
     /// What must not be applied.
@@ -45,6 +47,8 @@ pub struct Reader {
     cache: policy::Cache,
     /// By mesh: the commit that was read, what was allowed then, and what it says.
     branches: BTreeMap<String, (CommitId, Vec<Cidr>, Branch)>,
+    /// Where commits lie for whoever is at the first.
+    positions: (Option<CommitId>, BTreeMap<CommitId, Position>),
     applied: Option<CommitId>,
     /// The tip that was read first: while it is being applied, the next one is read already.
     first: Option<CommitId>,
@@ -82,6 +86,7 @@ impl Reader {
         Ok(Declarations {
             line: line(mirror, me, tip, known)?,
             verified: snapshot.verified.to_string(),
+            views: self.views(mirror, &snapshot.commit, &statuses)?,
             commit: snapshot.commit,
             federation: Arc::new(federation),
             policies,
@@ -94,6 +99,28 @@ impl Reader {
         })
     }
 
+    /// Where the commits lie that peers name. A line is walked once for each: it may be long.
+    fn views(&mut self, mirror: &Mirror, main: &Commit, statuses: &BTreeMap<String, Status>) -> Result<Views, RepoError> {
+        let before = std::mem::replace(&mut self.positions, (Some(main.id), BTreeMap::new()));
+        let before = if before.0 == Some(main.id) { before.1 } else { BTreeMap::new() };
+        let mut peers = BTreeMap::new();
+        for (peer, status) in statuses {
+            let Some(named) = status.main.named() else { continue };
+            let position = match named.parse() {
+                Ok(named) => {
+                    // What was not there may have come.
+                    let known = before.get(&named).copied().filter(|position| *position != Position::Unknown);
+                    let position = known.map_or_else(|| position(mirror, main.id, named), Ok)?;
+                    self.positions.1.insert(named, position);
+                    position
+                }
+                Err(_) => Position::Unknown,
+            };
+            peers.insert(peer.clone(), position);
+        }
+        Ok(Views { peers, committed_at: Some(main.committed_at) })
+    }
+
     fn branch(&mut self, mirror: &Mirror, mesh: &str, allow: &[Cidr], now: Timestamp) -> Result<Option<&Branch>, RepoError> {
         let Some(tip) = mirror.refs().published.get(mesh).copied() else { return Ok(None) };
         let seen = self.branches.get(mesh).is_some_and(|(seen, allowed, _)| (*seen, allowed.as_slice()) == (tip, allow));
@@ -103,6 +130,17 @@ impl Reader {
         }
         Ok(self.branches.get(mesh).map(|(_, _, branch)| branch))
     }
+}
+
+/// Where a commit lies for whoever is at `main`.
+fn position(mirror: &Mirror, main: CommitId, named: CommitId) -> Result<Position, RepoError> {
+    if !mirror.has(named) {
+        return Ok(Position::Unknown);
+    }
+    if mirror.distance(named, main)?.is_some() {
+        return Ok(Position::Behind);
+    }
+    Ok(if mirror.distance(main, named)?.is_some() { Position::Ahead } else { Position::Elsewhere })
 }
 
 /// What is new on `main` since a commit, and which of it allows this mesh's deletions.
@@ -207,6 +245,7 @@ pub fn files(mirror: &Mirror, mesh: &str) -> Result<BTreeMap<String, String>, Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decide::MainStatus;
     use crate::repo::testing::{Lab, git};
 
     #[test]
@@ -228,5 +267,36 @@ mod tests {
         git(&lab.person, &["commit", "--quiet", "--amend", "-m", "Another start"]);
         git(&lab.person, &["push", "--quiet", "--force", "origin", "main"]);
         assert_eq!(read().since, None, "another history does not");
+    }
+
+    #[test]
+    fn commits_that_peers_name_are_found_on_our_line_or_not() {
+        let lab = Lab::new();
+        let first = lab.tip("main");
+        git(&lab.person, &["checkout", "--quiet", "-b", "published/other"]);
+        let aside = lab.commit("Elsewhere", &[("a", "1")]);
+        git(&lab.person, &["push", "--quiet", "origin", "published/other"]);
+        git(&lab.person, &["checkout", "--quiet", "main"]);
+        let second = lab.commit("Second", &[("b", "1")]);
+        let mut mirror = lab.mirror();
+        mirror.fetch().unwrap();
+        let named = |commit: &str| {
+            let main = MainStatus { seen: commit.to_owned(), applied: first.to_string(), ..MainStatus::default() };
+            BTreeMap::from([("aro".to_owned(), Status { main, ..Status::default() })])
+        };
+        let mut reader = Reader::default();
+        let mut at = |main, named| reader.views(&mirror, &mirror.commit(main).unwrap(), &named).unwrap().peers["aro"];
+        for (main, commit, position) in [
+            (second, first.to_string(), Position::Behind),
+            (second, second.to_string(), Position::Behind),
+            (second, String::new(), Position::Behind),
+            (first, second.to_string(), Position::Ahead),
+            (second, aside.to_string(), Position::Elsewhere),
+            (second, aside.to_string(), Position::Elsewhere),
+            (second, "0".repeat(40), Position::Unknown),
+            (second, "main".to_owned(), Position::Unknown),
+        ] {
+            assert_eq!(at(main, named(&commit)), position, "{commit} from {main}");
+        }
     }
 }

@@ -10,6 +10,7 @@ pub mod inventory;
 mod journal;
 pub mod log;
 mod pass;
+mod probe;
 pub mod remembered;
 mod repository;
 pub mod scopes;
@@ -168,7 +169,7 @@ async fn work(config: AgentConfig, mut stopped: Stopped) -> Result<Outcome, Agen
         connected = connect(&mut agent, config.once) => connected?,
         _ = stopped.wait_for(|stopped| *stopped) => return Ok(Outcome::Stopped),
     }
-    Loop { agent, news, commands, config, stopped }.run().await
+    Box::pin(Loop { agent, news, commands, config, stopped }.run()).await
 }
 
 /// Opens the addresses that are configured.
@@ -232,6 +233,7 @@ impl Loop {
                     None => return Err(AgentError::Thread), // it ends only after this loop, or by a panic
                 },
                 _ = self.agent.cluster.changed() => self.agent.cluster_changed(),
+                () = self.agent.prober.answered() => self.agent.time_has_come(),
                 () = sleep_until(wake.unwrap_or(poll)), if wake.is_some() => self.agent.time_has_come(),
                 () = sleep_until(poll) => {
                     poll = Instant::now() + jitter(self.config.interval);

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::own_facts::OwnFacts;
 use super::rotation::RotationStatus;
+use super::views::ViewStatus;
 use super::weights::{self, Stays};
 use super::{Decision, Scenery, World, heartbeat};
 use crate::derive::{Hold, ImportState, Inputs, Observed, PeerState, live_imports};
@@ -44,6 +45,9 @@ pub struct Status {
     pub would_do: Vec<String>,
     /// What waits, and for what.
     pub holds: Vec<String>,
+    /// What makes the repository's host suspect.
+    #[serde(skip_serializing_if = "ViewStatus::is_plain")]
+    pub views: ViewStatus,
     /// Errors in documents that concern this mesh.
     pub problems: Vec<String>,
 }
@@ -89,7 +93,9 @@ pub struct AgentStatus {
 pub struct MainStatus {
     /// The last commit of which everything is applied that can be; what cannot is among the holds. Empty before the first.
     pub applied: String,
-    /// Name of the federation that it was a commit of.
+    /// The last commit that the agent had seen when this was written, so that peers can tell whether they see the same `main`.
+    pub seen: String,
+    /// Name of the federation that what is applied was a commit of.
     pub federation: String,
     /// How the commit was verified.
     pub verified: String,
@@ -219,6 +225,7 @@ pub(super) fn status(world: &World, scenery: &Scenery, mode: Mode, decision: &De
         agent: AgentStatus { version: env!("CARGO_PKG_VERSION").into() },
         main: MainStatus {
             applied: applied.commit,
+            seen: String::new(), // what it is depends on the rest
             federation: applied.federation,
             verified: world.verified.to_owned(),
             heartbeat: heartbeat::day(world.me, world.now),
@@ -247,6 +254,7 @@ pub(super) fn status(world: &World, scenery: &Scenery, mode: Mode, decision: &De
         draining: draining(observed),
         would_do: decision.would_do.clone(),
         holds: decision.holds.iter().filter(|hold| !hold.asked).map(ToString::to_string).collect(),
+        views: ViewStatus::default(), // the same
         problems: world.problems.iter().filter(|problem| mine(&problem.path)).map(ToString::to_string).collect(),
     }
 }

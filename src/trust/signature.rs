@@ -6,6 +6,7 @@ use ssh_key::public::KeyData;
 use ssh_key::{Algorithm, HashAlg, Signature, SshSig};
 
 use super::refusal::{Rule, Violation};
+use crate::words::one_line;
 
 /// What a signature over a commit is made for (gitformat-signature(5)); the same key may sign other things for other names.
 const NAMESPACE: &str = "git";
@@ -68,8 +69,9 @@ pub fn public_key(text: &str) -> Result<PublicKey, String> {
     if kind.contains("-cert-") {
         return Err("certificates are not taken: list the key itself".to_owned());
     }
-    let key =
-        ssh_key::PublicKey::from_openssh(&format!("{kind} {blob}")).map_err(|error| format!("not a public key: {error}"))?;
+    let key = ssh_key::PublicKey::from_openssh(&format!("{kind} {blob}"))
+        // The library quotes what it found.
+        .map_err(|error| format!("not a public key: {}", one_line(&error.to_string())))?;
     PublicKey::new(key.key_data().clone())
 }
 

@@ -5,4 +5,5 @@ mod canary;
 mod facts;
 mod input;
 mod middle;
+mod views;
 mod webhook;

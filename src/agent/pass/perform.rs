@@ -23,6 +23,7 @@ impl Agent {
         self.remember_applied(&decision);
         self.memory.withdrawals.clone_from(&decision.withdrawals);
         self.memory.addresses.clone_from(&decision.addresses);
+        self.memory.views.clone_from(&decision.views);
         // The namespace that the state lies in may be among what is to be created.
         let (namespaces, others): (Vec<_>, Vec<_>) =
             decision.apply.iter().cloned().partition(|apply| apply.object.key.namespace.is_none());
@@ -52,6 +53,7 @@ impl Agent {
             self.publishing.sent = Some(publication.files.clone());
             let _ = self.commands.send(Command::Publish(publication.clone())); // fails only when the process ends
         }
+        self.prober.ask(&decision.probes);
         self.memory.tell(&decision.status);
         for event in &decision.events {
             self.recorder.record(event.clone());

@@ -21,3 +21,4 @@ mod sim;
 mod steady;
 mod telling;
 mod traffic;
+mod views;

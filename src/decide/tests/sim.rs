@@ -10,8 +10,11 @@ use serde_json::{Value, json};
 
 use super::history::History;
 use super::server::Server;
-use crate::decide::{Apply, Comparisons, Decision, Memory, STATUS_PATH, Status, Unseen, World, decide, patience, read_status};
+use crate::decide::{
+    Apply, Comparisons, Decision, Memory, Position, STATUS_PATH, Status, Unseen, Views, World, decide, patience, read_status,
+};
 use crate::derive::kinds;
+use crate::facts::probe::Answers;
 use crate::facts::{Facts, published};
 use crate::model::defaults::GATING_SETTLE;
 use crate::model::testing::{self, Repo};
@@ -71,6 +74,12 @@ pub struct Sim {
     pub cut: BTreeSet<(String, String)>,
     /// Watches that say that they are connected and hear nothing: since when.
     pub frozen: BTreeMap<(String, String), Timestamp>,
+    /// Where the commit lies, for a mesh, that its peer names: on the line of `main` where nothing is said.
+    pub positions: BTreeMap<(String, String), Position>,
+    /// What peers' ingresses have shown.
+    pub probes: Answers,
+    /// When `main` last moved.
+    pub committed_at: Option<Timestamp>,
     /// Facts by their text: reading certificates takes most of the time here, and none of them ever expires.
     read: RefCell<HashMap<String, Facts>>,
 }
@@ -105,6 +114,9 @@ impl Sim {
             balancers: 0,
             cut: BTreeSet::new(),
             frozen: BTreeMap::new(),
+            positions: BTreeMap::new(),
+            committed_at: None,
+            probes: Answers::new(),
             read: RefCell::default(),
         };
         sim.history.push("c1");
@@ -195,6 +207,8 @@ impl Sim {
         let applied =
             self.sites[me].memory.applied.as_ref().map_or(own_status.main.applied.clone(), |applied| applied.commit.clone());
         let main = self.history.line(me, Some(applied.as_str()).filter(|applied| !applied.is_empty()));
+        let positions = self.positions.iter().filter(|((of, _), _)| of == me);
+        let peers = positions.map(|((_, peer), position)| (peer.clone(), *position)).collect();
         let site = self.sites.get_mut(me).unwrap();
         let live = site.server.live();
         let world = World {
@@ -210,7 +224,9 @@ impl Sim {
             commit: &self.commit,
             line: &main,
             verified: "off",
+            views: &Views { peers, committed_at: self.committed_at },
             throwaway_root: "nobody's root",
+            probes: &self.probes,
             observing: self.observing,
             own_facts: &own_facts,
             own_status: &own_status,
@@ -234,6 +250,7 @@ impl Sim {
         site.server.now = self.now;
         site.wake_at = decision.wake_at;
         site.memory.addresses.clone_from(&decision.addresses);
+        site.memory.views.clone_from(&decision.views);
         site.memory.tell(&decision.status);
         site.events.extend(decision.events.iter().map(|event| format!("{} {}: {}", event.about, event.reason, event.note)));
         site.memory.fights.forget(self.now);
