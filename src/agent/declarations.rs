@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::decide::{Line, STATUS_PATH, Status, Step, TRAILER, Trust, read_status};
+use crate::decide::{Line, Position, STATUS_PATH, Status, Step, TRAILER, Trust, Views, read_status};
 use crate::facts::Facts;
 use crate::facts::published::{self, FACTS_PATH};
 use crate::model::{Cidr, Code, ContentId, Diagnostic, Federation, Place, Span};
@@ -20,6 +20,8 @@ pub struct Declarations {
     pub commit: Commit,
     /// What is new with it.
     pub line: Line,
+    /// Where the peers are on `main`.
+    pub views: Views,
     /// What verification says of all this.
     pub trust: Trust,
     /// How often the reader was told of marks before.
@@ -54,6 +56,8 @@ pub struct Reader {
     cache: policy::Cache,
     /// By mesh: the commit that was read, what was allowed then, and what it says.
     branches: BTreeMap<String, (CommitId, Vec<Cidr>, Branch)>,
+    /// Where commits lie for whoever is at the first.
+    positions: (Option<CommitId>, BTreeMap<CommitId, Position>),
     applied: Option<CommitId>,
     /// The tip that was read first: while it is being applied, the next one is read already.
     first: Option<CommitId>,
@@ -129,6 +133,11 @@ impl Reader {
         let known = known.or_else(|| Some(*self.first.get_or_insert(commit.id)).filter(|first| *first != commit.id));
         Ok(Declarations {
             line: line(mirror, me, commit.id, known)?,
+            // A commit that nobody verified is no sign of life.
+            views: Views {
+                committed_at: served.map(|_| commit.committed_at),
+                peers: self.positions(mirror, commit.id, &statuses)?,
+            },
             trust,
             heard: self.heard,
             commit,
@@ -141,6 +150,33 @@ impl Reader {
             own_status,
             own_files,
         })
+    }
+
+    /// Where the commits lie that peers name. A line is walked once for each: it may be long.
+    fn positions(
+        &mut self,
+        mirror: &Mirror,
+        main: CommitId,
+        statuses: &BTreeMap<String, Status>,
+    ) -> Result<Positions, RepoError> {
+        let before = std::mem::replace(&mut self.positions, (Some(main), BTreeMap::new()));
+        let before = if before.0 == Some(main) { before.1 } else { BTreeMap::new() };
+        let mut peers = BTreeMap::new();
+        for (peer, status) in statuses {
+            let Some(named) = status.main.named() else { continue };
+            let position = match named.parse() {
+                Ok(named) => {
+                    // What was not there may have come.
+                    let known = before.get(&named).copied().filter(|position| *position != Position::Unknown);
+                    let position = known.map_or_else(|| position(mirror, main, named), Ok)?;
+                    self.positions.1.insert(named, position);
+                    position
+                }
+                Err(_) => Position::Unknown,
+            };
+            peers.insert(peer.clone(), position);
+        }
+        Ok(peers)
     }
 
     /// The keys of a mesh by its `mesh.yaml`; on our own branch also the one that signs there now, which may not be listed yet.
@@ -193,6 +229,20 @@ impl Tips<'_> {
 /// What is verified stays in the mirror, also when the host goes back.
 fn keep(mirror: &Mirror, branch: &str, passage: &Passage) -> Result<(), RepoError> {
     passage.verified.map_or(Ok(()), |id| mirror.keep(branch, id.into()))
+}
+
+/// By peer.
+type Positions = BTreeMap<String, Position>;
+
+/// Where a commit lies for whoever is at `main`.
+fn position(mirror: &Mirror, main: CommitId, named: CommitId) -> Result<Position, RepoError> {
+    if !mirror.has(named) {
+        return Ok(Position::Unknown);
+    }
+    if mirror.distance(named, main)?.is_some() {
+        return Ok(Position::Behind);
+    }
+    Ok(if mirror.distance(main, named)?.is_some() { Position::Ahead } else { Position::Elsewhere })
 }
 
 /// What is new on `main` since a commit, and which of it allows this mesh's deletions.
@@ -299,6 +349,7 @@ fn files(mirror: &Mirror, commit: CommitId) -> Result<BTreeMap<String, String>, 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decide::MainStatus;
     use crate::repo::testing::{Lab, git};
 
     #[test]
@@ -320,5 +371,36 @@ mod tests {
         git(&lab.person, &["commit", "--quiet", "--amend", "-m", "Another start"]);
         git(&lab.person, &["push", "--quiet", "--force", "origin", "main"]);
         assert_eq!(read().since, None, "another history does not");
+    }
+
+    #[test]
+    fn commits_that_peers_name_are_found_on_our_line_or_not() {
+        let lab = Lab::new();
+        let first = lab.tip("main");
+        git(&lab.person, &["checkout", "--quiet", "-b", "published/other"]);
+        let aside = lab.commit("Elsewhere", &[("a", "1")]);
+        git(&lab.person, &["push", "--quiet", "origin", "published/other"]);
+        git(&lab.person, &["checkout", "--quiet", "main"]);
+        let second = lab.commit("Second", &[("b", "1")]);
+        let mut mirror = lab.mirror();
+        mirror.fetch().unwrap();
+        let named = |commit: &str| {
+            let main = MainStatus { seen: commit.to_owned(), applied: first.to_string(), ..MainStatus::default() };
+            BTreeMap::from([("aro".to_owned(), Status { main, ..Status::default() })])
+        };
+        let mut reader = Reader::default();
+        let mut at = |main, named| reader.positions(&mirror, main, &named).unwrap()["aro"];
+        for (main, commit, position) in [
+            (second, first.to_string(), Position::Behind),
+            (second, second.to_string(), Position::Behind),
+            (second, String::new(), Position::Behind),
+            (first, second.to_string(), Position::Ahead),
+            (second, aside.to_string(), Position::Elsewhere),
+            (second, aside.to_string(), Position::Elsewhere),
+            (second, "0".repeat(40), Position::Unknown),
+            (second, "main".to_owned(), Position::Unknown),
+        ] {
+            assert_eq!(at(main, named(&commit)), position, "{commit} from {main}");
+        }
     }
 }

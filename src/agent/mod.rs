@@ -10,6 +10,7 @@ pub mod inventory;
 mod journal;
 pub mod log;
 mod pass;
+mod probe;
 pub mod remembered;
 mod repository;
 pub mod scopes;
@@ -238,6 +239,7 @@ impl Loop {
                     None => return Err(AgentError::Thread), // it ends only after this loop, or by a panic
                 },
                 _ = self.agent.cluster.changed() => self.agent.cluster_changed(),
+                () = self.agent.prober.answered() => self.agent.time_has_come(),
                 () = sleep_until(wake.unwrap_or(poll)), if wake.is_some() => self.agent.time_has_come(),
                 () = sleep_until(poll) => {
                     poll = Instant::now() + jitter(self.config.interval);

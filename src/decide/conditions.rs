@@ -1,8 +1,10 @@
 //! Conditions: what people and alerts watch, in the manner of Kubernetes API conventions. A transition of one is worth a log line.
 
+use std::collections::BTreeSet;
+
 use super::report::{self, PeeringStatus, Status};
 use super::rotation::RotationStatus;
-use super::{World, weights};
+use super::{World, views, weights};
 use crate::derive::Hold;
 use crate::model::root::short;
 
@@ -32,6 +34,10 @@ pub enum ConditionKind {
     Unique,
     /// Of the mesh: every peer that trusts it trusts the CA roots that it uses now.
     RootsTrusted,
+    /// Of the mesh: news come from the repository.
+    Fresh,
+    /// Of a peer: its agent sees the `main` that we see.
+    SameMain,
     /// Of a peer: our control plane watches its.
     Connected,
     /// Of a peer: all that is declared works.
@@ -49,17 +55,24 @@ impl ConditionKind {
             Self::Verified => "Verified",
             Self::Unique => "Unique",
             Self::RootsTrusted => "RootsTrusted",
+            Self::Fresh => "Fresh",
+            Self::SameMain => "SameMain",
             Self::Connected => "Connected",
             Self::Ready => "Ready",
             Self::AsDeclared => "AsDeclared",
         }
     }
 
+    /// Whether it is taken to be so from the start: a word is worth it only after it was not.
+    pub fn is_usual(self) -> bool {
+        matches!(self, Self::RootsTrusted | Self::Fresh | Self::SameMain)
+    }
+
     /// What it is about, as the beginning of a line for people.
     pub fn about(self, subject: &str) -> String {
         match self {
             Self::Verified => "main".to_owned(),
-            Self::Applied | Self::Valid | Self::Unique | Self::RootsTrusted => subject.to_owned(),
+            Self::Applied | Self::Valid | Self::Unique | Self::RootsTrusted | Self::Fresh | Self::SameMain => subject.to_owned(),
             Self::Connected | Self::Ready => format!("peering with {subject}"),
             Self::AsDeclared => format!("traffic {subject}"),
         }
@@ -78,6 +91,10 @@ impl ConditionKind {
             (Self::Unique, false) => "claimed by another cluster",
             (Self::RootsTrusted, true) => "uses a CA that its peers trust",
             (Self::RootsTrusted, false) => "uses a CA that not all peers trust",
+            (Self::Fresh, true) => "hears news from the repository",
+            (Self::Fresh, false) => "stale",
+            (Self::SameMain, true) => "sees the main that we see",
+            (Self::SameMain, false) => "forked view suspected",
             (Self::Connected, true) => "connected",
             (Self::Connected, false) => "disconnected",
             (Self::Ready, true) => "ready",
@@ -116,6 +133,14 @@ pub(super) fn conditions(world: &World, known: bool, settled: bool, dispute: Opt
     if known && !status.ca_roots.is_empty() {
         all.push(condition(me, ConditionKind::RootsTrusted, exposed.is_empty(), &distrust));
     }
+    let stale = status.views.stale_since.map(views::stale_words);
+    all.push(condition(me, ConditionKind::Fresh, stale.is_none(), &stale.unwrap_or_default()));
+    let (peers, forked) = (status.peerings.keys(), &status.views.forked);
+    let peers: BTreeSet<&String> = peers.chain(forked.keys()).filter(|_| known).collect();
+    all.extend(peers.into_iter().map(|peer| {
+        let words = forked.get(peer).map(|fork| fork.words(peer)).unwrap_or_default();
+        condition(peer, ConditionKind::SameMain, !forked.contains_key(peer), &words)
+    }));
     all.extend(status.peerings.iter().filter(|_| known).flat_map(peering));
     all.extend(status.traffic.iter().filter(|_| known).map(|(name, traffic)| {
         let lacking = weights::lacking(traffic);

@@ -20,6 +20,7 @@ mod memory;
 mod observe;
 mod own_facts;
 mod presence;
+mod probes;
 mod publish;
 pub mod remove;
 mod replace;
@@ -27,6 +28,7 @@ mod report;
 mod rotation;
 mod stamp;
 mod unseen;
+mod views;
 mod weights;
 mod workloads;
 mod would;
@@ -38,6 +40,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::derive::{Derived, Hold, Inputs, Need, Observed, derive};
 use crate::facts::Facts;
+use crate::facts::probe::{Answers, Question};
 use crate::model::{Diagnostic, Federation, MeshFolder};
 use crate::object::{Key, Kind, Live, Object};
 use crate::policy::Policies;
@@ -72,6 +75,7 @@ pub use report::{
 pub use rotation::{Phase, RotationStatus};
 pub use stamp::marks;
 pub use unseen::{Gap, Unseen};
+pub use views::{FRESHNESS, ForkStatus, Position, ViewMemory, ViewStatus, Views};
 
 /// Everything that a decision is made from.
 #[derive(Clone, Copy)]
@@ -98,6 +102,8 @@ pub struct World<'a> {
     pub commit: &'a str,
     /// What is new on `main` with it.
     pub line: &'a Line,
+    /// Where our peers are on `main`, and when it last moved.
+    pub views: &'a Views,
     /// What verification says of all this.
     pub trust: &'a Trust,
     /// Facts that our own branch has now.
@@ -106,10 +112,12 @@ pub struct World<'a> {
     pub own_status: &'a Status,
     /// Files that our own branch has now.
     pub published: &'a BTreeMap<String, String>,
-    /// How long a cluster waits for an answer before it takes the mesh over from another one.
+    /// How long a cluster waits for an answer before it takes the mesh over from another one, and for a commit that a peer has seen.
     pub patience: SignedDuration,
     /// A root (PEM) whose key nobody has; peers that leave are given it before they go.
     pub throwaway_root: &'a str,
+    /// What peers' ingresses have shown, by peer.
+    pub probes: &'a Answers,
     /// Nothing may be changed; what would be is told.
     pub observing: bool,
     /// Now.
@@ -154,6 +162,10 @@ pub struct Decision {
     pub withdrawals: Withdrawals,
     /// By peer: load balancers that have changed lately.
     pub addresses: BTreeMap<String, Settling>,
+    /// What is to be remembered of how peers see `main`.
+    pub views: ViewMemory,
+    /// By peer: what to ask of its ingress, so that its roots can be believed.
+    pub probes: BTreeMap<String, Question>,
     /// What waits, and for what.
     pub holds: Vec<Hold>,
     /// What is so and what is not.
@@ -209,6 +221,7 @@ pub fn decide(world: &World, memory: &Memory, comparisons: &mut Comparisons) -> 
         observed = observe(control_plane, folder, world.live, &memory.inventory);
         replace::observe(world, folder, &memory.inventory, &mut observed);
         drain(world, memory, control_plane.0, &mut observed, &mut decision);
+        probes::ask(world, folder, &mut observed, &mut decision);
     }
     let mut applied = None;
     decision.claimed = claim::since(world, memory);
@@ -376,9 +389,11 @@ fn finish(world: &World, memory: &Memory, scenery: &Scenery, applied: Option<boo
     decision.status = if rests {
         world.own_status.clone() // what happens on `main` is no business of this mesh any more
     } else if world.trust.is_blind() {
+        decision.views.clone_from(&memory.views);
         report::blind(world, decision)
     } else {
-        report::status(world, scenery, mode, decision, &own, &stays)
+        let status = report::status(world, scenery, mode, decision, &own, &stays);
+        seen(world, views::look(world, memory, decision), status)
     };
     let known = matches!(presence, Presence::Declared(_));
     decision.conditions = conditions::conditions(world, known, settled, dispute.as_ref(), &decision.status);
@@ -401,6 +416,16 @@ fn finish(world: &World, memory: &Memory, scenery: &Scenery, applied: Option<boo
         Standing::Waits { until } => decision.wake(*until),
         Standing::Challenged { answer: false } | Standing::Refused | Standing::Elsewhere => {}
     }
+}
+
+/// Completes a status by what the agent sees. The commit that it names moves along with anything else, so that it makes no commits of
+/// its own.
+fn seen(world: &World, views: ViewStatus, status: Status) -> Status {
+    let mut status = Status { views, ..status };
+    if status != *world.own_status {
+        world.commit.clone_into(&mut status.main.seen);
+    }
+    status
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::own_facts::OwnFacts;
 use super::rotation::RotationStatus;
+use super::views::ViewStatus;
 use super::weights::{self, Stays};
 use super::{Decision, Scenery, World, heartbeat};
 use crate::derive::{Hold, ImportState, Inputs, Observed, PeerState, live_imports};
@@ -44,6 +45,9 @@ pub struct Status {
     pub would_do: Vec<String>,
     /// What waits, and for what.
     pub holds: Vec<String>,
+    /// What makes the repository's host suspect.
+    #[serde(skip_serializing_if = "ViewStatus::is_plain")]
+    pub views: ViewStatus,
     /// Errors in documents that concern this mesh.
     pub problems: Vec<String>,
 }
@@ -89,7 +93,9 @@ pub struct AgentStatus {
 pub struct MainStatus {
     /// The last commit of which everything is applied that can be; what cannot is among the holds. Empty before the first.
     pub applied: String,
-    /// Name of the federation that it was a commit of.
+    /// The last commit that the agent had seen when this was written, so that peers can tell whether they see the same `main`.
+    pub seen: String,
+    /// Name of the federation that what is applied was a commit of.
     pub federation: String,
     /// How the commit was verified.
     pub verified: String,
@@ -218,6 +224,7 @@ fn verified(world: &World) -> MainStatus {
     MainStatus {
         verified: world.trust.words().to_owned(),
         frozen: world.trust.frozen_main(),
+        seen: world.own_status.main.seen.clone(), // moves along with the rest
         heartbeat: heartbeat::day(world.me, world.now),
         ..MainStatus::default()
     }
@@ -272,6 +279,7 @@ pub(super) fn status(world: &World, scenery: &Scenery, mode: Mode, decision: &De
         draining: draining(observed),
         would_do: decision.would_do.clone(),
         holds: told(decision),
+        views: ViewStatus::default(), // found out when the rest is known
         problems: world.problems.iter().filter(|problem| mine(&problem.path)).map(ToString::to_string).collect(),
     }
 }

@@ -253,6 +253,8 @@ pub struct Peer {
     pub accept_roots: BTreeSet<String>,
     /// Which CA roots of the peer are believed, where this is not left to the federation.
     pub ca_policy: Option<CaPolicy>,
+    /// Its ingress has to show a certificate from other roots before they are believed.
+    pub probe: bool,
     /// What the peer may use, first match first.
     pub exports: Vec<Export>,
     /// What is taken, first match first.

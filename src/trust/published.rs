@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::commit::Links;
-use super::history::{Stop, Verdict, steps};
+use super::history::{Verdict, steps};
 use super::object::{Id, Objects, Unreadable};
 use super::refusal::{Fault, Refusal, Rule, Violation};
-use super::signature::{self, PublicKey};
+use super::signature::PublicKey;
 use super::signers::Revoked;
 use super::tree::changes;
 
@@ -39,20 +39,16 @@ pub fn published_despite(
     verified: Option<Id>,
     tip: Id,
 ) -> Result<Verdict, Unreadable> {
-    let steps = match steps(objects, verified, tip) {
-        Ok(steps) => steps,
-        Err(Stop::Refused(refusal)) => return Ok(Verdict { verified, refusal: Some(*refusal) }),
-        Err(Stop::Unreadable(unreadable)) => return Err(unreadable),
-    };
     let mut last = verified;
+    let steps = match steps(objects, verified, tip)? {
+        Ok(steps) => steps,
+        Err(refusal) => return Ok(Verdict { verified, refusal: Some(refusal) }),
+    };
     for step in steps.into_iter().filter(|step| !disowned.contains(step)) {
-        match judge(objects, keys, revoked, last, step) {
-            Ok(()) => last = Some(step),
-            Err(Fault::Unreadable(unreadable)) => return Err(unreadable),
-            Err(Fault::Violation(violation)) => {
-                return Ok(Verdict { verified: last, refusal: Some(Refusal::new(step, None, *violation)) });
-            }
+        if let Err(fault) = judge(objects, keys, revoked, last, step) {
+            return Ok(Verdict { verified: last, refusal: Some(Refusal::new(step, None, fault.violation()?)) });
         }
+        last = Some(step);
     }
     Ok(Verdict { verified: last, refusal: None })
 }
@@ -63,8 +59,7 @@ fn judge(objects: &dyn Objects, keys: &BTreeSet<PublicKey>, revoked: &Revoked, p
     if links.parents.len() > 1 || (parent.is_some() && links.parents.len() != 1) {
         return Err(Violation::new(Rule::NotLinear, format!("it has {} parents", links.parents.len())).into());
     }
-    let armour = commit.signature.as_ref().ok_or_else(|| Violation::new(Rule::Unsigned, "it is not signed"))?;
-    let key = signature::verify(armour, &commit.payload)?;
+    let key = commit.key()?;
     if !keys.contains(&key) {
         return Err(Violation::new(Rule::UnknownSigner, format!("its key {} is none of the mesh's", key.fingerprint())).into());
     }

@@ -146,6 +146,7 @@ fn known(shown: &Shown) -> Vec<(&'static str, &'static str, Vec<Series>)> {
     let peerings = |of: fn(&crate::decide::PeeringStatus) -> bool| {
         status.peerings.iter().map(|(peer, peering)| (vec![("peer", peer.clone())], f64::from(of(peering)))).collect()
     };
+    let peers = status.peerings.keys();
     let one = |value: f64| vec![(vec![], value)];
     let build = vec![("mesh", shown.mesh.clone()), ("version", env!("CARGO_PKG_VERSION").to_owned())];
     let applied = vec![("commit", status.main.applied.clone()), ("verified", status.main.verified.clone())];
@@ -164,6 +165,16 @@ fn known(shown: &Shown) -> Vec<(&'static str, &'static str, Vec<Series>)> {
         ),
         ("problems", "Errors and warnings in documents", one(count(status.problems.len()))),
         ("peering_ready", "All that this side declares of the peering works", peerings(|peering| peering.ready)),
+        (
+            "stale",
+            "Nothing recent is shown: the host may have stopped serving news",
+            one(f64::from(status.views.stale_since.is_some())),
+        ),
+        (
+            "forked_view",
+            "The peer saw another line of main: the host may show two histories",
+            peers.map(|peer| (vec![("peer", peer.clone())], f64::from(status.views.forked.contains_key(peer)))).collect(),
+        ),
         ("peering_connected", "The control plane watches the peer's", peerings(|peering| peering.connected)),
         ("route_declared_weight", "Percent of requests as people declared it", weights(status, false)),
         ("route_effective_weight", "Percent of requests in effect", weights(status, true)),

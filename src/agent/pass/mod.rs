@@ -18,6 +18,7 @@ use super::Outcome;
 use super::declarations::{self, Declarations};
 use super::http::Showing;
 use super::journal::Journal;
+use super::probe::Prober;
 use super::repository::{Command, News};
 use super::scopes::{scopes, unseen};
 use crate::cluster::{Cluster, Recorder, Trouble};
@@ -59,6 +60,7 @@ pub(super) struct Agent {
     /// What these data say, once they were written.
     written: Option<Written>,
     publishing: Publishing,
+    pub(super) prober: Prober,
     stale: bool,
     /// The last pass could not decide, or not perform, for want of the inventory or the watches; whether only people can end that.
     blocked: Option<bool>,
@@ -98,6 +100,7 @@ impl Agent {
             told_marks: 0,
             written: None,
             publishing: Publishing::default(),
+            prober: Prober::default(),
             stale: false,
             blocked: None,
             last: None,
@@ -230,12 +233,14 @@ impl Agent {
             cluster_uid: &self.cluster_uid,
             commit: &declarations.commit.id.to_string(),
             line: &declarations.line,
+            views: &declarations.views,
             trust: &declarations.trust,
             own_facts: &self.own_facts,
             own_status: &self.own_status,
             published: &self.own_files,
             patience: self.patience,
             throwaway_root: &self.throwaway_root,
+            probes: self.prober.answers(),
             observing: self.observe,
             now: Timestamp::now(),
         };
@@ -268,7 +273,10 @@ impl Agent {
             return stuck && !self.stale;
         }
         let Publishing { sent, failure } = &self.publishing;
-        let idle = sent.is_none() && decision.claimed.is_none() && (failure.is_some() || decision.pending.is_none());
+        let idle = self.prober.is_idle()
+            && sent.is_none()
+            && decision.claimed.is_none()
+            && (failure.is_some() || decision.pending.is_none());
         idle && !self.stale && decision.leaves_cluster() && !self.memory.failures.values().any(|failure| !failure.stuck)
     }
 

@@ -24,6 +24,7 @@ impl Agent {
         self.remember_applied(&decision);
         self.memory.withdrawals.clone_from(&decision.withdrawals);
         self.memory.addresses.clone_from(&decision.addresses);
+        self.memory.views.clone_from(&decision.views);
         let (namespaces, mut others): (Vec<_>, Vec<_>) =
             decision.apply.iter().cloned().partition(|apply| apply.object.key.namespace.is_none());
         if self.has_state() {
@@ -61,6 +62,7 @@ impl Agent {
             self.publishing.sent = Some(publication.files.clone());
             let _ = self.commands.send(Command::Publish(publication.clone())); // fails only when the process ends
         }
+        self.prober.ask(&decision.probes);
         self.memory.tell(&decision.status);
         for event in &decision.events {
             self.recorder.record(event.clone());

@@ -22,3 +22,4 @@ mod sim;
 mod steady;
 mod telling;
 mod traffic;
+mod views;
