@@ -106,8 +106,11 @@ impl Reader {
         for mesh in peers.iter().map(String::as_str).chain([me]) {
             self.expect(&federation, me, mesh);
         }
-        let mut tips = Tips { mirror, revoked, trust: &mut trust };
-        let own_files = match tips.of(&mut self.gate, me)? {
+        // Of our own branch our own key is enough, so that also who is blind can say so.
+        let mut tips = Tips { mirror, revoked: Some(revoked.clone().unwrap_or_default()), trust: &mut trust };
+        let own = tips.of(&mut self.gate, me)?;
+        tips.revoked = revoked;
+        let own_files = match own {
             Some(commit) => files(mirror, commit)?,
             None => BTreeMap::new(),
         };
@@ -182,6 +185,9 @@ impl Reader {
     /// The keys of a mesh by its `mesh.yaml`; on our own branch also the one that signs there now, which may not be listed yet.
     fn expect(&mut self, federation: &Federation, me: &str, mesh: &str) {
         let declared = federation.mesh(mesh);
+        if declared.is_none() && mesh != me {
+            return; // its document is broken: who was known before stays
+        }
         let listed = declared.map(|mesh| mesh.keys.as_slice()).unwrap_or_default();
         let own = Some(&self.own_key).filter(|_| mesh == me);
         // A line that is no key is nobody's.
@@ -211,14 +217,14 @@ impl Reader {
 /// Asks what of published branches is served, and notes the answers.
 struct Tips<'a> {
     mirror: &'a Mirror,
-    revoked: Revoked,
+    revoked: Option<Revoked>,
     trust: &'a mut Trust,
 }
 
 impl Tips<'_> {
     fn of(&mut self, gate: &mut Gate, mesh: &str) -> Result<Option<CommitId>, RepoError> {
         let tip = self.mirror.refs().published.get(mesh).copied();
-        let passage = gate.published(self.mirror, mesh, &self.revoked, tip.map(Into::into))?;
+        let passage = gate.published(self.mirror, mesh, self.revoked.as_ref(), tip.map(Into::into))?;
         keep(self.mirror, &format!("{PUBLISHED}{mesh}"), &passage)?;
         let serve = passage.serve.map(CommitId::from);
         self.trust.published.insert(mesh.to_owned(), passage);

@@ -115,6 +115,8 @@ pub struct Gate {
     verification: Verification,
     verifier: Verifier,
     introduced: bool,
+    /// Others have told what they remember. Until then a host may show what was true once, and nothing that is judged counts for later.
+    heard: bool,
     marks: Marks,
     /// By mesh, as last known: the last word of a mesh that has left `main` is still its own.
     publishers: BTreeMap<String, Publisher>,
@@ -131,8 +133,12 @@ impl Gate {
         self.verification
     }
 
-    /// Takes in positions that were remembered elsewhere. They can raise a floor and never lower it.
+    /// Takes in positions that were remembered elsewhere. They can raise a floor and never lower it. Whoever asks must not act on an
+    /// answer from before the first of them.
     pub fn remember(&mut self, marks: Marks) {
+        if !std::mem::replace(&mut self.heard, true) {
+            (self.marks, self.introduced) = (Marks::default(), false);
+        }
         self.marks.extend(marks);
     }
 
@@ -149,13 +155,13 @@ impl Gate {
         Ok(Passage::new(self.verification, Some(tip), verdict))
     }
 
-    /// Keys that signed nothing any more from some commit on, by the verified `main`.
-    pub fn revoked(&mut self, objects: &dyn Objects, main: &Passage) -> Result<Revoked, Unreadable> {
-        let Some(commit) = main.verified else { return Ok(Revoked::default()) };
+    /// Keys that may sign no more, by the verified `main`; `None` where nothing of it is verified.
+    pub fn revoked(&mut self, objects: &dyn Objects, main: &Passage) -> Result<Option<Revoked>, Unreadable> {
+        let Some(commit) = main.verified else { return Ok(None) };
         match self.verifier.rules(objects, commit) {
-            Ok(rules) => Ok(rules.revoked.clone()),
+            Ok(rules) => Ok(Some(rules.revoked.clone())),
             Err(Fault::Unreadable(unreadable)) => Err(unreadable),
-            Err(Fault::Violation(_)) => Ok(Revoked::default()), // not in a verified commit
+            Err(Fault::Violation(_)) => Ok(None), // not in a verified commit
         }
     }
 
@@ -164,12 +170,13 @@ impl Gate {
         self.publishers.insert(mesh.to_owned(), publisher);
     }
 
-    /// What of `published/<mesh>` is served, by who is expected to write it.
+    /// What of `published/<mesh>` is served, by who is expected to write it. Where it is not known which keys are revoked, nothing new is
+    /// verified.
     pub fn published(
         &mut self,
         objects: &dyn Objects,
         mesh: &str,
-        revoked: &Revoked,
+        revoked: Option<&Revoked>,
         tip: Option<Id>,
     ) -> Result<Passage, Unreadable> {
         if self.verification.is_off() {
@@ -182,6 +189,10 @@ impl Gate {
                 let verdict = Verdict { verified: None, refusal: tip.map(|tip| lost.refusal(tip)) };
                 return Ok(Passage::new(self.verification, tip, verdict));
             }
+        };
+        let Some(revoked) = revoked else {
+            let serve = if self.verification.enforces() { known } else { tip };
+            return Ok(Passage { serve, verified: known, tip, refusal: None });
         };
         let verdict = match (tip, known) {
             (Some(tip), _) => {

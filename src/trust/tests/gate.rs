@@ -86,10 +86,35 @@ fn a_floor_is_never_lowered_by_less_knowledge() {
     let mut store = Store::default();
     let line = line(&mut store, 4);
     let mut gate = gate(&store, line[0]);
+    gate.remember(Marks::default());
     gate.main(&store, line[2]).unwrap();
     gate.remember(marks(&[line[0], line[1]]));
     assert_eq!(told(&gate.main(&store, line[1]).unwrap()), (Some(line[2]), Some(Rule::SourceRewound)));
     assert_eq!(told(&gate.main(&store, line[3]).unwrap()), (Some(line[3]), None), "and goes on when the host does");
+}
+
+#[test]
+fn what_was_judged_before_the_cluster_was_heard_counts_for_nothing() {
+    let mut store = Store::default();
+    let line = line(&mut store, 3);
+    let fork = commit(&mut store, &[line[0]], 9, Some(&key(1)));
+    let first = publish(&mut store, &[], 1, &key(2));
+    let evil = publish(&mut store, &[first], 2, &key(2));
+    let none = Revoked::default();
+    let mut gate = gate(&store, line[0]);
+    // A host shows a past in which a stolen key was good.
+    gate.expect("aro", agent(&key(2)));
+    assert_eq!(gate.main(&store, fork).unwrap().verified, Some(fork));
+    assert_eq!(gate.published(&store, "aro", Some(&none), Some(evil)).unwrap().verified, Some(evil));
+    gate.remember(Marks { published: BTreeMap::from([("aro".to_owned(), BTreeSet::from([first]))]), ..marks(&[line[1]]) });
+    assert_eq!(told(&gate.main(&store, fork).unwrap()), (Some(line[1]), Some(Rule::SourceForked)));
+    assert_eq!(told(&gate.main(&store, line[2]).unwrap()), (Some(line[2]), None));
+    gate.expect("aro", agent(&key(3)));
+    let passage = gate.published(&store, "aro", Some(&none), Some(evil)).unwrap();
+    assert_eq!(told(&passage), (Some(first), Some(Rule::UnknownSigner)));
+    // Nor is anything taken while nobody knows what is revoked.
+    gate.expect("aro", agent(&key(2)));
+    assert_eq!(told(&gate.published(&store, "aro", None, Some(evil)).unwrap()), (Some(first), None));
 }
 
 #[test]
@@ -150,7 +175,7 @@ fn a_published_branch_has_a_floor_of_its_own() {
     let bad = publish(&mut store, &[second], 3, &key(3));
     let none = Revoked::default();
     let mut gate = gate(&store, main[0]);
-    let ask = |gate: &mut Gate, tip| told(&gate.published(&store, "aro", &none, tip).unwrap());
+    let ask = |gate: &mut Gate, tip| told(&gate.published(&store, "aro", Some(&none), tip).unwrap());
     assert_eq!(ask(&mut gate, Some(first)), (None, Some(Rule::UnknownSigner)), "nobody may sign yet");
     gate.expect("aro", agent(&key(2)));
     assert_eq!(ask(&mut gate, None), (None, None), "there is no branch yet");
@@ -181,7 +206,7 @@ fn a_branch_goes_on_after_a_commit_that_its_people_disown() {
     let after = publish(&mut store, &[bad], 2, &key(2));
     let none = Revoked::default();
     let mut gate = gate(&store, main[0]);
-    let ask = |gate: &mut Gate, tip| told(&gate.published(&store, "aro", &none, Some(tip)).unwrap());
+    let ask = |gate: &mut Gate, tip| told(&gate.published(&store, "aro", Some(&none), Some(tip)).unwrap());
     gate.expect("aro", agent(&key(2)));
     assert_eq!(ask(&mut gate, first), (Some(first), None));
     assert_eq!(ask(&mut gate, after), (Some(first), Some(Rule::Unsigned)), "a good tip mends nothing");
