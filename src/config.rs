@@ -236,7 +236,9 @@ impl AgentArgs {
             Some(path) => read(path)?,
             None => ConfigFile::default(),
         };
-        settle(self, file, &|name| std::env::var_os(name))
+        let config = settle(self, file, &|name| std::env::var_os(name))?;
+        apart(&config)?;
+        Ok(config)
     }
 }
 
@@ -377,6 +379,21 @@ fn address(setting: Setting, text: &str) -> Result<SocketAddr, Error> {
     text.parse().map_err(|_| setting.bad(format!("`{}` is not an address as 0.0.0.0:8080 or [::]:8080", text.escape_debug())))
 }
 
+/// The credential opens the host, the signing key speaks for the mesh: whoever gets hold of one must not have the other.
+fn apart(config: &AgentConfig) -> Result<(), Error> {
+    let secrets = [
+        config.credentials.as_ref().map(|credentials| (HTTP_PASSWORD_FILE, &credentials.password_file)),
+        config.webhook.as_ref().map(|(_, secret)| (WEBHOOK_SECRET_FILE, secret)),
+    ];
+    // The same file is so by any path; one that is not there yet only by its own.
+    let place = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let key = place(&config.signing_key);
+    match secrets.into_iter().flatten().find(|(_, path)| place(path) == key) {
+        Some((setting, _)) => Err(setting.bad(format!("{} is the signing key, which is for nothing else", key.display()))),
+        None => Ok(()),
+    }
+}
+
 fn text(given: Option<String>, file: Option<String>) -> Option<String> {
     given.filter(|text| !text.is_empty()).or(file.filter(|text| !text.is_empty()))
 }
@@ -435,6 +452,27 @@ mod tests {
         assert_eq!((config.signing_key.as_path(), config.observe), (Path::new("/s/signing-key"), true));
         let config = settled(AgentArgs { mesh: Some(String::new()), ..mk_args() }, file).unwrap();
         assert_eq!(config.mesh, "b", "empty counts as not given");
+    }
+
+    #[test]
+    fn the_signing_key_is_no_credential() {
+        let temp = tempfile::tempdir().unwrap();
+        let (key, link) = (temp.path().join("key"), temp.path().join("link"));
+        let resolved = |password: &Path| {
+            let args = AgentArgs {
+                signing_key: Some(key.clone()),
+                state_dir: Some(temp.path().join("state")),
+                http_user: Some("x".into()),
+                http_password_file: Some(password.to_owned()),
+                ..mk_args()
+            };
+            args.resolve().map_err(|error| error.message().unwrap())
+        };
+        assert!(resolved(&key).unwrap_err().contains("is the signing key, which is for nothing else"));
+        std::fs::write(&key, "x").unwrap();
+        std::os::unix::fs::symlink(&key, &link).unwrap();
+        assert!(resolved(&link).unwrap_err().contains("--http-password-file"));
+        assert!(resolved(&temp.path().join("other")).is_ok());
     }
 
     #[test]

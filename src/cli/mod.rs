@@ -2,15 +2,21 @@
 
 mod agent;
 mod check;
+mod clone;
+mod committed;
 mod facts;
+mod init;
+mod join;
 mod offline;
 mod output;
+mod peer;
 mod plan;
 mod remote;
 mod render;
 mod schema;
 mod status;
 mod tree;
+mod trust;
 
 use clap::{Parser, Subcommand};
 
@@ -28,22 +34,30 @@ pub struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    Init(init::Init),
+    Join(join::Join),
+    Peer(peer::Peer),
     Agent(Box<agent::Agent>),
     Check(check::Check),
     Render(render::Render),
     Plan(plan::Plan),
     Status(status::Status),
+    Trust(trust::Trust),
     Schema(schema::Schema),
 }
 
 /// Runs what the command line asks for.
 pub fn run(cli: Cli) -> Result<Exit, Error> {
     match cli.command {
+        Command::Init(command) => command.run(),
+        Command::Join(command) => command.run(),
+        Command::Peer(command) => command.run(),
         Command::Agent(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Render(command) => command.run(),
         Command::Plan(command) => command.run(),
         Command::Status(command) => command.run(),
+        Command::Trust(command) => command.run(),
         Command::Schema(command) => command.run(),
     }
 }

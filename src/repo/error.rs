@@ -143,6 +143,12 @@ pub enum RepoError {
         /// Why, and what to do.
         reason: String,
     },
+    /// A person's clone does not have what was asked for, or cannot take a commit now.
+    #[error("the clone cannot be used so: {reason}")]
+    Clone {
+        /// Why, and what to do.
+        reason: String,
+    },
     /// A name or content that cannot be published.
     #[error("cannot publish: {reason}")]
     Invalid {

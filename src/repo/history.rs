@@ -117,7 +117,7 @@ impl Mirror {
     }
 }
 
-fn describe(commit: &git2::Commit<'_>) -> Commit {
+pub(super) fn describe(commit: &git2::Commit<'_>) -> Commit {
     let author = commit.author();
     let text = |bytes: &[u8]| one_line(&String::from_utf8_lossy(bytes));
     Commit {

@@ -171,6 +171,21 @@ fn keeps_revocations(before: &Rules, after: &Rules) -> Result<(), Violation> {
     }
 }
 
+/// The oldest commit with a `trust/` on the line of first parents: where the history introduces its own rules. What it says proves
+/// nothing; an anchor that people were given does.
+pub fn oldest(objects: &dyn Objects, tip: Id) -> Result<Option<Id>, Fault> {
+    let (mut next, mut found) = (Some(tip), None);
+    for _ in 0..MAX_STEPS {
+        let Some(id) = next else { break };
+        let links = Links::load(objects, id)?;
+        if folder(objects, links.tree)?.is_some() {
+            found = Some(id);
+        }
+        next = links.parents.first().copied();
+    }
+    Ok(found)
+}
+
 /// The commits after `verified` up to `tip` along first parents, oldest first; without `verified` the tip alone.
 pub(super) fn steps(objects: &dyn Objects, verified: Option<Id>, tip: Id) -> Result<Result<Vec<Id>, Refusal>, Unreadable> {
     let Some(verified) = verified else { return Ok(Ok(vec![tip])) };

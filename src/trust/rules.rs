@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
+use super::commit::Links;
 use super::object::{Id, Kind, Objects, read, read_hex, write_hex};
 use super::policy::{Policy, ROOT};
 use super::refusal::{Fault, Rule, Violation};
@@ -31,6 +32,11 @@ pub struct Rules {
 }
 
 impl Rules {
+    /// The rules that a commit has; `None` where it has no `trust/`.
+    pub fn of(objects: &dyn Objects, commit: Id) -> Result<Option<Self>, Fault> {
+        folder(objects, Links::load(objects, commit)?.tree)?.map(|folder| Self::load(objects, folder)).transpose()
+    }
+
     /// The rules in a commit's tree. Both files must be there and readable, and somebody with a key that is not revoked must be `root`
     /// and able to change `trust/`, or nobody could ever mend it.
     pub(super) fn load(objects: &dyn Objects, folder: Id) -> Result<Self, Fault> {

@@ -33,6 +33,12 @@ impl PublicKey {
         self.0.fingerprint(HashAlg::Sha256).to_string()
     }
 
+    /// `type base64`, as it stands in a file.
+    pub fn line(&self) -> String {
+        // Encoding fails only for kinds of key that are not taken.
+        ssh_key::PublicKey::from(self.0.clone()).to_openssh().unwrap_or_default()
+    }
+
     /// Ed25519, ECDSA and RSA of enough bits, and the first two in hardware.
     fn new(key: KeyData) -> Result<Self, String> {
         match key.algorithm() {

@@ -5,6 +5,7 @@ pub mod findings;
 pub mod plan;
 pub mod status;
 pub mod table;
+pub mod trust;
 
 /// How text may look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -142,6 +142,20 @@ impl Work {
         self.commit(Some(signer), &format!("Take them as they are\n\n{}", trailers.join("\n")))
     }
 
+    /// Signed by an agent, on its own branch, which is a root commit at first.
+    pub fn publish(&self, mesh: &str, signer: &str, content: &str) {
+        let branch = format!("published/{mesh}");
+        let exists = !self.git(&["for-each-ref", &format!("refs/heads/{branch}")]).is_empty();
+        if exists {
+            self.git(&["switch", "--quiet", &branch]);
+        } else {
+            self.git(&["switch", "--quiet", "--orphan", &branch]);
+        }
+        self.write("status.yaml", content);
+        self.commit(Some(signer), "Publish");
+        self.git(&["switch", "--quiet", "main"]);
+    }
+
     pub fn reset(&self, to: Id) {
         self.git(&["reset", "--quiet", "--hard", &to.to_string()]);
     }
