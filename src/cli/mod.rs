@@ -3,6 +3,7 @@
 mod agent;
 mod check;
 mod facts;
+mod log;
 mod offline;
 mod output;
 mod plan;
@@ -33,6 +34,7 @@ enum Command {
     Render(render::Render),
     Plan(plan::Plan),
     Status(status::Status),
+    Log(log::Log),
     Schema(schema::Schema),
 }
 
@@ -44,6 +46,7 @@ pub fn run(cli: Cli) -> Result<Exit, Error> {
         Command::Render(command) => command.run(),
         Command::Plan(command) => command.run(),
         Command::Status(command) => command.run(),
+        Command::Log(command) => command.run(),
         Command::Schema(command) => command.run(),
     }
 }

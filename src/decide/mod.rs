@@ -68,6 +68,7 @@ pub use report::{
 };
 pub use rotation::{Phase, RotationStatus};
 pub use unseen::{Gap, Unseen};
+pub use weights::moves;
 
 /// Everything that a decision is made from.
 #[derive(Clone, Copy)]

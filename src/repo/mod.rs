@@ -41,7 +41,7 @@ pub(crate) mod testing;
 mod tests;
 
 pub use error::RepoError;
-pub use history::{Commit, News};
+pub use history::{Change, Commit, News};
 pub use id::{BlobId, CommitId, ParseIdError};
 pub use mirror::{Mirror, Refs};
 pub use options::{CONNECT_TIMEOUT, Credentials, DEFAULT_BRANCH, MAX_FETCH, Options, SERVER_TIMEOUT, TRANSFER_TIMEOUT};

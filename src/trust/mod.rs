@@ -43,12 +43,12 @@ mod signers;
 mod tree;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
 pub use commit::MAX_COMMIT_BYTES;
-pub use history::{ACCEPT, MAX_PENDING, MAX_STEPS, Verdict, Verifier};
+pub use history::{ACCEPT, MAX_PENDING, MAX_STEPS, Step, Verdict, Verifier};
 pub use object::{Id, Kind, Objects, Unreadable};
 pub use policy::{Policy, ROOT};
 pub use published::{PUBLISHED_FILES, published};

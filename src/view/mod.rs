@@ -2,6 +2,7 @@
 
 pub mod federation;
 pub mod findings;
+pub mod log;
 pub mod plan;
 pub mod status;
 pub mod table;

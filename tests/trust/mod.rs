@@ -4,5 +4,5 @@
 mod agreement;
 mod main_branch;
 mod published_branch;
-mod repository;
+pub mod repository;
 mod structure;
