@@ -1,4 +1,4 @@
-//! `meshfed log`: the history of a federation whose people sign, told from Git alone.
+//! `meshfed log` and `meshfed explain`: a federation whose people sign, told from Git alone.
 
 use crate::commands::Place;
 use crate::trust::repository::Work;
@@ -80,9 +80,14 @@ impl Scene {
         let repo = self.work.path().display().to_string();
         let ran = self.place.run(&[&["log", "--repo", &repo], arguments].concat());
         assert_eq!(ran.code, Some(0), "{}", ran.err);
+        self.numbered(ran.out)
+    }
+
+    /// A text with a number for each commit's id.
+    fn numbered(&self, text: String) -> String {
         let ids = self.work.git(&["log", "--all", "--date-order", "--reverse", "--format=%H"]);
         let numbered = ids.lines().enumerate();
-        numbered.fold(ran.out, |text, (number, id)| text.replace(&id[..7], &format!("commit{number}")))
+        numbered.fold(text, |text, (number, id)| text.replace(&id[..7], &format!("commit{number}")))
     }
 
     fn trusting(&self) -> Vec<String> {
@@ -158,6 +163,34 @@ fn the_history_is_told_in_the_terms_of_a_federation() {
         (&"import".into(), &"rosa".into(), &"aro".into()),
         "{change:#}"
     );
+}
+
+#[test]
+fn an_object_is_explained_down_to_who_wrote_which_line() {
+    let scene = Scene::new();
+    scene.weigh(40);
+    scene.commit(Some("rosa"), 6, "Send more to aro");
+    scene.publish("rosa", Some("rosa-agent"), 7, "  holds: ['ServiceMeshPeer/rosa/aro: waits for the CA root of aro']\n");
+    let repo = scene.work.path().display().to_string();
+    let explain = |arguments: &[&str]| scene.place.run(&[&["explain", "--repo", &repo, "--mesh", "rosa"], arguments].concat());
+    for (object, picture) in [("vs/details", "explain_traffic"), ("servicemeshpeers/aro", "explain_peer")] {
+        let ran = explain(&[object]);
+        assert_eq!(ran.code, Some(0), "{}", ran.err);
+        insta::assert_snapshot!(picture, scene.numbered(ran.out));
+    }
+    let json: serde_json::Value =
+        serde_json::from_str(&explain(&["VirtualService/apps/details", "-o", "json", "--field", "spec.http[0].route[1]"]).out)
+            .unwrap();
+    let parts = json["parts"].as_array().unwrap();
+    let told: Vec<(&str, &str)> =
+        parts.iter().map(|part| (part["place"].as_str().unwrap(), part["commit"]["subject"].as_str().unwrap())).collect();
+    let expected =
+        [("meshes/rosa/traffic/details.yaml:8", "Send more to aro"), ("meshes/rosa/peers/aro.yaml:6", "Use details of aro")];
+    assert_eq!(told, expected, "{json:#}");
+    let unknown = explain(&["smp/nobody"]);
+    assert_eq!((unknown.code, &*unknown.out), (Some(3), ""));
+    assert!(unknown.err.contains("there is: ServiceMeshPeer/rosa/aro"), "{}", unknown.err);
+    assert_eq!(explain(&["nothing"]).code, Some(2));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod agent;
 mod check;
+mod explain;
 mod facts;
 mod log;
 mod offline;
@@ -35,6 +36,7 @@ enum Command {
     Plan(plan::Plan),
     Status(status::Status),
     Log(log::Log),
+    Explain(explain::Explain),
     Schema(schema::Schema),
 }
 
@@ -47,6 +49,7 @@ pub fn run(cli: Cli) -> Result<Exit, Error> {
         Command::Plan(command) => command.run(),
         Command::Status(command) => command.run(),
         Command::Log(command) => command.run(),
+        Command::Explain(command) => command.run(),
         Command::Schema(command) => command.run(),
     }
 }
