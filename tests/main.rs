@@ -15,6 +15,7 @@ mod lab;
 mod lab_works;
 mod lifecycle;
 mod log;
+mod operators;
 mod ownership;
 mod policies;
 mod publishing;
