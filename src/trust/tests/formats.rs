@@ -241,7 +241,7 @@ fn armour_is_read_strictly() {
         armour.replacen('A', "", 1),
         armour.replace('=', ""),
     ];
-    for armour in broken.iter() {
+    for armour in &broken {
         assert_eq!(verify(armour.as_bytes(), b"content").unwrap_err().rule, Rule::BadSignature, "{armour}");
     }
 }
