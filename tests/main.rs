@@ -14,6 +14,7 @@ mod guards;
 mod lab;
 mod lab_works;
 mod lifecycle;
+mod log;
 mod newcomer;
 mod operators;
 mod ownership;

@@ -4,9 +4,11 @@ mod agent;
 mod check;
 mod clone;
 mod committed;
+mod explain;
 mod facts;
 mod init;
 mod join;
+mod log;
 mod offline;
 mod output;
 mod peer;
@@ -42,6 +44,8 @@ enum Command {
     Render(render::Render),
     Plan(plan::Plan),
     Status(status::Status),
+    Log(log::Log),
+    Explain(explain::Explain),
     Trust(trust::Trust),
     Schema(schema::Schema),
 }
@@ -57,6 +61,8 @@ pub fn run(cli: Cli) -> Result<Exit, Error> {
         Command::Render(command) => command.run(),
         Command::Plan(command) => command.run(),
         Command::Status(command) => command.run(),
+        Command::Log(command) => command.run(),
+        Command::Explain(command) => command.run(),
         Command::Trust(command) => command.run(),
         Command::Schema(command) => command.run(),
     }
