@@ -6,20 +6,33 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
+use crate::federation::steps::{ARO, ROSA, imported};
 use crate::lab::git_store::GitStore;
-use crate::stage::binary;
+use crate::lab::standin::Cloud;
+use crate::stage::{Stage, binary, example, example_under};
 
-/// A home with a server's empty repository beside it.
+/// Somebody with an empty home.
 struct Newcomer {
     home: TempDir,
-    server: GitStore,
 }
 
 impl Newcomer {
     fn new() -> Self {
-        let home = tempfile::tempdir().unwrap();
-        let server = GitStore::create(home.path());
-        Self { home, server }
+        Self { home: tempfile::tempdir().unwrap() }
+    }
+
+    /// Runs what the README shows, with a repository of this server; what was said on standard output, and what on standard error.
+    fn follow_the_readme(&self, server: &GitStore) -> (String, String) {
+        let commands = commands();
+        assert!(commands.len() + 2 <= 10, "two more start the agents");
+        let (mut printed, mut said) = (String::new(), String::new());
+        for (directory, command) in commands {
+            let command = command.replace("https://git.example.com/platform/federation.git", &server.file_url());
+            let (out, err) = self.fine(directory, &command);
+            printed += &out;
+            said += &err;
+        }
+        (printed, said)
     }
 
     fn run(&self, directory: &str, command: &str) -> Output {
@@ -61,7 +74,7 @@ fn commands() -> Vec<(&'static str, String)> {
     for line in block.lines() {
         match line.strip_prefix("cd ") {
             Some(_) => directory = "federation",
-            None => found.push((directory, line.replace("https://git.example.com/platform/federation.git", "../repo.git"))),
+            None => found.push((directory, line.to_owned())),
         }
     }
     found
@@ -70,18 +83,11 @@ fn commands() -> Vec<(&'static str, String)> {
 #[test]
 fn ten_commands_lead_from_nothing_to_a_verified_federation_of_two_meshes() {
     let newcomer = Newcomer::new();
-    let mut said = String::new();
-    let mut anchors = Vec::new();
-    let commands = commands();
-    assert!(commands.len() + 2 <= 10, "two more start the agents");
-    for (directory, command) in commands {
-        let (out, err) = newcomer.fine(directory, &command);
-        anchors.extend(out.lines().filter(|line| line.starts_with("--trust-anchor ")).map(str::to_owned));
-        said += &err;
-    }
-    assert_eq!(newcomer.server.log("main").len(), 4);
-    let anchor = anchors[0].split(' ').nth(1).unwrap();
-    let digest = anchors[0].split(' ').nth(3).unwrap();
+    let server = GitStore::create(newcomer.home.path());
+    let (printed, said) = newcomer.follow_the_readme(&server);
+    let introduction = printed.lines().find(|line| line.starts_with("--trust-anchor ")).unwrap();
+    assert_eq!(server.log("main").len(), 4);
+    let [_, anchor, _, digest] = introduction.split(' ').collect::<Vec<_>>()[..] else { panic!("{introduction}") };
     newcomer.fine("federation", &format!("meshfed trust show --anchor {anchor} --digest {digest}"));
     newcomer.fine("federation", "meshfed check --range HEAD~3..HEAD");
     for (mesh, peer, kind) in
@@ -103,6 +109,50 @@ fn ten_commands_lead_from_nothing_to_a_verified_federation_of_two_meshes() {
     let text = files.iter().map(file).collect::<Vec<_>>().concat();
     let key = text.lines().find_map(|line| line.split_once("ssh-ed25519 ")?.1.split(' ').next()).unwrap().to_owned();
     insta::assert_snapshot!(text.replace(&key, "KEY"));
+}
+
+/// What only the lab needs: addresses of loopback, a quick control plane, and workloads.
+fn fit_the_lab(newcomer: &Newcomer) {
+    let clone = newcomer.home.path().join("federation");
+    let append = |path: &str, text: &str| {
+        let before = fs::read_to_string(clone.join(path)).unwrap();
+        fs::write(clone.join(path), before + text).unwrap();
+    };
+    append("federation.yaml", "spec: {allowAddresses: [127.0.0.0/8], gating: {settle: 1s}}\n");
+    for mesh in [ROSA, ARO] {
+        let base = "  createNamespaces: true\n  controlPlane: {base: {spec: {version: v2.5}}}\n";
+        append(&format!("meshes/{mesh}/mesh.yaml"), base);
+        for path in example_under(&format!("meshes/{mesh}/manifests")) {
+            fs::create_dir_all(clone.join(&path).parent().unwrap()).unwrap();
+            fs::write(clone.join(&path), example(&path)).unwrap();
+        }
+    }
+    newcomer.fine("federation", "git add --all");
+    newcomer.fine("federation", "git -c gpg.format=ssh -c user.signingkey=../ada.key commit --quiet -S -m 'Fit the lab'");
+    newcomer.fine("federation", "git push --quiet origin main");
+}
+
+#[test]
+fn the_agents_that_join_says_how_to_start_verify_all_and_connect() {
+    let stage = Stage::start(&[(ROSA, Cloud::Hostname), (ARO, Cloud::Ip)]);
+    let newcomer = Newcomer::new();
+    let (_, said) = newcomer.follow_the_readme(&stage.git);
+    fit_the_lab(&newcomer);
+    let agents = [ROSA, ARO].map(|mesh| {
+        let start = said.split(&format!("meshfed agent --mesh {mesh} ")).nth(1).expect(&said);
+        let words: Vec<&str> = start.lines().take(2).flat_map(str::split_whitespace).filter(|word| *word != "\\").collect();
+        let flags = &words[words.iter().position(|word| *word == "--signing-key").unwrap()..];
+        let key = newcomer.home.path().join("federation").join(flags[1]).display().to_string();
+        let flags: Vec<&str> = ["--signing-key", &key].into_iter().chain(flags[2..].iter().copied()).collect();
+        assert!(flags.contains(&"enforce") && flags.contains(&"--trust-digest"), "{flags:?}");
+        stage.agent_with(mesh, &stage.git.file_url(), &flags)
+    });
+    imported(&stage, ROSA, ARO, "details-v2.prod-bookinfo.svc.aro-stg-mesh-imports.local").unwrap();
+    for mesh in [ROSA, ARO] {
+        let status = stage.git.show(&format!("published/{mesh}:status.yaml")).unwrap();
+        assert!(status.contains("verified: verified") && !status.contains("frozen"), "{status}");
+    }
+    drop(agents); // before their clusters
 }
 
 #[test]
