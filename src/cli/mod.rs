@@ -4,6 +4,7 @@ mod agent;
 mod check;
 mod explain;
 mod facts;
+mod graph;
 mod log;
 mod offline;
 mod output;
@@ -37,6 +38,7 @@ enum Command {
     Status(status::Status),
     Log(log::Log),
     Explain(explain::Explain),
+    Graph(graph::Graph),
     Schema(schema::Schema),
 }
 
@@ -50,6 +52,7 @@ pub fn run(cli: Cli) -> Result<Exit, Error> {
         Command::Status(command) => command.run(),
         Command::Log(command) => command.run(),
         Command::Explain(command) => command.run(),
+        Command::Graph(command) => command.run(),
         Command::Schema(command) => command.run(),
     }
 }
