@@ -117,7 +117,8 @@ impl Explain {
             Need::Exists(key) => format!("{key} is there"),
             Need::Applied(key) => format!("{key} is applied"),
         });
-        let status = declarations::own_status(&declarations::files(mirror, me)?);
+        let branch = declarations::branch(mirror, me, &federation.allow_addresses, now)?;
+        let status = branch.and_then(|branch| branch.status).unwrap_or_default();
         Ok(Explanation {
             object: key.to_string(),
             mesh: me.to_owned(),

@@ -2,18 +2,24 @@
 
 mod agent;
 mod check;
+mod clone;
+mod committed;
 mod explain;
 mod facts;
 mod graph;
+mod init;
+mod join;
 mod log;
 mod offline;
 mod output;
+mod peer;
 mod plan;
 mod remote;
 mod render;
 mod schema;
 mod status;
 mod tree;
+mod trust;
 
 use clap::{Parser, Subcommand};
 
@@ -31,7 +37,10 @@ pub struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    Agent(agent::Agent),
+    Init(init::Init),
+    Join(join::Join),
+    Peer(peer::Peer),
+    Agent(Box<agent::Agent>),
     Check(check::Check),
     Render(render::Render),
     Plan(plan::Plan),
@@ -39,12 +48,16 @@ enum Command {
     Log(log::Log),
     Explain(explain::Explain),
     Graph(graph::Graph),
+    Trust(trust::Trust),
     Schema(schema::Schema),
 }
 
 /// Runs what the command line asks for.
 pub fn run(cli: Cli) -> Result<Exit, Error> {
     match cli.command {
+        Command::Init(command) => command.run(),
+        Command::Join(command) => command.run(),
+        Command::Peer(command) => command.run(),
         Command::Agent(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Render(command) => command.run(),
@@ -53,6 +66,7 @@ pub fn run(cli: Cli) -> Result<Exit, Error> {
         Command::Log(command) => command.run(),
         Command::Explain(command) => command.run(),
         Command::Graph(command) => command.run(),
+        Command::Trust(command) => command.run(),
         Command::Schema(command) => command.run(),
     }
 }

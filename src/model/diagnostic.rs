@@ -1,6 +1,7 @@
 //! What is wrong with a document: where, what, and what to do.
 
 use super::at::Span;
+use crate::words::printable;
 
 /// Numbered kinds of finding. Numbers are never used twice, so that people can search for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -90,7 +91,9 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// An error at a place.
     pub fn error(path: &str, span: Span, code: Code, message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { path: path.into(), span, severity: Severity::Error, code, message: message.into(), help: help.into() }
+        // They may quote what a document says.
+        let (message, help) = (printable(&message.into()), printable(&help.into()));
+        Self { path: path.into(), span, severity: Severity::Error, code, message, help }
     }
 
     /// A warning at a place.

@@ -5,12 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use crate::decide::{Mode, RotationStatus, Status};
+use crate::decide::{FRESHNESS, Mode, RotationStatus, Status};
 use crate::facts::Facts;
 use crate::model::{Destination, Diagnostic, Federation, Import, Peer, ServiceName, Severity};
-
-/// How long a published branch may stay as it is: an agent renews it daily, and two hours allow for a host that is away.
-pub const SILENT_AFTER: SignedDuration = SignedDuration::from_hours(26);
 
 /// When a CA root that ends soon deserves attention: a change of root takes an overlap of a day, and people their time.
 pub const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -117,6 +114,8 @@ pub struct MeshView {
     pub ingress: BTreeMap<String, Vec<String>>,
     /// What waits there.
     pub holds: Vec<String>,
+    /// What makes the repository's host suspect to it.
+    pub suspicions: Vec<String>,
     /// Errors that it sees.
     pub problems: Vec<String>,
 }
@@ -218,7 +217,8 @@ impl FederationStatus {
 /// Whether anything of these is not as it should be.
 fn poorly(meshes: &[MeshView], peerings: &[PeeringView]) -> bool {
     let mesh = |mesh: &MeshView| {
-        mesh.agent.is_none() || mesh.silent || mesh.is_late() || !mesh.holds.is_empty() || !mesh.problems.is_empty()
+        let told = [&mesh.suspicions, &mesh.holds, &mesh.problems];
+        mesh.agent.is_none() || mesh.silent || mesh.is_late() || told.iter().any(|lines| !lines.is_empty())
     };
     meshes.iter().any(mesh) || peerings.iter().any(|peering| !peering.ready && !peering.suspended)
 }
@@ -243,12 +243,13 @@ fn mesh(gathered: &Gathered, name: &str) -> MeshView {
         applied: Some(status.main.applied.clone()).filter(|commit| !commit.is_empty()),
         behind: *behind,
         published_at: published.map(|published| published.at),
-        silent: published.is_some_and(|published| gathered.now.duration_since(published.at) > SILENT_AFTER),
+        silent: published.is_some_and(|published| gathered.now.duration_since(published.at) > FRESHNESS),
         objects: status.objects,
         ca_roots: facts.roots.iter().map(root).collect(),
         rotation: status.rotation.clone(),
         ingress: facts.ingress.iter().map(|(peer, endpoint)| (peer.clone(), endpoint.addresses.clone())).collect(),
         holds: status.holds.clone(),
+        suspicions: status.views.lines(),
         problems: problems.iter().chain(&status.problems).cloned().collect(),
     }
 }
@@ -410,7 +411,13 @@ fn attention(gathered: &Gathered, meshes: &[MeshView], peerings: &[PeeringView])
             |hold: &&String| hold.starts_with("VirtualService/") && causes.iter().any(|why| hold.ends_with(&format!(": {why}")));
         let holds = mesh.holds.iter().filter(|hold| !told(hold));
         // What is about the mesh itself begins with its name already.
-        lines.extend(mesh.problems.iter().chain(holds).map(|line| format!("{own}{}", line.strip_prefix(&own).unwrap_or(line))));
+        lines.extend(
+            mesh.suspicions
+                .iter()
+                .chain(&mesh.problems)
+                .chain(holds)
+                .map(|line| format!("{own}{}", line.strip_prefix(&own).unwrap_or(line))),
+        );
     }
     for peering in peerings {
         // What the table shows: of a peering that is not ready its own cause, else that of the service.

@@ -8,6 +8,7 @@ pub mod log;
 pub mod plan;
 pub mod status;
 pub mod table;
+pub mod trust;
 
 /// How text may look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

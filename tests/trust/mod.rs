@@ -2,6 +2,8 @@
 //! that they show to be met.
 
 mod agreement;
+mod commands;
+mod key_rotation;
 mod main_branch;
 mod published_branch;
 pub mod repository;

@@ -33,6 +33,7 @@ pub fn mk_mesh(name: &str, platform: &str, address: &str) -> MeshView {
         rotation: RotationStatus::default(),
         ingress: BTreeMap::from([("peer".into(), vec![address.into()])]),
         holds: vec![],
+        suspicions: vec![],
         problems: vec![],
     }
 }
