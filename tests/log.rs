@@ -194,6 +194,34 @@ fn an_object_is_explained_down_to_who_wrote_which_line() {
 }
 
 #[test]
+fn a_status_is_narrowed_and_waited_for() {
+    let scene = Scene::new();
+    let ready = "  peerings:\n    PEER: {ready: true, connected: true}\n";
+    scene.publish("rosa", Some("rosa-agent"), 4, &ready.replace("PEER", "aro"));
+    let repo = scene.work.path().display().to_string();
+    let status = |arguments: &[&str]| scene.place.run(&[&["status", "--repo", &repo, "-o", "json"], arguments].concat());
+    let code = |arguments: &[&str]| status(arguments).code;
+    assert_eq!(code(&["--wait", "--timeout", "1ms"]), Some(1), "the agent of aro never published");
+    assert_eq!(code(&["--wait=applied", "--mesh", "rosa", "--timeout", "1ms"]), Some(0), "but rosa has applied the tip");
+    let json: serde_json::Value = serde_json::from_str(&status(&["--mesh", "rosa"]).out).unwrap();
+    assert_eq!(json["meshes"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        (&json["peerings"][0]["declaredByBoth"], &json["peerings"][0]["connected"][1]),
+        (&true.into(), &serde_json::Value::Null)
+    );
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| code(&["--wait=applied", "--peering", "aro:rosa", "--timeout", "5m"]));
+        scene.publish("aro", Some("aro-agent"), 5, &ready.replace("PEER", "rosa"));
+        assert_eq!(waits.join().unwrap(), Some(0));
+    });
+    let graph = |format: &str| scene.place.run(&["graph", "--repo", &repo, "-o", format]);
+    insta::assert_snapshot!("graph", graph("mermaid").out);
+    assert!(graph("dot").out.contains("\"rosa\" -- \"aro\"") && graph("svg").out.contains(">rosa</text>"));
+    assert_eq!(status(&["--mesh", "nobody"]).code, Some(3));
+    assert_eq!(code(&["--watch", "--wait"]), Some(2));
+}
+
+#[test]
 fn an_anchor_that_is_not_meant_is_no_answer() {
     let scene = Scene::new();
     let repo = scene.work.path().display().to_string();

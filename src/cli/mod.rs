@@ -6,6 +6,7 @@ mod clone;
 mod committed;
 mod explain;
 mod facts;
+mod graph;
 mod init;
 mod join;
 mod log;
@@ -46,6 +47,7 @@ enum Command {
     Status(status::Status),
     Log(log::Log),
     Explain(explain::Explain),
+    Graph(graph::Graph),
     Trust(trust::Trust),
     Schema(schema::Schema),
 }
@@ -63,6 +65,7 @@ pub fn run(cli: Cli) -> Result<Exit, Error> {
         Command::Status(command) => command.run(),
         Command::Log(command) => command.run(),
         Command::Explain(command) => command.run(),
+        Command::Graph(command) => command.run(),
         Command::Trust(command) => command.run(),
         Command::Schema(command) => command.run(),
     }

@@ -142,6 +142,10 @@ pub struct PeeringView {
     pub meshes: [String; 2],
     /// Both sides declare it, and each says that its part works.
     pub ready: bool,
+    /// Both sides have a document of it.
+    pub declared_by_both: bool,
+    /// Whether the control plane of each mesh, in the same order, watches the other's; null where its agent has not said.
+    pub connected: [Option<bool>; 2],
     /// Nothing of it changes on one side, because people said so.
     pub suspended: bool,
     /// Why not.
@@ -179,6 +183,11 @@ impl MeshView {
     fn rests(&self) -> bool {
         matches!(self.mode, Mode::Suspended | Mode::Observing)
     }
+
+    /// It has not applied the tip, and should.
+    pub fn is_late(&self) -> bool {
+        self.behind != Some(0) && !self.rests()
+    }
 }
 
 impl FederationStatus {
@@ -189,15 +198,29 @@ impl FederationStatus {
         let peerings: Vec<PeeringView> = pairs(federation).into_iter().map(|(a, b)| peering(&gathered, &a, &b)).collect();
         let attention = attention(&gathered, &meshes, &peerings);
         let errors = gathered.found.iter().any(|finding| finding.severity == Severity::Error);
-        let poorly = |mesh: &MeshView| {
-            let late = mesh.behind != Some(0) && !mesh.rests();
-            let told = [&mesh.suspicions, &mesh.holds, &mesh.problems];
-            mesh.agent.is_none() || mesh.silent || late || told.iter().any(|lines| !lines.is_empty())
-        };
-        let degraded = errors || meshes.iter().any(poorly) || peerings.iter().any(|peering| !peering.ready && !peering.suspended);
+        let degraded = errors || poorly(&meshes, &peerings);
         let Gathered { repository, branch, commit, .. } = gathered;
         Self { federation: federation.name.clone(), repository, branch, commit, degraded, meshes, peerings, attention }
     }
+
+    /// Leaves only the meshes and peerings asked for, and judges by those alone. What needs attention stays where it names one of them.
+    pub fn narrow(&mut self, mesh: impl Fn(&str) -> bool, peering: impl Fn(&str, &str) -> bool) {
+        self.meshes.retain(|view| mesh(&view.name));
+        self.peerings.retain(|view| peering(&view.meshes[0], &view.meshes[1]));
+        let names: Vec<&str> = self.meshes.iter().map(|view| view.name.as_str()).collect();
+        let concerns = |line: &String| line.split([' ', ':', ',', '/']).any(|word| names.contains(&word));
+        self.attention.retain(concerns);
+        self.degraded = poorly(&self.meshes, &self.peerings);
+    }
+}
+
+/// Whether anything of these is not as it should be.
+fn poorly(meshes: &[MeshView], peerings: &[PeeringView]) -> bool {
+    let mesh = |mesh: &MeshView| {
+        let told = [&mesh.suspicions, &mesh.holds, &mesh.problems];
+        mesh.agent.is_none() || mesh.silent || mesh.is_late() || told.iter().any(|lines| !lines.is_empty())
+    };
+    meshes.iter().any(mesh) || peerings.iter().any(|peering| !peering.ready && !peering.suspended)
 }
 
 fn mesh(gathered: &Gathered, name: &str) -> MeshView {
@@ -243,6 +266,7 @@ fn peering(gathered: &Gathered, a: &str, b: &str) -> PeeringView {
     let services = [(first, second), (second, first)];
     let services: Vec<ServiceView> = services.iter().flat_map(|(to, from)| services_of(gathered, to, from)).collect();
     let why = why_not(gathered, first, second).or_else(|| why_not(gathered, second, first));
+    let connected = |me: &str, peer: &str| Some(gathered.published.get(me)?.status.peerings.get(peer)?.connected);
     let suspends = |me: &str, peer: &str| {
         let mesh = gathered.federation.mesh(me).is_some_and(|mesh| mesh.suspend);
         mesh || gathered.federation.peer(me, peer).is_some_and(|half| half.suspend)
@@ -250,6 +274,8 @@ fn peering(gathered: &Gathered, a: &str, b: &str) -> PeeringView {
     PeeringView {
         meshes: [first.to_owned(), second.to_owned()],
         ready: why.is_none(),
+        declared_by_both: [(a, b), (b, a)].iter().all(|(me, peer)| gathered.federation.peer(me, peer).is_some()),
+        connected: [connected(first, second), connected(second, first)],
         suspended: suspends(first, second) || suspends(second, first),
         why: why.unwrap_or_default(),
         services,
@@ -378,17 +404,25 @@ fn attention(gathered: &Gathered, meshes: &[MeshView], peerings: &[PeeringView])
             lines.push(format!("the CA root {} of {name} expires at {until}", root.fingerprint.get(..11).unwrap_or_default()));
         }
         let own = format!("{name}: ");
+        // The table of peerings has the cause of a weight that is not as declared.
+        let moved = peerings.iter().flat_map(|peering| &peering.services).filter(|service| service.importer == *name);
+        let causes: Vec<&str> = moved.map(|service| service.why.as_str()).filter(|why| !why.is_empty()).collect();
+        let told =
+            |hold: &&String| hold.starts_with("VirtualService/") && causes.iter().any(|why| hold.ends_with(&format!(": {why}")));
+        let holds = mesh.holds.iter().filter(|hold| !told(hold));
         // What is about the mesh itself begins with its name already.
         lines.extend(
             mesh.suspicions
                 .iter()
                 .chain(&mesh.problems)
-                .chain(&mesh.holds)
+                .chain(holds)
                 .map(|line| format!("{own}{}", line.strip_prefix(&own).unwrap_or(line))),
         );
     }
     for peering in peerings {
-        for service in peering.services.iter().filter(|service| !service.why.is_empty()) {
+        // What the table shows: of a peering that is not ready its own cause, else that of the service.
+        let told = |service: &&ServiceView| peering.why.is_empty() || peering.why.contains(&service.why);
+        for service in peering.services.iter().filter(|service| !told(service)) {
             let imported = service.imported_as.as_deref().unwrap_or_default();
             let when = if service.when.is_empty() { String::new() } else { format!(" where {}", service.when) };
             lines.push(format!("{}: {imported} gets less than declared{when}: {}", service.importer, service.why));

@@ -3,6 +3,7 @@
 pub mod explain;
 pub mod federation;
 pub mod findings;
+pub mod graph;
 pub mod log;
 pub mod plan;
 pub mod status;

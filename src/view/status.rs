@@ -28,27 +28,23 @@ pub fn render(status: &FederationStatus, now: Timestamp, wide: bool, look: Look)
         look.paint(Tone::Bad, &format!("! {}", commit.verification))
     };
     let ready = peerings.iter().filter(|peering| peering.ready).count();
-    let mut out = format!(
-        "{} {}   {}@{short} {verified}, {}, {} ago   {}, {ready} of {} ready\n\n",
-        look.paint(Tone::Strong, "FEDERATION"),
-        printable(name),
-        printable(branch),
-        printable(&commit.author),
-        age(now, commit.committed_at),
-        count_meshes(meshes.len()),
-        count(peerings.len(), "peering"),
-    );
+    let name = format!("{} {}", look.paint(Tone::Strong, "FEDERATION"), printable(name));
+    let tip =
+        format!("{}@{short} {verified}, {}, {} ago", printable(branch), printable(&commit.author), age(now, commit.committed_at));
+    let sum = format!("{}, {ready} of {} ready", count_meshes(meshes.len()), count(peerings.len(), "peering"));
+    // On a narrow screen the commit has a line of its own.
+    let narrow = look.width.is_some_and(|width| width < FULL_WIDTH);
+    let mut out = if narrow { format!("{name}   {sum}\n{tip}\n\n") } else { format!("{name}   {tip}   {sum}\n\n") };
     let rows: Vec<Vec<Cell>> = meshes.iter().map(|mesh| mesh_row(mesh, now, wide)).collect();
     let mut header = vec!["MESH", "CLOUD", "AGENT", "APPLIED", "PUBLISHED", "CA ROOT", "INGRESS"];
     if wide {
         header.push("OBJECTS");
     }
-    // Addresses cannot be broken: where they do not fit, the terminal breaks them.
-    out.push_str(&table::render(&header, &rows, Look { width: None, ..look }));
+    // Addresses cannot be broken at blanks: where they do not fit, their middle is left out.
+    out.push_str(&table::render(&header, &if wide { rows } else { fitting(rows, &header, look) }, Look { width: None, ..look }));
     if !peerings.is_empty() {
         let rows: Vec<Vec<Cell>> = peerings.iter().flat_map(|peering| peering_rows(peering, wide)).collect();
         out.push('\n');
-        let narrow = look.width.is_some_and(|width| width < FULL_WIDTH);
         let weight = if narrow { "WEIGHT" } else { "WEIGHT (declared → effective)" };
         let header = ["PEERING", "READY", "EXPORTED → IMPORTED", weight, "WHY"];
         out.push_str(&table::render(&header, &rows, look));
@@ -64,6 +60,18 @@ pub fn render(status: &FederationStatus, now: Timestamp, wide: bool, look: Look)
         let _ = writeln!(out, "… and {} more: meshfed status -o wide", attention.len() - shown); // the same
     }
     out
+}
+
+/// Fewest characters of an address that say anything.
+const MIN_ADDRESS: usize = 12;
+
+/// The rows with their last column cut to what the screen has left.
+fn fitting(mut rows: Vec<Vec<Cell>>, header: &[&str], look: Look) -> Vec<Vec<Cell>> {
+    let room = look.width.map_or(usize::MAX, |width| width.saturating_sub(table::before_last(header, &rows)));
+    for cell in rows.iter_mut().filter_map(|row| row.last_mut()) {
+        cell.shorten(room.max(MIN_ADDRESS));
+    }
+    rows
 }
 
 fn count_meshes(number: usize) -> String {
@@ -115,14 +123,17 @@ fn doing(mode: Mode) -> &'static str {
     }
 }
 
-/// `7C:1E…A9 expires in 312d`, or `rotating 2/4 41:0B…A9 → 9D:77…13`: how many peers trust the new root.
+/// `7C:1E…A9 for 312d`, or `rotating 2/4 41:0B→9D:77`: how many peers trust the new root.
 fn roots(mesh: &MeshView, now: Timestamp, wide: bool) -> Cell {
+    let arrow = if wide { " → " } else { "→" };
+    let begin =
+        |fingerprint: &str| if wide { fingerprint.to_owned() } else { fingerprint.get(..5).unwrap_or(fingerprint).to_owned() };
     let short = |fingerprint: &str| match (fingerprint.get(..5), fingerprint.get(fingerprint.len().saturating_sub(2)..)) {
         (Some(head), Some(tail)) if !wide => format!("{head}…{tail}"),
         _ => fingerprint.to_owned(),
     };
     let RotationStatus { phase, from, to, reported, missing, .. } = &mesh.rotation;
-    let step = || format!("{}/{} {} → {}", reported.len(), reported.len() + missing.len(), short(from), short(to));
+    let step = || format!("{}/{} {}{arrow}{}", reported.len(), reported.len() + missing.len(), begin(from), begin(to));
     match phase {
         Phase::Steady => {}
         Phase::Announced | Phase::Overlap => return Cell::from(format!("rotating {}", step())),
@@ -132,12 +143,13 @@ fn roots(mesh: &MeshView, now: Timestamp, wide: bool) -> Cell {
     let current = mesh.ca_roots.iter().find(|root| !root.retiring && !root.announced);
     let Some(current) = current else { return Cell::from("-") };
     let left = current.not_after.duration_since(now);
-    let text = format!("{} expires in {}", short(&current.fingerprint), span(left.as_secs()));
+    let expires = if wide { "expires in" } else { "for" };
+    let text = format!("{} {expires} {}", short(&current.fingerprint), span(left.as_secs()));
     if left < EXPIRES_SOON { Cell::new(&format!("{text} !"), Tone::Bad) } else { Cell::from(text) }
 }
 
 fn peering_rows(peering: &PeeringView, wide: bool) -> Vec<Vec<Cell>> {
-    let PeeringView { meshes: [first, second], ready, suspended, why, services } = peering;
+    let PeeringView { meshes: [first, second], ready, suspended, why, services, .. } = peering;
     let both_ways = services.iter().any(|service| service.importer != *first);
     let ready = match (ready, suspended) {
         (_, true) => Cell::from("suspended"),
@@ -207,111 +219,29 @@ fn span(seconds: i64) -> String {
 }
 
 #[cfg(test)]
+pub(super) mod testing;
+
+#[cfg(test)]
 mod tests {
+    use super::testing::{NOW, mk_peering, mk_status, time};
     use super::*;
-    use crate::view::federation::{CommitView, RootView};
     use std::collections::BTreeMap;
-
-    const NOW: &str = "2026-11-20T12:00:00Z";
-
-    fn time(text: &str) -> Timestamp {
-        text.parse().unwrap()
-    }
-
-    fn mk_root(fingerprint: &str, not_after: &str) -> RootView {
-        let fingerprint = format!("{fingerprint}:00:11:22:33:44:55:66:77:A9");
-        RootView { fingerprint, not_after: time(not_after), retiring: false, announced: false }
-    }
-
-    fn mk_mesh(name: &str, platform: &str, address: &str) -> MeshView {
-        MeshView {
-            name: name.into(),
-            platform: platform.into(),
-            agent: Some("0.4.0".into()),
-            mode: Mode::Active,
-            applied: Some("9f2c1ab000000000000000000000000000000000".into()),
-            behind: Some(0),
-            published_at: Some(time("2026-11-20T11:58:00Z")),
-            silent: false,
-            objects: 12,
-            ca_roots: vec![mk_root("7C:1E", "2027-09-28T12:00:00Z")],
-            rotation: RotationStatus::default(),
-            ingress: BTreeMap::from([("peer".into(), vec![address.into()])]),
-            holds: vec![],
-            suspicions: vec![],
-            problems: vec![],
-        }
-    }
-
-    fn mk_peering(peer: &str, why: &str, effective: u32) -> PeeringView {
-        let service = ServiceView {
-            exporter: peer.into(),
-            importer: "rosa-prod-mesh".into(),
-            service: "bookinfo/details".into(),
-            imported_as: Some("prod-bookinfo/details-v2".into()),
-            live: why.is_empty(),
-            when: String::new(),
-            declared_weight: Some(20),
-            effective_weight: Some(effective),
-            why: String::new(),
-        };
-        PeeringView {
-            meshes: ["rosa-prod-mesh".into(), peer.into()],
-            ready: why.is_empty(),
-            suspended: false,
-            why: why.into(),
-            services: vec![service],
-        }
-    }
-
-    fn mk_status() -> FederationStatus {
-        let mut aro = mk_mesh("aro-stg-mesh", "azure", "20.71.4.9");
-        let old = RootView { retiring: true, ..mk_root("41:0B", "2026-12-24T12:00:00Z") };
-        aro.rotation = RotationStatus {
-            phase: Phase::Overlap,
-            from: old.fingerprint.clone(),
-            to: aro.ca_roots[0].fingerprint.clone(),
-            reported: vec!["rosa-prod-mesh".into()],
-            missing: vec!["gcp-dev-mesh".into()],
-            ..RotationStatus::default()
-        };
-        aro.ca_roots.push(old);
-        let mut gcp = mk_mesh("gcp-dev-mesh", "gcp", "34.91.0.7");
-        gcp.applied = Some("e01b77d000000000000000000000000000000000".into());
-        gcp.behind = Some(2);
-        gcp.published_at = Some(time("2026-11-19T05:00:00Z"));
-        gcp.silent = true;
-        gcp.ca_roots = vec![mk_root("C0:55", "2026-11-29T12:00:00Z")];
-        gcp.ingress.insert("x".into(), vec!["34.91.0.8".into()]);
-        let mut newcomer = mk_mesh("newcomer", "other", "");
-        newcomer.agent = None;
-        newcomer.applied = None;
-        newcomer.behind = None;
-        newcomer.published_at = None;
-        newcomer.ca_roots.clear();
-        newcomer.ingress.clear();
-        let why = "rosa-prod-mesh: gcp-dev-mesh answers 503 Service Unavailable";
-        FederationStatus {
-            federation: Some("bookinfo".into()),
-            repository: "https://git.example.com/x".into(),
-            branch: "main".into(),
-            commit: CommitView {
-                id: "9f2c1ab000000000000000000000000000000000".into(),
-                author: "platform@example.com".into(),
-                committed_at: time("2026-11-20T11:56:00Z"),
-                verification: "not verified (verification is off)".into(),
-                verified: false,
-            },
-            degraded: true,
-            meshes: vec![mk_mesh("rosa-prod-mesh", "aws", "a1b2.elb.example.com"), aro, gcp, newcomer],
-            peerings: vec![mk_peering("aro-stg-mesh", "", 20), mk_peering("gcp-dev-mesh", why, 0)],
-            attention: vec!["gcp-dev-mesh is 2 commits behind and is silent".into()],
-        }
-    }
 
     #[test]
     fn the_federation_fits_one_screen() {
         insta::assert_snapshot!(render(&mk_status(), time(NOW), false, Look { width: Some(100), colour: false }));
+    }
+
+    #[test]
+    fn a_long_address_loses_its_middle_and_wide_has_it_whole() {
+        let mut status = mk_status();
+        let address = "a1b2c3d4e5f60718293a4b5c6d7e8f90-0123456789abcdef.elb.eu-central-1.amazonaws.com";
+        status.meshes[0].ingress = BTreeMap::from([("peer".into(), vec![address.into()])]);
+        let look = Look { width: Some(100), colour: false };
+        let screen = render(&status, time(NOW), false, look);
+        assert!(screen.lines().all(|line| line.chars().count() <= 100), "{screen}");
+        assert!(screen.contains(" a1b") && screen.contains("aws.com"), "{screen}");
+        assert!(render(&status, time(NOW), true, look).contains(address));
     }
 
     #[test]

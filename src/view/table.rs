@@ -22,6 +22,28 @@ impl Cell {
     pub fn new(text: &str, tone: Tone) -> Self {
         Self { text: printable(text), tone }
     }
+
+    /// Leaves the middle out where it is longer than `room` characters: both ends of an address tell something.
+    pub fn shorten(&mut self, room: usize) {
+        let length = self.text.chars().count();
+        if length > room {
+            let head = room.saturating_sub(1) / 3;
+            let tail = length - room.saturating_sub(1 + head);
+            let kept = self.text.chars().enumerate().filter(|(at, _)| *at < head || *at >= tail);
+            let (before, after): (Vec<_>, Vec<_>) = kept.partition(|(at, _)| *at < head);
+            let text = |part: Vec<(usize, char)>| part.into_iter().map(|(_, c)| c).collect::<String>();
+            self.text = format!("{}…{}", text(before), text(after));
+        }
+    }
+}
+
+/// Columns that all but the last take, with the blanks after each.
+pub fn before_last(header: &[&str], rows: &[Vec<Cell>]) -> usize {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.text.chars().count());
+        cells.chain([header[column].chars().count()]).max().unwrap_or(0)
+    };
+    (0..header.len().saturating_sub(1)).map(|column| width(column) + 2).sum()
 }
 
 impl<T: AsRef<str>> From<T> for Cell {
@@ -37,7 +59,7 @@ pub fn render(header: &[&str], rows: &[Vec<Cell>], look: Look) -> String {
     let widths: Vec<usize> = (0..header.len())
         .map(|column| lines().filter_map(|row| row.get(column)).map(|cell| cell.text.chars().count()).max().unwrap_or(0))
         .collect();
-    let before: usize = widths.iter().rev().skip(1).map(|width| width + 2).sum();
+    let before = before_last(header, rows);
     let room = look.width.map_or(usize::MAX, |width| width.saturating_sub(before));
     let below = room < MIN_WRAP.min(widths.last().copied().unwrap_or(0));
     let (indent, room) = if below { (BELOW, look.width.unwrap_or(usize::MAX).saturating_sub(BELOW)) } else { (before, room) };

@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
 use self::filter::Filter;
+pub(super) use self::filter::Peering;
 use self::marks::Marks;
 use self::walk::Walk;
 use super::output;

@@ -1,0 +1,45 @@
+//! `meshfed graph`.
+
+use clap::ValueEnum;
+use jiff::Timestamp;
+
+use super::remote::RepoArgs;
+use super::{output, status};
+use crate::error::{Error, Exit};
+use crate::view::graph;
+
+/// Draw meshes, peerings, services and weights, with how they do, from Git alone
+///
+/// Lines without breaks work, dashed ones do not, dotted ones are suspended; so they do without colour. Example:
+/// meshfed graph --repo . -o svg > federation.svg
+#[derive(clap::Args, Debug)]
+pub struct Graph {
+    #[command(flatten)]
+    repo: RepoArgs,
+    /// Format
+    #[arg(short, long, default_value = "mermaid")]
+    output: Format,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// A flowchart that Git hosts show in a README
+    Mermaid,
+    /// For Graphviz
+    Dot,
+    /// A picture
+    Svg,
+}
+
+impl Graph {
+    pub(super) fn run(self) -> Result<Exit, Error> {
+        let remote = self.repo.fetch()?;
+        let status = status::gather(&remote.mirror, &self.repo.branch, Timestamp::now())?;
+        output::print(&match self.output {
+            Format::Mermaid => graph::mermaid(&status),
+            Format::Dot => graph::dot(&status),
+            Format::Svg => graph::svg(&status),
+        })?;
+        Ok(Exit::Fine)
+    }
+}
