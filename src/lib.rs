@@ -9,6 +9,7 @@
 //! | [`view`] | what people see, as text; pure |
 //! | [`repo`], [`cluster`] | the edges: Git and the Kubernetes API |
 //! | [`decide`] | declarations, facts, live objects and memory → one decision; pure |
+//! | [`lint`] | what only `check` says: advice across documents, schemas of plain objects; pure |
 //! | [`policy`] | what policies forbid, of declarations and of objects; pure |
 //! | [`derive`] | declarations and facts → objects; pure |
 //! | [`trust`] | who may change what in the repository: the verifier of its history; pure |
@@ -25,6 +26,7 @@ pub mod decide;
 pub mod derive;
 pub mod error;
 pub mod facts;
+pub mod lint;
 pub mod model;
 pub mod object;
 pub mod policy;

@@ -7,11 +7,12 @@ use std::path::Path;
 use crate::schemas::files;
 
 /// From the ground up. A module may use those of lower layers only; modules of one layer do not know each other.
-const LAYERS: [&[&str]; 11] = [
+const LAYERS: [&[&str]; 12] = [
     &["object", "words"],
     &["model"],
     &["facts"],
     &["derive"],
+    &["lint"],
     &["policy"],
     &["decide", "trust"],
     &["repo", "cluster", "view"],
@@ -22,7 +23,7 @@ const LAYERS: [&[&str]; 11] = [
 ];
 
 /// Modules that compute and do nothing else.
-const PURE: [&str; 9] = ["object", "words", "model", "facts", "derive", "decide", "trust", "policy", "view"];
+const PURE: [&str; 10] = ["object", "words", "model", "facts", "derive", "lint", "decide", "trust", "policy", "view"];
 
 /// What only edges use: I/O, clocks, randomness, threads.
 const IMPURE: [&str; 19] = [

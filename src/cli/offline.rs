@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::render::assumed;
 use crate::decide::forbidden;
-use crate::derive::{Derived, Inputs, derive};
+use crate::derive::{Derived, Inputs, Observed, derive};
 use crate::model::{Code, Diagnostic, Federation, MeshFolder, Span};
 use crate::object::{Key, Object};
 use crate::policy::Policies;
@@ -13,7 +12,7 @@ use crate::policy::Policies;
 pub(super) fn violations(federation: &Federation, policies: &Policies) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for (me, folder) in federation.meshes.iter().filter(|_| !policies.is_empty()) {
-        let observed = assumed(folder);
+        let observed = Observed::assumed(folder);
         let mut derived = derive(Inputs { federation, me, facts: &BTreeMap::new(), observed: &observed });
         found.extend(take_out(folder, &mut derived, policies));
     }

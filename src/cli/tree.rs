@@ -11,7 +11,10 @@ use crate::error::Error;
 use crate::model::yaml::MAX_FILE_BYTES;
 use crate::model::{Code, ContentId, Diagnostic, Place, Span};
 use crate::policy::{self, Cache, Loaded};
-use crate::repo::{MAX_DEPTH, MAX_FILES};
+use crate::repo::{CommitId, MAX_DEPTH, MAX_FILES, Mirror};
+
+/// What a federation has at its top.
+pub(super) const TOPS: [&str; 4] = ["federation.yaml", "meshes", "policies", "crds"];
 
 /// The files of a federation.
 pub(super) struct Tree {
@@ -34,7 +37,7 @@ impl Tree {
         let root = root(start);
         let mut tree = Self { root, files: BTreeMap::new(), refused: Vec::new() };
         fs::read_dir(&tree.root).map_err(|error| unreadable(&tree.root, &error))?;
-        for top in ["federation.yaml", "meshes", "policies"] {
+        for top in TOPS {
             tree.take(top, 0)?;
         }
         Ok(tree)
@@ -79,6 +82,23 @@ impl Tree {
         Ok(())
     }
 
+    /// The files of a commit.
+    pub(super) fn at(mirror: &Mirror, commit: CommitId) -> Result<Self, Error> {
+        let mut tree = Self { root: PathBuf::new(), files: BTreeMap::new(), refused: Vec::new() };
+        let wanted = |path: &str| {
+            let top = path.split('/').next().unwrap_or_default();
+            TOPS.contains(&top) && (path.ends_with('/') || Place::of(path) != Place::Foreign)
+        };
+        let snapshot = mirror.snapshot(commit, &wanted)?;
+        for (path, id) in snapshot.entries {
+            tree.files.insert(path, mirror.read(id).map_err(|error| error.to_string()));
+        }
+        for (path, reason) in snapshot.refused {
+            tree.refuse(&path, &reason);
+        }
+        Ok(tree)
+    }
+
     fn refuse(&mut self, path: &str, reason: &str) {
         self.refused.push(Diagnostic::error(path, Span::default(), Code::Misplaced, reason, "only regular files are read"));
     }
@@ -105,6 +125,11 @@ impl Tree {
     /// The text of a file, if it is text.
     pub(super) fn text(&self, path: &str) -> Option<&str> {
         std::str::from_utf8(self.files.get(path)?.as_ref().ok()?).ok()
+    }
+
+    /// The texts of all files that are text, by path.
+    pub(super) fn texts(&self) -> BTreeMap<&str, &str> {
+        self.files.keys().filter_map(|path| Some((path.as_str(), self.text(path)?))).collect()
     }
 
     /// What stands before each path so that it leads there from where the person is.

@@ -212,7 +212,7 @@ pub struct Ingress {
 #[derive(Clone, Debug)]
 pub struct Ca {
     /// Declared roots and intermediates, in the order of the document.
-    pub roots: Vec<Root>,
+    pub roots: Vec<At<Root>>,
     /// How long a replaced root stays published.
     pub overlap: jiff::SignedDuration,
 }
