@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -49,6 +50,10 @@ pub struct AgentConfig {
     pub state_dir: PathBuf,
     /// Time between two looks at the repository.
     pub interval: Duration,
+    /// Address for health, metrics and status.
+    pub listen: Option<SocketAddr>,
+    /// Address for the Git host's webhook, and the file with the secret shared with it.
+    pub webhook: Option<(SocketAddr, PathBuf)>,
     /// End when there is nothing to do.
     pub once: bool,
     /// Change nothing in the cluster, and publish what would be changed.
@@ -119,6 +124,15 @@ pub struct AgentArgs {
     /// Time between two looks at the repository, as 30s or 2m [default: 30s]
     #[arg(long, env = "MESHFED_INTERVAL", value_name = "DURATION")]
     interval: Option<String>,
+    /// Address for health, metrics and status, as 0.0.0.0:8080 [default: none]
+    #[arg(long, env = "MESHFED_LISTEN", value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Address for push webhooks of the Git host, as 0.0.0.0:9090; needs --webhook-secret-file [default: none]
+    #[arg(long, env = "MESHFED_WEBHOOK_LISTEN", value_name = "ADDRESS")]
+    webhook_listen: Option<String>,
+    /// File with the secret that the Git host shows with each webhook, read again for each
+    #[arg(long, env = "MESHFED_WEBHOOK_SECRET_FILE", value_name = "FILE")]
+    webhook_secret_file: Option<PathBuf>,
     /// Work until there is nothing left to do, then exit: 0, or 1 with the reasons if something failed
     #[arg(long, env = "MESHFED_ONCE", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     once: Option<bool>,
@@ -126,7 +140,7 @@ pub struct AgentArgs {
     #[arg(long, env = "MESHFED_OBSERVE", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     observe: Option<bool>,
     /// YAML file with any of these settings (mesh, repo, branch, httpUser, httpPasswordFile, kubeconfig, context, signingKey,
-    /// stateDir, interval, once, observe); relative paths in it start at its folder
+    /// stateDir, interval, listen, webhookListen, webhookSecretFile, once, observe); relative paths in it start at its folder
     #[arg(long, env = "MESHFED_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -146,6 +160,9 @@ struct ConfigFile {
     state_dir: Option<PathBuf>,
     #[serde(with = "humantime_serde")]
     interval: Option<Duration>,
+    listen: Option<String>,
+    webhook_listen: Option<String>,
+    webhook_secret_file: Option<PathBuf>,
     once: Option<bool>,
     observe: Option<bool>,
 }
@@ -183,6 +200,9 @@ const REPO: Setting = Setting::new("--repo", "MESHFED_REPO", "repo");
 const HTTP_USER: Setting = Setting::new("--http-user", "MESHFED_HTTP_USER", "httpUser");
 const HTTP_PASSWORD_FILE: Setting = Setting::new("--http-password-file", "MESHFED_HTTP_PASSWORD_FILE", "httpPasswordFile");
 const STATE_DIR: Setting = Setting::new("--state-dir", "MESHFED_STATE_DIR", "stateDir");
+const LISTEN: Setting = Setting::new("--listen", "MESHFED_LISTEN", "listen");
+const WEBHOOK_LISTEN: Setting = Setting::new("--webhook-listen", "MESHFED_WEBHOOK_LISTEN", "webhookListen");
+const WEBHOOK_SECRET_FILE: Setting = Setting::new("--webhook-secret-file", "MESHFED_WEBHOOK_SECRET_FILE", "webhookSecretFile");
 const INTERVAL: Setting = Setting::new("--interval", "MESHFED_INTERVAL", "interval");
 
 /// Gives an environment variable.
@@ -217,6 +237,7 @@ fn read(path: &Path) -> Result<ConfigFile, Error> {
         kubeconfig: beside(file.kubeconfig),
         signing_key: beside(file.signing_key),
         state_dir: beside(file.state_dir),
+        webhook_secret_file: beside(file.webhook_secret_file),
         ..file
     })
 }
@@ -240,6 +261,9 @@ fn settle(args: AgentArgs, file: ConfigFile, environment: &Environment) -> Resul
         signing_key,
         state_dir,
         interval,
+        listen,
+        webhook_listen,
+        webhook_secret_file,
         once,
         observe,
         config: _,
@@ -267,7 +291,16 @@ fn settle(args: AgentArgs, file: ConfigFile, environment: &Environment) -> Resul
         Some(dir) => dir,
         None => state_home(environment).ok_or_else(|| STATE_DIR.missing("HOME is not set, and a state directory"))?.join(&mesh),
     };
+    let listen = text(listen, file.listen).map(|text| address(LISTEN, &text)).transpose()?;
+    let webhook_listen = text(webhook_listen, file.webhook_listen).map(|text| address(WEBHOOK_LISTEN, &text)).transpose()?;
+    let webhook = match (webhook_listen, path(webhook_secret_file, file.webhook_secret_file)) {
+        (Some(address), Some(secret)) => Some((address, secret)),
+        (Some(_), None) => return Err(WEBHOOK_SECRET_FILE.missing("the file with the secret of the webhook")),
+        (None, _) => None, // a mounted secret alone opens nothing
+    };
     Ok(AgentConfig {
+        listen,
+        webhook,
         signing_key: path(signing_key, file.signing_key).unwrap_or_else(|| state_dir.join("signing-key")),
         branch: text(branch, file.branch).unwrap_or_else(|| DEFAULT_BRANCH.to_owned()),
         kubeconfig: path(kubeconfig, file.kubeconfig),
@@ -280,6 +313,10 @@ fn settle(args: AgentArgs, file: ConfigFile, environment: &Environment) -> Resul
         state_dir,
         interval,
     })
+}
+
+fn address(setting: Setting, text: &str) -> Result<SocketAddr, Error> {
+    text.parse().map_err(|_| setting.bad(format!("`{}` is not an address as 0.0.0.0:8080 or [::]:8080", text.escape_debug())))
 }
 
 fn text(given: Option<String>, file: Option<String>) -> Option<String> {
@@ -347,6 +384,7 @@ mod tests {
             (AgentArgs { mesh: None, ..mk_args() }, "mesh"),
             (AgentArgs { mesh: Some("A b".into()), ..mk_args() }, "mesh"),
             (AgentArgs { repo: None, ..mk_args() }, "repo"),
+            (AgentArgs { listen: Some("8080".into()), ..mk_args() }, "listen"),
             (AgentArgs { interval: Some("5x".into()), ..mk_args() }, "interval"),
             (AgentArgs { interval: Some("1ms".into()), ..mk_args() }, "interval"),
             (AgentArgs { interval: Some("2h".into()), ..mk_args() }, "interval"),
@@ -358,6 +396,8 @@ mod tests {
                 assert!(message.contains(&name), "{message}");
             }
         }
+        let webhook = AgentArgs { webhook_listen: Some("127.0.0.1:9".into()), ..mk_args() };
+        assert!(settled(webhook, "").unwrap_err().contains("--webhook-secret-file"), "nothing is taken without a secret");
         let half = settled(AgentArgs { http_user: Some("x".into()), ..mk_args() }, "").unwrap_err();
         assert!(half.contains("--http-password-file"), "{half}");
     }

@@ -15,6 +15,7 @@ mod guards;
 mod lab;
 mod lab_works;
 mod lifecycle;
+mod operators;
 mod ownership;
 mod policies;
 mod publishing;

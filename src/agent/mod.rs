@@ -5,6 +5,7 @@
 //! a look at the repository now and then, and nothing else.
 
 pub mod declarations;
+mod http;
 pub mod inventory;
 mod journal;
 pub mod log;
@@ -14,11 +15,13 @@ mod repository;
 pub mod scopes;
 pub mod throwaway;
 
+use std::net::SocketAddr;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use rand_core::{OsRng, RngCore};
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -28,6 +31,7 @@ use crate::cluster::{Cluster, ClusterError};
 use crate::config::AgentConfig;
 use crate::decide::patience;
 use crate::repo::{self, RepoError, SigningKey};
+use http::{Showing, Webhook};
 use pass::Agent;
 use repository::{Command, News};
 
@@ -69,6 +73,17 @@ pub enum AgentError {
     /// A bug: whoever runs the agent has to see that it does nothing any more, and start it again.
     #[error("the thread that reads the repository has ended; this is a bug in meshfed")]
     Thread,
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The webhook's secret is unusable.
+    #[error(transparent)]
+    Secret(#[from] http::SecretError),
     /// The system's randomness is unusable.
     #[error("cannot make a key: {0}")]
     Key(#[from] rcgen::Error),
@@ -136,15 +151,38 @@ async fn work(config: AgentConfig, mut stopped: Stopped) -> Result<Outcome, Agen
         None
     });
     let _ = commands.send(Command::Fetch); // first of all: the cluster is made ready while it runs
+    let showing = Showing::new(&config.mesh);
+    listen(&config, &showing, &commands).await?;
     let cluster = Cluster::connect(&config.cluster_options()).await?;
     let interval = SignedDuration::try_from(config.interval).unwrap_or(SignedDuration::MAX); // as long: far above the longest
-    let mut agent =
-        Agent::new(config.mesh.clone(), cluster, commands.clone(), patience(interval), throwaway::root()?, config.observe);
+    let mut agent = Agent::new(
+        config.mesh.clone(),
+        cluster,
+        commands.clone(),
+        patience(interval),
+        throwaway::root()?,
+        config.observe,
+        showing,
+    );
     tokio::select! {
         connected = connect(&mut agent, config.once) => connected?,
         _ = stopped.wait_for(|stopped| *stopped) => return Ok(Outcome::Stopped),
     }
     Loop { agent, news, commands, config, stopped }.run().await
+}
+
+/// Opens the addresses that are configured.
+async fn listen(config: &AgentConfig, showing: &Showing, commands: &Sender<Command>) -> Result<(), AgentError> {
+    let bind = async |address| TcpListener::bind(address).await.map_err(|source| AgentError::Listen { address, source });
+    if let Some(address) = config.listen {
+        tokio::spawn(showing.operators().serve(bind(address).await?));
+    }
+    if let Some((address, secret_file)) = &config.webhook {
+        http::secret(secret_file)?;
+        let webhook = Webhook { secret_file: secret_file.clone(), metrics: showing.metrics.clone() };
+        tokio::spawn(webhook.serve(bind(*address).await?, commands.clone()));
+    }
+    Ok(())
 }
 
 /// Waits for the API server.
@@ -156,6 +194,7 @@ async fn connect(agent: &mut Agent, once: bool) -> Result<(), AgentError> {
                 agent.journal.trouble_over("cluster", "the API server answers");
                 agent.cluster_uid = uid;
                 agent.cluster.prepare(scopes::usual()).await; // the repository is being read meanwhile
+                agent.showing.ready();
                 return Ok(());
             }
             Err(error) if once => return Err(error.into()),

@@ -4,3 +4,4 @@ mod account;
 mod facts;
 mod input;
 mod middle;
+mod webhook;

@@ -16,6 +16,7 @@ use tracing::info;
 
 use super::Outcome;
 use super::declarations::{self, Declarations};
+use super::http::Showing;
 use super::journal::Journal;
 use super::repository::{Command, News};
 use super::scopes::{scopes, unseen};
@@ -62,6 +63,7 @@ pub(super) struct Agent {
     last: Option<Decision>,
     throwaway_root: String,
     observe: bool,
+    pub(super) showing: Showing,
 }
 
 impl Agent {
@@ -72,6 +74,7 @@ impl Agent {
         patience: SignedDuration,
         throwaway_root: String,
         observe: bool,
+        showing: Showing,
     ) -> Self {
         let recorder = cluster.recorder(&me);
         Self {
@@ -97,6 +100,7 @@ impl Agent {
             last: None,
             throwaway_root,
             observe,
+            showing,
         }
     }
 
@@ -122,6 +126,14 @@ impl Agent {
 
     /// What the repository's thread says.
     pub(super) fn take(&mut self, news: News) {
+        let metrics = &self.showing.metrics;
+        match &news {
+            News::Nothing => metrics.fetched(Some(false)),
+            News::Declarations(_) => metrics.fetched(Some(true)),
+            News::Unreadable(_) => metrics.fetched(None),
+            News::Published(..) => metrics.published(true),
+            News::Unpublished(_) => metrics.published(false),
+        }
         match news {
             News::Nothing => self.journal.trouble_over("repository", "the repository answers"),
             News::Unreadable(error) => self.journal.trouble("repository", &error.to_string()),
@@ -163,7 +175,9 @@ impl Agent {
         let mut new = false;
         for _ in 0..MAX_PASSES {
             let before = self.last.take();
+            self.showing.begins();
             let settled = self.pass().await;
+            self.showing.ends(self.last.as_ref());
             new |= !settled || !self.last.as_ref().zip(before).is_some_and(|(last, before)| last.tells_as(&before));
             if settled {
                 return new;

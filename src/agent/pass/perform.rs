@@ -76,6 +76,7 @@ impl Agent {
         // One by one, so that what there is to do here is done while the API server works on the next.
         while let Some((object, result)) = results.next().await {
             let Object { kind, key, digest, source, .. } = &*object;
+            self.showing.metrics.applied(result.is_ok());
             match result {
                 Ok(live) => {
                     self.memory.failures.remove(key);
@@ -96,6 +97,7 @@ impl Agent {
     }
 
     fn removed(&mut self, key: &Key, how: &str, result: Result<(), ApplyError>) {
+        self.showing.metrics.removed(result.is_ok());
         match result {
             Ok(()) => {
                 self.memory.failures.remove(key);
