@@ -20,8 +20,9 @@ use crate::view::findings::{self, Finding};
 
 /// Find mistakes in the documents of a federation, without a cluster
 ///
-/// A folder is checked as its files are, committed or not; with --repo, main and what the meshes publish. Exit code 1 means that at least
-/// one finding is an error.
+/// A folder is checked as its files are, committed or not; with --repo, main and what the meshes publish. A file or folder that belongs to no
+/// federation, but has objects of one that somebody wrote by hand, is checked too. Exit code 1 means that at least one finding is an
+/// error.
 ///
 /// Example: meshfed check repo-layout
 #[derive(clap::Args, Debug)]
@@ -65,7 +66,11 @@ impl Check {
         let Loaded { federation, policies, problems: mut found } = tree.load();
         let facts = remote.map(|remote| published(&remote, &federation, now, &mut found)).transpose()?.unwrap_or_default();
         found.extend(offline::violations(&federation, &policies));
-        found.extend(lint(lint::Inputs { federation: &federation, texts: &tree.texts(), facts: &facts, now }));
+        if tree.plain() {
+            found.retain(|finding| finding.code != Code::NoFederation);
+        }
+        let (texts, plain) = (tree.texts(), tree.plain());
+        found.extend(lint(lint::Inputs { federation: &federation, texts: &texts, plain, facts: &facts, now }));
         found.sort();
         found.dedup();
         self.print(&found, &tree)?;

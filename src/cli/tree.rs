@@ -24,7 +24,12 @@ pub(super) struct Tree {
     files: BTreeMap<String, Result<Vec<u8>, String>>,
     /// Places that hold no file.
     refused: Vec<Diagnostic>,
+    /// No federation, but objects of one that people wrote by hand: any YAML file counts.
+    plain: bool,
 }
+
+/// What objects of a federation have in their `apiVersion`.
+const BY_HAND: &str = "maistra.io/";
 
 impl Tree {
     /// Reads the federation that `path` is in: the nearest folder upwards with `federation.yaml`, or `path` itself.
@@ -35,12 +40,34 @@ impl Tree {
         let metadata = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
         let start = if metadata.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
         let root = root(start);
-        let mut tree = Self { root, files: BTreeMap::new(), refused: Vec::new() };
+        let mut tree = Self { root, files: BTreeMap::new(), refused: Vec::new(), plain: false };
         fs::read_dir(&tree.root).map_err(|error| unreadable(&tree.root, &error))?;
         for top in TOPS {
             tree.take(top, 0)?;
         }
+        if tree.files.is_empty() && tree.refused.is_empty() {
+            tree.take_plain(path, metadata.is_file())?;
+        }
         Ok(tree)
+    }
+
+    /// Objects of a federation that somebody wrote by hand: one file, or all in a folder.
+    fn take_plain(&mut self, path: &Path, file: bool) -> Result<(), Error> {
+        self.plain = true;
+        match path.file_name().and_then(|name| name.to_str()).filter(|_| file) {
+            Some(name) => self.take(name, 0)?,
+            None => self.take(".", 0)?,
+        }
+        self.plain = self.texts().values().any(|text| text.contains(BY_HAND));
+        if !self.plain {
+            self.files.clear();
+        }
+        Ok(())
+    }
+
+    /// Whether it holds no federation, but objects of one that people wrote by hand.
+    pub(super) fn plain(&self) -> bool {
+        self.plain
     }
 
     /// One file, or a folder with all that is in it.
@@ -62,11 +89,13 @@ impl Tree {
             };
             for entry in entries {
                 match entry.file_name().to_str().filter(|name| !name.chars().any(char::is_control)) {
+                    Some(name) if self.plain && name.starts_with('.') => {}
+                    Some(name) if path == "." => self.take(name, depth + 1)?,
                     Some(name) => self.take(&format!("{path}/{name}"), depth + 1)?,
                     None => self.refuse(&format!("{path}/?"), "a name is not printable UTF-8: rename it"),
                 }
             }
-        } else if Place::of(path) == Place::Foreign {
+        } else if Place::of(path) == Place::Foreign && !(self.plain && yaml(path)) {
             // README and the like
         } else if metadata.is_file() {
             self.files.insert(path.to_owned(), content(&place, metadata.len()));
@@ -84,7 +113,7 @@ impl Tree {
 
     /// The files of a commit.
     pub(super) fn at(mirror: &Mirror, commit: CommitId) -> Result<Self, Error> {
-        let mut tree = Self { root: PathBuf::new(), files: BTreeMap::new(), refused: Vec::new() };
+        let mut tree = Self { root: PathBuf::new(), files: BTreeMap::new(), refused: Vec::new(), plain: false };
         let wanted = |path: &str| {
             let top = path.split('/').next().unwrap_or_default();
             TOPS.contains(&top) && (path.ends_with('/') || Place::of(path) != Place::Foreign)
@@ -149,6 +178,10 @@ impl Tree {
         });
         peers.collect()
     }
+}
+
+fn yaml(path: &str) -> bool {
+    [".yaml", ".yml", ".json"].iter().any(|end| path.ends_with(end))
 }
 
 fn root(start: &Path) -> PathBuf {

@@ -1,6 +1,7 @@
 //! What only `check` says, because an agent neither needs it nor sees both sides: advice across the two sides of a peering, roots that expire, and
 //! plain objects against the schemas of their kinds. Nothing here changes what is applied.
 
+mod by_hand;
 mod one_sided;
 mod platform;
 mod roots;
@@ -24,6 +25,8 @@ pub struct Inputs<'a> {
     pub federation: &'a Federation,
     /// Texts of all files, by path.
     pub texts: &'a BTreeMap<&'a str, &'a str>,
+    /// Every file holds plain objects, wherever it lies: there is no federation.
+    pub plain: bool,
     /// What meshes publish, as far as it is known.
     pub facts: &'a BTreeMap<String, Facts>,
     /// When.
@@ -47,26 +50,32 @@ pub fn lint(inputs: Inputs) -> Vec<Diagnostic> {
     found
 }
 
-/// Plain objects, each against the schema of its kind.
+/// Plain objects, each against the schema of its kind, and those of federations against each other.
 fn objects(inputs: Inputs, found: &mut Vec<Diagnostic>) {
     let mut schemas = Schemas::default();
     for (path, text) in inputs.texts.iter().filter(|(path, _)| Place::of(path) == Place::Definition) {
         schema::read(path, text, &mut schemas, found);
     }
-    for plain in plain(inputs.texts) {
+    let all = plain(inputs, found);
+    for plain in &all {
         found.extend(schema::check(plain.path, &plain.kind, &plain.object, &schemas));
     }
+    by_hand::check(inputs.federation, &all, found);
 }
 
 /// All plain objects: those of `manifests/`, and the control planes that Mesh documents begin. What cannot be read is reported where it is loaded.
-fn plain<'a>(texts: &BTreeMap<&'a str, &'a str>) -> Vec<Plain<'a>> {
+fn plain<'a>(inputs: Inputs<'a>, found: &mut Vec<Diagnostic>) -> Vec<Plain<'a>> {
     let mut all = Vec::new();
-    for (path, text) in texts {
+    for (path, text) in inputs.texts {
         let place = Place::of(path);
-        if !matches!(place, Place::Manifests { .. } | Place::Mesh(_)) {
+        if !inputs.plain && !matches!(place, Place::Manifests { .. } | Place::Mesh(_)) {
             continue;
         }
-        for object in yaml::nodes(path, text).unwrap_or_default() {
+        let objects = yaml::nodes(path, text).unwrap_or_else(|finding| {
+            found.extend(inputs.plain.then_some(*finding));
+            Vec::new()
+        });
+        for object in objects {
             if matches!(place, Place::Mesh(_)) {
                 let base = object.at(&["spec", "controlPlane", "base"]).cloned();
                 let kind = Kind::new("maistra.io/v2", "ServiceMeshControlPlane");

@@ -70,6 +70,8 @@ codes! {
     Schema = "MF019",
     /// A policy forbids it, or a policy cannot be evaluated.
     Policy = "MF020",
+    /// An object of a federation, written by hand, that does not fit the other side.
+    ByHand = "MF021",
 }
 
 impl Code {
