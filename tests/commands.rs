@@ -66,7 +66,7 @@ impl Place {
 }
 
 /// Paths and contents of the example.
-fn example() -> Vec<(String, String)> {
+pub fn example() -> Vec<(String, String)> {
     fn walk(folder: &Path, prefix: &str, files: &mut Vec<(String, String)>) {
         for entry in fs::read_dir(folder).unwrap() {
             let entry = entry.unwrap();
@@ -259,7 +259,7 @@ fn a_repository_that_gives_no_answer_is_one_clear_line() {
         ("http://127.0.0.1:1/x.git", "cannot be reached"),
         (path, "is empty: commit federation.yaml to main first"),
     ] {
-        for command in [&["status"][..], &["plan", "--mesh", "a"]] {
+        for command in [&["status"][..], &["plan"]] {
             let ran = place.run(&[command, &["--repo", repo]].concat());
             assert_eq!((ran.code, &*ran.out), (Some(3), ""), "{}", ran.err);
             assert!(ran.err.starts_with("error: ") && ran.err.contains(words), "{}", ran.err);
@@ -270,10 +270,10 @@ fn a_repository_that_gives_no_answer_is_one_clear_line() {
 }
 
 #[test]
-fn a_plan_needs_a_cluster() {
+fn a_plan_for_a_cluster_needs_one() {
     let place = Place::new();
     place.example(&[]);
-    let ran = place.run(&["plan", "--mesh", "rosa-prod-mesh", "--repo", "repo", "--kubeconfig", "none"]);
+    let ran = place.run(&["plan", "--live", "--mesh", "rosa-prod-mesh", "--repo", "repo", "--kubeconfig", "none"]);
     assert_eq!((ran.code, &*ran.out), (Some(3), ""), "{}", ran.err);
     assert!(ran.err.contains("cannot configure the client"), "{}", ran.err);
 }

@@ -17,6 +17,7 @@ mod lab_works;
 mod lifecycle;
 mod operators;
 mod ownership;
+mod plan;
 mod policies;
 mod publishing;
 mod quiet;

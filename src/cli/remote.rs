@@ -43,6 +43,13 @@ impl RepoArgs {
         !self.repo.is_empty()
     }
 
+    /// The same with another branch.
+    pub(super) fn on(&self, branch: &str) -> Self {
+        let Self { repo, branch: _, http_user, http_password_file } = self;
+        let (http_user, http_password_file) = (http_user.clone(), http_password_file.clone());
+        Self { repo: repo.clone(), branch: branch.to_owned(), http_user, http_password_file }
+    }
+
     /// Fetches what the repository has now.
     pub(super) fn fetch(&self) -> Result<Remote, Error> {
         if !self.given() {

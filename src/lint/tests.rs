@@ -385,8 +385,7 @@ fn the_table_agrees_with_the_definitions_of_the_lab() {
 }
 
 /// Objects that belong to no federation's repository.
-fn by_hand(files: &str) -> String {
-    let repo = Repo::new(files);
+fn by_hand(repo: &Repo) -> String {
     let texts: BTreeMap<&str, &str> =
         repo.files.iter().map(|(path, bytes)| (path.as_str(), std::str::from_utf8(bytes).unwrap())).collect();
     let (federation, facts) = (crate::model::Federation::default(), BTreeMap::new());
@@ -491,7 +490,7 @@ spec:
 
 #[test]
 fn what_people_wrote_by_hand_is_compared_with_the_other_side() {
-    assert_snapshot!(by_hand(BY_HAND), @"");
+    assert_snapshot!(by_hand(&Repo::new(BY_HAND)), @"");
     // File, what it says, and what somebody wrote instead.
     let mistakes = [
         ("one/smp.yaml", "namespace: one-mesh", "namespace: shop"),
@@ -539,24 +538,20 @@ fn what_people_wrote_by_hand_is_compared_with_the_other_side() {
             "---\napiVersion: networking.istio.io/v1beta1\nkind: VirtualService\nmetadata: {name: other, namespace: shop}\nspec: {hosts: [details]}\n---\n",
         ),
     ];
-    let mut all = String::new();
-    for (path, from, to) in mistakes {
-        let repo = Repo::new(BY_HAND).edit(path, from, to);
-        let files: String =
-            repo.files.iter().map(|(path, text)| format!("//- {path}\n{}", std::str::from_utf8(text).unwrap())).collect();
-        let found = by_hand(&files);
+    let told = mistakes.map(|(path, from, to)| {
+        let found = by_hand(&Repo::new(BY_HAND).edit(path, from, to));
         assert!(!found.is_empty(), "nothing is found where {path} has `{to}`");
-        all.push_str(&format!("{to}\n{found}\n\n"));
-    }
-    assert_snapshot!(all);
+        format!("{to}\n{found}\n\n")
+    });
+    assert_snapshot!(told.concat());
 }
 
 #[test]
 fn roots_written_by_hand_are_read() {
     let roots = |data: &str| {
-        by_hand(&format!(
-            "{BY_HAND}//- one/roots.yaml\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: two-roots, namespace: one-mesh}}\ndata: {data}\n"
-        ))
+        by_hand(&Repo::new(BY_HAND).with(&format!(
+            "//- one/roots.yaml\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: two-roots, namespace: one-mesh}}\ndata: {data}\n"
+        )))
     };
     assert_snapshot!(roots("{root-cert.pem: '{{ROOT}}'}"), @"one/roots.yaml:4:23: error[MF021]: the roots were never filled in (take `istio-ca-root-cert` of the peer's control plane)");
     assert_snapshot!(roots("{ca.pem: x}"), @"one/roots.yaml:3:18: error[MF021]: the roots of `two-mesh` are looked for under `root-cert.pem`, which is not there (without it nothing of the peer is set up)");

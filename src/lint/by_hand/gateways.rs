@@ -59,8 +59,8 @@ fn trust_domain(scene: &Scene, plain: &Plain, found: &mut Vec<Diagnostic>) {
     }
     let same =
         |other: &&Plain| other.text(&["spec", "security", "trust", "domain"]).is_some_and(|theirs| theirs.value == given.value);
-    let others = scene.of(kinds::CONTROL_PLANE).filter(|other| other.whole() && other.namespace() != plain.namespace());
-    if let Some(other) = others.filter(same).next() {
+    let mut others = scene.of(kinds::CONTROL_PLANE).filter(|other| other.whole() && other.namespace() != plain.namespace());
+    if let Some(other) = others.find(same) {
         let message = format!("another control plane has the trust domain `{}` too", given.escape_debug());
         found.push(plain.error(given.span, message, "each mesh needs its own").also(other.path, other.span(), "this one"));
     }
