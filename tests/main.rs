@@ -12,6 +12,7 @@ mod errors;
 mod federation;
 mod fuzz;
 mod guards;
+mod help;
 mod lab;
 mod lab_works;
 mod lifecycle;

@@ -87,3 +87,24 @@ fn the_files_as_they_are_are_compared_with_a_revision() {
     let (text, _, code) = repository.run("clone", &["main..origin/feature/ratings"]);
     assert!(code == Some(1) && text.contains("moves 20 points"), "{text}");
 }
+
+#[test]
+fn what_policies_forbid_of_a_change_waits() {
+    let repository = Repository::new();
+    let policy = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/small-weight-steps.yaml")).unwrap();
+    let traffic = |weights: [u32; 2]| {
+        let text = example().into_iter().find(|(path, _)| path == TRAFFIC).unwrap().1;
+        text.replace("weight: 60", &format!("weight: {}", weights[0]))
+            .replace("v2, weight: 20", &format!("v2, weight: {}", weights[1]))
+    };
+    repository.store.commit("policies", &[("policies/steps.yaml", Some(&policy))]);
+    repository.store.commit("a large step", &[(TRAFFIC, Some(&traffic([20, 60])))]);
+    let (text, _, code) = repository.run("", &["main~1..main", "--repo", "repo.git"]);
+    assert!(
+        code == Some(0) && text.contains("! VirtualService/prod-bookinfo/details: policy meshfed-small-weight-steps"),
+        "{text}"
+    );
+    repository.store.commit("a small step", &[(TRAFFIC, Some(&traffic([50, 30])))]);
+    let (text, _, code) = repository.run("", &["main~2..main", "--repo", "repo.git"]);
+    assert!(code == Some(1) && text.contains("moves 10 points"), "{text}");
+}

@@ -2,17 +2,22 @@
 
 mod agent;
 mod check;
+mod completions;
 mod facts;
+mod man;
 mod offline;
 mod output;
 mod plan;
+mod policies;
 mod remote;
 mod render;
 mod schema;
 mod status;
 mod tree;
 
-use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::error::{Error, Exit};
 
@@ -32,8 +37,23 @@ enum Command {
     Check(check::Check),
     Render(render::Render),
     Plan(plan::Plan),
+    Policies(policies::Policies),
     Status(status::Status),
     Schema(schema::Schema),
+    Completions(completions::Completions),
+    Man(man::Man),
+}
+
+/// As which `kubectl` finds a plugin in the path.
+const PLUGIN: &str = "kubectl-meshfed";
+
+/// Reads the command line; ends the process where it asks for help or cannot be meant. Under its name as a plugin, help speaks of
+/// `kubectl meshfed`.
+pub fn parse() -> Cli {
+    let name = std::env::args_os().next().map(PathBuf::from);
+    let plugin = name.as_ref().and_then(|name| name.file_stem()).is_some_and(|name| name == PLUGIN);
+    let command = if plugin { Cli::command().bin_name("kubectl meshfed") } else { Cli::command() };
+    Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
 }
 
 /// Runs what the command line asks for.
@@ -43,7 +63,10 @@ pub fn run(cli: Cli) -> Result<Exit, Error> {
         Command::Check(command) => command.run(),
         Command::Render(command) => command.run(),
         Command::Plan(command) => command.run(),
+        Command::Policies(command) => command.run(),
         Command::Status(command) => command.run(),
         Command::Schema(command) => command.run(),
+        Command::Completions(command) => command.run(),
+        Command::Man(command) => command.run(),
     }
 }

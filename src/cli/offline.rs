@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::decide::forbidden;
+use crate::decide::{self, forbidden};
 use crate::derive::{Derived, Hold, Inputs, Observed, derive};
 use crate::model::{Code, Diagnostic, Federation, MeshFolder};
 use crate::object::Key;
-use crate::policy::Policies;
+use crate::policy::{Policies, Verdict};
 
 /// The objects that policies forbid, at the documents that they come from.
 pub(super) fn violations(federation: &Federation, policies: &Policies) -> Vec<Diagnostic> {
@@ -19,9 +19,18 @@ pub(super) fn violations(federation: &Federation, policies: &Policies) -> Vec<Di
     found
 }
 
+/// What each policy says of each derived object that it means.
+pub(super) fn survey(federation: &Federation, policies: &Policies) -> Vec<Verdict> {
+    let verdicts = |(me, folder): (&String, &MeshFolder)| {
+        let observed = Observed::assumed(folder);
+        decide::survey(policies, &derive(Inputs { federation, me, facts: &BTreeMap::new(), observed: &observed }))
+    };
+    federation.meshes.iter().flat_map(verdicts).collect()
+}
+
 /// Holds the objects that policies forbid, as an agent does.
-pub(super) fn hold(derived: &mut Derived, policies: &Policies) {
-    for (key, why) in forbidden(policies, derived) {
+pub(super) fn hold(derived: &mut Derived, policies: &Policies, before: &Derived) {
+    for (key, why) in forbidden(policies, derived, before) {
         derived.wanted.remove(&key);
         derived.holds.push(Hold::stuck(&key, why));
     }
@@ -29,7 +38,7 @@ pub(super) fn hold(derived: &mut Derived, policies: &Policies) {
 
 /// Takes the objects out that policies forbid.
 pub(super) fn take_out(folder: &MeshFolder, derived: &mut Derived, policies: &Policies) -> Vec<Diagnostic> {
-    let found = forbidden(policies, derived);
+    let found = forbidden(policies, derived, &Derived::default());
     let finding = |(key, why): (Key, String)| {
         let object = derived.wanted.remove(&key)?.object;
         let message = format!("{key}: {why}");

@@ -19,7 +19,9 @@ use crate::policy::Loaded;
 /// Print the Kubernetes objects of one mesh
 ///
 /// Objects come in an order in which they can be applied. What waits is listed on stderr. Exit code 1 means that a document of
-/// the mesh has an error; its objects are left out. Example: meshfed render --mesh rosa-prod-mesh repo-layout --assume-live
+/// the mesh has an error; its objects are left out.
+///
+/// Example: meshfed render --mesh rosa-prod-mesh repo-layout --assume-live
 #[derive(clap::Args, Debug)]
 pub struct Render {
     /// Name of the mesh

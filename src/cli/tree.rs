@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::error::Error;
 use crate::model::yaml::MAX_FILE_BYTES;
 use crate::model::{Code, ContentId, Diagnostic, Place, Span};
-use crate::policy::{self, Cache, Loaded};
+use crate::policy::{self, Cache, Loaded, Verdict};
 use crate::repo::{CommitId, MAX_DEPTH, MAX_FILES, Mirror};
 
 /// What a federation has at its top.
@@ -134,16 +134,26 @@ impl Tree {
 
     /// Its declarations and policies, and all that is wrong with them.
     pub(super) fn load(&self) -> Loaded {
+        policy::load(&self.entries(), &self.refused, &mut |path, _| self.read_file(path), &mut Cache::default())
+    }
+
+    /// What each policy says of each declaration that it means.
+    pub(super) fn survey(&self, loaded: &Loaded) -> Vec<Verdict> {
+        policy::survey(&self.entries(), &mut |path, _| self.read_file(path), &loaded.federation, &loaded.policies)
+    }
+
+    fn entries(&self) -> BTreeMap<String, ContentId> {
         let id = |content: &Result<Vec<u8>, String>| {
             let mut id = [0; 20];
             let digest = Sha256::digest(content.as_deref().unwrap_or_default());
             id.copy_from_slice(&digest[..20]);
             ContentId(id)
         };
-        let entries = self.files.iter().map(|(path, content)| (path.clone(), id(content))).collect();
-        let mut read =
-            |path: &str, _: ContentId| self.files.get(path).cloned().unwrap_or_else(|| Err("it is not there".to_owned()));
-        policy::load(&entries, &self.refused, &mut read, &mut Cache::default())
+        self.files.iter().map(|(path, content)| (path.clone(), id(content))).collect()
+    }
+
+    fn read_file(&self, path: &str) -> Result<Vec<u8>, String> {
+        self.files.get(path).cloned().unwrap_or_else(|| Err("it is not there".to_owned()))
     }
 
     /// Number of files.

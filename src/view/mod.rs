@@ -3,6 +3,7 @@
 pub mod federation;
 pub mod findings;
 pub mod plan;
+pub mod policies;
 pub mod status;
 pub mod table;
 

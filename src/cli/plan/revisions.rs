@@ -14,7 +14,7 @@ use crate::derive::{Derived, Inputs, Observed, derive};
 use crate::error::Error;
 use crate::facts::Facts;
 use crate::model::{Federation, Severity};
-use crate::policy::{Loaded, Policies};
+use crate::policy::Loaded;
 use crate::view::plan::{Half, Plans, between, kept};
 
 /// The files as they are, for people.
@@ -49,7 +49,8 @@ impl Plan {
         let facts = self.known_facts(&remote, &new.federation, &meshes)?;
         let wanted = meshes.into_iter().filter(|mesh| self.mesh.as_ref().is_none_or(|only| only == *mesh));
         let plan = |mesh: &String| {
-            let (from, to) = (derived(&old, mesh, &facts), derived(&new, mesh, &facts));
+            let from = derived(&old, mesh, &facts, None);
+            let to = derived(&new, mesh, &facts, Some(&from));
             between(mesh, half(&old, mesh, &from), half(&new, mesh, &to), &new.federation, &|path| after.text(path))
         };
         let meshes = wanted.map(plan).collect();
@@ -103,15 +104,14 @@ fn half<'a>(loaded: &'a Loaded, mesh: &str, derived: &'a Derived) -> Half<'a> {
     Half { folder: loaded.federation.meshes.get(mesh), derived }
 }
 
-/// The objects of a mesh as if all imports worked, without those that policies forbid.
-fn derived(loaded: &Loaded, mesh: &str, facts: &BTreeMap<String, Facts>) -> Derived {
+/// The objects of a mesh as if all imports worked. What policies forbid of what changes is held; what is there already is not judged.
+fn derived(loaded: &Loaded, mesh: &str, facts: &BTreeMap<String, Facts>, before: Option<&Derived>) -> Derived {
     let Loaded { federation, policies, .. } = loaded;
     let Some(folder) = federation.meshes.get(mesh) else { return Derived::default() };
     let observed = Observed::assumed(folder);
     let mut derived = derive(Inputs { federation, me: mesh, facts, observed: &observed });
-    let policies: &Policies = policies;
-    if !policies.is_empty() {
-        offline::hold(&mut derived, policies);
+    if let Some(before) = before.filter(|_| !policies.is_empty()) {
+        offline::hold(&mut derived, policies, before);
     }
     derived
 }
