@@ -16,6 +16,7 @@ use crate::cluster::ClusterOptions;
 use crate::error::Error;
 use crate::model::names;
 use crate::repo::{Credentials, DEFAULT_BRANCH, Options};
+use crate::trust::{Introduction, Verification};
 
 /// Time between two looks at the repository: hosts allow far more, and people wait for a commit about as long.
 pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(30);
@@ -58,6 +59,8 @@ pub struct AgentConfig {
     pub once: bool,
     /// Change nothing in the cluster, and publish what would be changed.
     pub observe: bool,
+    /// Whether signatures decide what is applied, and from where on.
+    pub verification: Verification,
 }
 
 impl AgentConfig {
@@ -76,7 +79,7 @@ impl AgentConfig {
 /// Without the credentials that the repository's address may hold.
 impl fmt::Debug for AgentConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { mesh, kubeconfig, context, signing_key, interval, once, observe, .. } = self;
+        let Self { mesh, kubeconfig, context, signing_key, interval, once, observe, verification, .. } = self;
         f.debug_struct("AgentConfig")
             .field("mesh", mesh)
             .field("repo", &self.repo_options())
@@ -86,6 +89,7 @@ impl fmt::Debug for AgentConfig {
             .field("interval", interval)
             .field("once", once)
             .field("observe", observe)
+            .field("verification", verification)
             .finish()
     }
 }
@@ -139,8 +143,19 @@ pub struct AgentArgs {
     /// Change nothing in the cluster: publish facts, status and what would be changed, for a look before the agent takes over
     #[arg(long, env = "MESHFED_OBSERVE", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     observe: Option<bool>,
+    /// Whether signatures decide what is applied: enforce takes nothing that is not verified, warn takes everything and tells, off
+    /// does not look [default: enforce]
+    #[arg(long, env = "MESHFED_VERIFICATION", value_name = "MODE")]
+    verification: Option<String>,
+    /// Commit of the branch that people write, from which on its history is verified: 40 digits; needs --trust-digest
+    #[arg(long, env = "MESHFED_TRUST_ANCHOR", value_name = "COMMIT")]
+    trust_anchor: Option<String>,
+    /// Digest of trust/ in that commit, as `meshfed trust show --at COMMIT` prints it
+    #[arg(long, env = "MESHFED_TRUST_DIGEST", value_name = "sha256:…")]
+    trust_digest: Option<String>,
     /// YAML file with any of these settings (mesh, repo, branch, httpUser, httpPasswordFile, kubeconfig, context, signingKey,
-    /// stateDir, interval, listen, webhookListen, webhookSecretFile, once, observe); relative paths in it start at its folder
+    /// stateDir, interval, listen, webhookListen, webhookSecretFile, once, observe, verification, trustAnchor, trustDigest);
+    /// relative paths in it start at its folder
     #[arg(long, env = "MESHFED_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -165,6 +180,9 @@ struct ConfigFile {
     webhook_secret_file: Option<PathBuf>,
     once: Option<bool>,
     observe: Option<bool>,
+    verification: Option<String>,
+    trust_anchor: Option<String>,
+    trust_digest: Option<String>,
 }
 
 /// One setting by its three names, for messages.
@@ -204,6 +222,9 @@ const LISTEN: Setting = Setting::new("--listen", "MESHFED_LISTEN", "listen");
 const WEBHOOK_LISTEN: Setting = Setting::new("--webhook-listen", "MESHFED_WEBHOOK_LISTEN", "webhookListen");
 const WEBHOOK_SECRET_FILE: Setting = Setting::new("--webhook-secret-file", "MESHFED_WEBHOOK_SECRET_FILE", "webhookSecretFile");
 const INTERVAL: Setting = Setting::new("--interval", "MESHFED_INTERVAL", "interval");
+const VERIFICATION: Setting = Setting::new("--verification", "MESHFED_VERIFICATION", "verification");
+const TRUST_ANCHOR: Setting = Setting::new("--trust-anchor", "MESHFED_TRUST_ANCHOR", "trustAnchor");
+const TRUST_DIGEST: Setting = Setting::new("--trust-digest", "MESHFED_TRUST_DIGEST", "trustDigest");
 
 /// Gives an environment variable.
 pub type Environment<'a> = dyn Fn(&str) -> Option<OsString> + 'a;
@@ -215,7 +236,9 @@ impl AgentArgs {
             Some(path) => read(path)?,
             None => ConfigFile::default(),
         };
-        settle(self, file, &|name| std::env::var_os(name))
+        let config = settle(self, file, &|name| std::env::var_os(name))?;
+        apart(&config)?;
+        Ok(config)
     }
 }
 
@@ -266,6 +289,9 @@ fn settle(args: AgentArgs, file: ConfigFile, environment: &Environment) -> Resul
         webhook_secret_file,
         once,
         observe,
+        verification,
+        trust_anchor,
+        trust_digest,
         config: _,
     } = args;
     let mesh = text(mesh, file.mesh).ok_or_else(|| MESH.missing("the mesh"))?;
@@ -307,6 +333,11 @@ fn settle(args: AgentArgs, file: ConfigFile, environment: &Environment) -> Resul
         context: text(context, file.context),
         once: once.or(file.once).unwrap_or(false),
         observe: observe.or(file.observe).unwrap_or(false),
+        verification: settle_verification(
+            text(verification, file.verification).as_deref(),
+            text(trust_anchor, file.trust_anchor).as_deref(),
+            text(trust_digest, file.trust_digest).as_deref(),
+        )?,
         mesh,
         repo,
         credentials,
@@ -315,8 +346,52 @@ fn settle(args: AgentArgs, file: ConfigFile, environment: &Environment) -> Resul
     })
 }
 
+/// There is no trust on first use: who verifies is introduced, and who does not says so.
+fn settle_verification(mode: Option<&str>, anchor: Option<&str>, digest: Option<&str>) -> Result<Verification, Error> {
+    let how: fn(Introduction) -> Verification = match mode {
+        None | Some("enforce") => Verification::Enforce,
+        Some("warn") => Verification::Warn,
+        Some("off") => return Ok(Verification::Off),
+        Some(other) => {
+            return Err(VERIFICATION.bad(format!("`{}` is not enforce, warn or off", other.escape_debug())));
+        }
+    };
+    let missing = match (anchor, digest) {
+        (Some(anchor), Some(digest)) => {
+            let anchor = anchor.parse().map_err(|()| {
+                TRUST_ANCHOR.bad(format!("`{}` is not a whole commit id of 40 lower-case digits", anchor.escape_debug()))
+            })?;
+            let digest = digest.parse().map_err(|message: String| TRUST_DIGEST.bad(message))?;
+            return Ok(how(Introduction { anchor, digest }));
+        }
+        (None, None) => format!("{TRUST_ANCHOR}, and {TRUST_DIGEST}"),
+        (None, Some(_)) => TRUST_ANCHOR.to_string(),
+        (Some(_), None) => TRUST_DIGEST.to_string(),
+    };
+    let hint = format!(
+        "set {missing}; `meshfed trust show --at COMMIT` prints both, in a clone that you trust. Or say that whoever can push to the repository \
+         is believed: --verification off"
+    );
+    Err(Error::usage("signatures on main are to be verified, and the commit from which on to do so is not given", hint))
+}
+
 fn address(setting: Setting, text: &str) -> Result<SocketAddr, Error> {
     text.parse().map_err(|_| setting.bad(format!("`{}` is not an address as 0.0.0.0:8080 or [::]:8080", text.escape_debug())))
+}
+
+/// The credential opens the host, the signing key speaks for the mesh: whoever gets hold of one must not have the other.
+fn apart(config: &AgentConfig) -> Result<(), Error> {
+    let secrets = [
+        config.credentials.as_ref().map(|credentials| (HTTP_PASSWORD_FILE, &credentials.password_file)),
+        config.webhook.as_ref().map(|(_, secret)| (WEBHOOK_SECRET_FILE, secret)),
+    ];
+    // The same file is so by any path; one that is not there yet only by its own.
+    let place = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let key = place(&config.signing_key);
+    match secrets.into_iter().flatten().find(|(_, path)| place(path) == key) {
+        Some((setting, _)) => Err(setting.bad(format!("{} is the signing key, which is for nothing else", key.display()))),
+        None => Ok(()),
+    }
 }
 
 fn text(given: Option<String>, file: Option<String>) -> Option<String> {
@@ -349,7 +424,8 @@ mod tests {
     use super::*;
 
     fn mk_args() -> AgentArgs {
-        AgentArgs { mesh: Some("a".into()), repo: Some("r".into()), ..AgentArgs::default() }
+        let verification = Some("off".into());
+        AgentArgs { mesh: Some("a".into()), repo: Some("r".into()), verification, ..AgentArgs::default() }
     }
 
     fn home(name: &str) -> Option<OsString> {
@@ -379,6 +455,27 @@ mod tests {
     }
 
     #[test]
+    fn the_signing_key_is_no_credential() {
+        let temp = tempfile::tempdir().unwrap();
+        let (key, link) = (temp.path().join("key"), temp.path().join("link"));
+        let resolved = |password: &Path| {
+            let args = AgentArgs {
+                signing_key: Some(key.clone()),
+                state_dir: Some(temp.path().join("state")),
+                http_user: Some("x".into()),
+                http_password_file: Some(password.to_owned()),
+                ..mk_args()
+            };
+            args.resolve().map_err(|error| error.message().unwrap())
+        };
+        assert!(resolved(&key).unwrap_err().contains("is the signing key, which is for nothing else"));
+        std::fs::write(&key, "x").unwrap();
+        std::os::unix::fs::symlink(&key, &link).unwrap();
+        assert!(resolved(&link).unwrap_err().contains("--http-password-file"));
+        assert!(resolved(&temp.path().join("other")).is_ok());
+    }
+
+    #[test]
     fn each_error_names_flag_variable_and_key() {
         let bad = [
             (AgentArgs { mesh: None, ..mk_args() }, "mesh"),
@@ -400,6 +497,34 @@ mod tests {
         assert!(settled(webhook, "").unwrap_err().contains("--webhook-secret-file"), "nothing is taken without a secret");
         let half = settled(AgentArgs { http_user: Some("x".into()), ..mk_args() }, "").unwrap_err();
         assert!(half.contains("--http-password-file"), "{half}");
+    }
+
+    #[test]
+    fn verification_needs_an_introduction_or_an_open_word() {
+        let (anchor, digest) = ("1".repeat(40), format!("sha256:{}", "2".repeat(64)));
+        let settled = |verification: &str, anchor: &str, digest: &str| {
+            let [verification, trust_anchor, trust_digest] = [verification, anchor, digest].map(|text| Some(text.to_owned()));
+            settled(AgentArgs { verification, trust_anchor, trust_digest, ..mk_args() }, "").map(|config| config.verification)
+        };
+        let introduction = Introduction { anchor: anchor.parse().unwrap(), digest: digest.parse().unwrap() };
+        assert_eq!(settled("", &anchor, &digest), Ok(Verification::Enforce(introduction)));
+        assert_eq!(settled("warn", &anchor, &digest), Ok(Verification::Warn(introduction)));
+        assert_eq!(settled("off", &anchor, ""), Ok(Verification::Off));
+        let neither = settled("", "", "").unwrap_err();
+        for way in [
+            "--trust-anchor",
+            "--trust-digest",
+            "MESHFED_TRUST_ANCHOR",
+            "`trustDigest:`",
+            "meshfed trust show",
+            "--verification off",
+        ] {
+            assert!(neither.contains(way), "{neither}");
+        }
+        assert!(settled("enforce", &anchor, "").unwrap_err().contains("set --trust-digest"));
+        for (verification, anchor, digest) in [("on", &*anchor, &*digest), ("warn", "main", &digest), ("warn", &anchor, "12")] {
+            assert!(settled(verification, anchor, digest).is_err());
+        }
     }
 
     #[test]

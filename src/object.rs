@@ -18,6 +18,12 @@ pub const APPLIED_ANNOTATION: &str = "meshfed.dev/applied";
 /// Annotation with the repository path of the declaration that an object comes from.
 pub const SOURCE_ANNOTATION: &str = "meshfed.dev/source";
 
+/// Annotation with the verified commit of `main` that an object was applied at. A document cannot set it.
+pub const MAIN_ANNOTATION: &str = "meshfed.dev/verified-main";
+
+/// Annotation of an object that is about a peer: the verified commit of its published branch. A document cannot set it.
+pub const PUBLISHED_ANNOTATION: &str = "meshfed.dev/verified-published";
+
 /// Label that names what is ours, after the `ApplySet` convention (KEP-3659).
 pub const PART_OF_LABEL: &str = "applyset.kubernetes.io/part-of";
 
@@ -128,6 +134,9 @@ impl Object {
         let namespace = document.pointer("/metadata/namespace").and_then(Value::as_str).map(str::to_owned);
         let key = Key::new(&kind, namespace.as_deref(), &name);
         put(&mut document, "labels", "metadata.labels", PART_OF_LABEL, set)?;
+        if let Some(annotations) = document.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
+            annotations.retain(|name, _| ![MAIN_ANNOTATION, PUBLISHED_ANNOTATION].contains(&name.as_str()));
+        }
         put(&mut document, "annotations", "metadata.annotations", SOURCE_ANNOTATION, source)?;
         let digest = hex16(&Sha256::digest(document.to_string()));
         put(&mut document, "annotations", "metadata.annotations", APPLIED_ANNOTATION, &digest)?;
@@ -137,6 +146,16 @@ impl Object {
     /// The body as a tree.
     pub fn value(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default() // our own bytes: always JSON
+    }
+
+    /// The same object with more annotations, which do not count for its digest.
+    #[must_use]
+    pub fn annotated(&self, annotations: impl IntoIterator<Item = (&'static str, String)>) -> Self {
+        let mut document = self.value();
+        if let Some(map) = document.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
+            map.extend(annotations.into_iter().map(|(name, value)| (name.to_owned(), Value::String(value))));
+        }
+        Self { body: document.to_string().into_bytes().into(), ..self.clone() }
     }
 }
 
@@ -219,6 +238,17 @@ mod tests {
         assert_eq!(object("x").digest, object("x").digest);
         assert_ne!(object("x").digest, object("y").digest);
         assert_eq!(object("x").value()["metadata"]["annotations"][APPLIED_ANNOTATION], *object("x").digest);
+    }
+
+    #[test]
+    fn marks_of_verification_are_ours_and_no_part_of_the_content() {
+        let mut document = config_map("x");
+        document["metadata"]["annotations"] = json!({MAIN_ANNOTATION: "forged", "a": "b"});
+        let object = Object::new(document, "set", "path").unwrap();
+        assert_eq!(object.value()["metadata"]["annotations"].get(MAIN_ANNOTATION), None);
+        let marked = object.annotated([(MAIN_ANNOTATION, "1".to_owned())]);
+        assert_eq!((&marked.digest, &marked.value()["metadata"]["annotations"][MAIN_ANNOTATION]), (&object.digest, &json!("1")));
+        assert_eq!(marked.value()["metadata"]["annotations"]["a"], "b");
     }
 
     #[test]

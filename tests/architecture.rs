@@ -13,8 +13,8 @@ const LAYERS: [&[&str]; 12] = [
     &["facts"],
     &["derive"],
     &["lint"],
-    &["policy"],
-    &["decide", "trust"],
+    &["policy", "trust"],
+    &["decide"],
     &["repo", "cluster", "view"],
     &["error"],
     &["config"],
@@ -173,5 +173,47 @@ fn the_code_map_is_the_tree() {
     for path in sources().keys() {
         let entry = if path.contains('/') { format!("src/{}/", module(path)) } else { format!("src/{path}") };
         assert!(shown.contains(&entry.as_str()), "the code map of ARCHITECTURE.md lacks {entry}");
+    }
+}
+
+/// What the program must withstand. The test of each begins with its number.
+const THREATS: [(&str, &str); 23] = [
+    ("t01", "an agent's key is stolen"),
+    ("t02", "a credential of the Git host is stolen"),
+    ("t03", "the host goes back to an older state"),
+    ("t04", "the host shows two histories"),
+    ("t05", "the host serves no more news"),
+    ("t06", "a new agent is given an old but genuine history"),
+    ("t07", "somebody widens their own rights"),
+    ("t08", "a bad commit lies under a good tip"),
+    ("t09", "a merge brings back an old state"),
+    ("t10", "an old CA root is published again"),
+    ("t11", "a backdated commit with a revoked key; a revocation taken back"),
+    ("t12", "the repository is emptied, a folder renamed, the branch a wrong one"),
+    ("t13", "a secret is committed"),
+    ("t14", "documents made to exhaust their reader"),
+    ("t15", "links, submodules and names that some system reads differently"),
+    ("t16", "a corrupt pack, an endless transfer"),
+    ("t17", "a flood of webhooks, or forged ones"),
+    ("t18", "somebody sits between agent and host"),
+    ("t19", "hostile facts"),
+    ("t20", "the agent's pod is taken over"),
+    ("t21", "a key under two names; a signature made for something else"),
+    ("t22", "malformed roots of a peer"),
+    ("t23", "two clusters claim one mesh"),
+];
+
+#[test]
+fn each_threat_has_its_test() {
+    let sources = ["src", "tests"].map(|folder| files(&root().join(folder)));
+    let sources = sources.iter().flatten().filter(|(path, _)| path.ends_with(".rs"));
+    let mut tests = Vec::new();
+    for (_, file) in sources {
+        let text = fs::read_to_string(file).unwrap();
+        let names = text.split("#[test]").skip(1).filter_map(|after| after.trim_start().strip_prefix("fn "));
+        tests.extend(names.map(|name| name.split('(').next().unwrap_or_default().to_owned()));
+    }
+    for (number, threat) in THREATS {
+        assert!(tests.iter().any(|test| test.starts_with(&format!("{number}_"))), "no test begins with {number}_: {threat}");
     }
 }

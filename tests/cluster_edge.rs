@@ -267,12 +267,15 @@ async fn memory_is_created_changed_and_read_back() {
     let cluster = connect_to(lab, "edge-state").await;
     assert_eq!(cluster.read_state("edge-state", "memory").await.unwrap(), None);
     let labels = BTreeMap::from([("l".to_owned(), "v".to_owned())]);
-    let write = async |pairs: &[(&str, Option<&str>)]| {
+    let write = async |pairs: &[(&str, Option<&str>)], version: Option<&str>| {
         let data = pairs.iter().map(|(key, value)| ((*key).to_owned(), value.map(str::to_owned))).collect();
-        cluster.write_state("edge-state", "memory", &data, &labels).await.unwrap()
+        cluster.write_state("edge-state", "memory", &data, &labels, version).await.unwrap()
     };
-    write(&[("a", Some("1")), ("b", Some("2")), ("never", None)]).await;
-    let version = write(&[("a", None), ("c", Some("3"))]).await;
+    assert_eq!(write(&[("a", Some("0"))], Some("1")).await, None, "what was read is gone");
+    let first = write(&[("a", Some("1")), ("b", Some("2")), ("never", None)], None).await.unwrap();
+    assert_eq!(write(&[("a", Some("other"))], None).await, None, "somebody else has made it");
+    let version = write(&[("a", None), ("c", Some("3"))], Some(&first)).await.unwrap();
+    assert_eq!(write(&[("a", Some("old"))], Some(&first)).await, None, "somebody else has written");
     let (data, read) = cluster.read_state("edge-state", "memory").await.unwrap().unwrap();
     assert_eq!(data, BTreeMap::from([("b".to_owned(), "2".to_owned()), ("c".to_owned(), "3".to_owned())]));
     assert_eq!(read, version);

@@ -408,3 +408,27 @@ fn status_is_degraded_by_what_is_behind_broken_or_absent() {
     let ran = place.run(&["status", "--repo", "repo.git"]);
     assert!(ran.out.contains("never seen !") && ran.out.contains("the agent of rosa-prod-mesh never published"), "{}", ran.out);
 }
+
+#[test]
+fn status_tells_what_makes_the_host_suspect() {
+    let place = Place::new();
+    let store = GitStore::create(place.path());
+    let tip = mk_federation(&store);
+    let views = format!(
+        "  views:\n    staleSince: 2026-01-01T00:00:00Z\n    forked:\n      gcp-dev-mesh: {{theirs: {}, ours: {tip}, since: 2026-01-02T00:00:00Z}}\n",
+        "e01b77d".repeat(5)
+    );
+    publish(&store, "rosa-prod-mesh", &tip, "aro-stg-mesh", &views);
+    let ran = place.run(&["status", "--repo", "repo.git", "-o", "wide"]);
+    assert_eq!(ran.code, Some(1), "{}{}", ran.out, ran.err);
+    let forked = format!(
+        "! rosa-prod-mesh: forked view suspected: gcp-dev-mesh says that it saw e01b77d of main, which is not on the line of {}",
+        &tip[..7]
+    );
+    for part in [&*forked, "! rosa-prod-mesh: stale: the host may have stopped serving news"] {
+        assert!(ran.out.contains(part), "{part}: {}", ran.out);
+    }
+    let json = place.run(&["status", "--repo", "repo.git", "-o", "json"]).json();
+    let rosa = json["meshes"].as_array().unwrap().iter().find(|mesh| mesh["name"] == "rosa-prod-mesh").unwrap();
+    assert_eq!((rosa["suspicions"].as_array().unwrap().len(), &json["degraded"]), (2, &true.into()), "{json:#}");
+}

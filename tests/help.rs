@@ -34,6 +34,7 @@ fn commands() -> Vec<(String, clap::Command)> {
 fn every_command_shows_an_example() {
     for (words, mut command) in commands() {
         let help = command.render_long_help().to_string();
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" "); // wherever lines are broken
         assert!(help.contains(&format!("Example: meshfed {words}")), "`meshfed help {words}` has no example:\n{help}");
     }
 }

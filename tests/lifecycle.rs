@@ -145,6 +145,7 @@ fn environment_and_configuration_file_say_the_same_as_flags() {
             ("MESHFED_KUBECONFIG", &kubeconfig),
             ("MESHFED_INTERVAL", Path::new("1s")),
             ("MESHFED_ONCE", Path::new("true")),
+            ("MESHFED_VERIFICATION", Path::new("off")),
         ],
     );
     let status = by_environment.wait(DEADLINE).unwrap_or_else(|| panic!("{}", by_environment.log_tail()));
@@ -154,7 +155,7 @@ fn environment_and_configuration_file_say_the_same_as_flags() {
 
     solo.commit("manifests/all.yaml", Some(&solo.config_map("a", "two")));
     let file = format!(
-        "mesh: life-settings\nrepo: {url}\nkubeconfig: {}\nstateDir: state\ninterval: 1s\nonce: true\n",
+        "mesh: life-settings\nrepo: {url}\nkubeconfig: {}\nstateDir: state\ninterval: 1s\nonce: true\nverification: off\n",
         kubeconfig.display()
     );
     let config = solo.scratch.write("meshfed.yaml", &file).display().to_string();

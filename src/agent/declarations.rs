@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::decide::{Line, STATUS_PATH, Status, Step, TRAILER, read_status};
+use crate::decide::{Line, Position, STATUS_PATH, Status, Step, TRAILER, Trust, Views, read_status};
 use crate::facts::Facts;
 use crate::facts::published::{self, FACTS_PATH};
 use crate::model::{Cidr, Code, ContentId, Diagnostic, Federation, Place, Span};
 use crate::policy::{self, Loaded, Policies};
-use crate::repo::{Commit, CommitId, Mirror, RepoError, Snapshot};
+use crate::repo::{Commit, CommitId, Mirror, PUBLISHED, RepoError, Snapshot};
+use crate::trust::{Gate, Marks, Passage, Publisher, Revoked, Verification, public_key};
 
 /// All that Git says to one agent at one moment.
 #[derive(Debug)]
@@ -19,8 +20,12 @@ pub struct Declarations {
     pub commit: Commit,
     /// What is new with it.
     pub line: Line,
-    /// How it was verified, for people.
-    pub verified: String,
+    /// Where the peers are on `main`.
+    pub views: Views,
+    /// What verification says of all this.
+    pub trust: Trust,
+    /// How often the reader was told of marks before.
+    pub heard: u64,
     /// The mesh's own documents and its peers' halves.
     pub federation: Arc<Federation>,
     /// What must not be applied.
@@ -42,47 +47,92 @@ pub struct Declarations {
 /// Reads declarations, and remembers what it read.
 #[derive(Default)]
 pub struct Reader {
+    gate: Gate,
+    /// The key that signs the agent's own branch, as `mesh.yaml` lists it.
+    own_key: String,
+    heard: u64,
     cache: policy::Cache,
     /// By mesh: the commit that was read, what was allowed then, and what it says.
     branches: BTreeMap<String, (CommitId, Vec<Cidr>, Branch)>,
+    /// Where commits lie for whoever is at the first.
+    positions: (Option<CommitId>, BTreeMap<CommitId, Position>),
     applied: Option<CommitId>,
     /// The tip that was read first: while it is being applied, the next one is read already.
     first: Option<CommitId>,
 }
 
 impl Reader {
+    /// Reads what passes this verification.
+    pub fn new(verification: Verification, own_key: String) -> Self {
+        Self { gate: Gate::new(verification), own_key, ..Self::default() }
+    }
+
     /// News count from this commit on, which was applied in full; until it is known, from the one in the mesh's status.
     pub fn applied(&mut self, commit: CommitId) {
         self.applied = Some(commit);
     }
 
-    /// Reads what the agent of `me` needs, at the tips that the mirror has now.
+    /// Takes in how far branches are remembered to be verified.
+    pub fn remember(&mut self, marks: Marks) {
+        self.gate.remember(marks);
+        self.heard += 1;
+    }
+
+    /// Reads what the agent of `me` needs, at the newest commits that the mirror has and verification lets pass.
     pub fn read(&mut self, mirror: &Mirror, me: &str, now: Timestamp) -> Result<Declarations, RepoError> {
         let tip = mirror.main()?;
-        let peers = peers(mirror, tip, me)?;
-        let snapshot = mirror.snapshot(tip, &|path| wanted(path, me, &peers))?;
-        let Loaded { federation, policies, mut problems } = federation_of(mirror, &snapshot, &mut self.cache);
-        let (mut facts, mut statuses) = (BTreeMap::new(), BTreeMap::new());
-        for peer in &peers {
-            let Some(branch) = self.branch(mirror, peer, &federation.allow_addresses, now)? else { continue };
-            facts.insert(peer.clone(), branch.facts.clone().unwrap_or_default());
-            statuses.extend(branch.status.clone().map(|status| (peer.clone(), status)));
-            problems.extend(branch.found.iter().cloned());
+        let main = self.gate.main(mirror, tip.into())?;
+        let revoked = self.gate.revoked(mirror, &main)?;
+        let served = main.serve.map(CommitId::from);
+        let commit = mirror.commit(served.unwrap_or(tip))?;
+        let mut peers = Vec::new();
+        let mut loaded = Loaded::default();
+        if let Some(served) = served {
+            peers = self::peers(mirror, served, me)?;
+            let snapshot = mirror.snapshot(served, &|path| wanted(path, me, &peers))?;
+            loaded = federation_of(mirror, &snapshot, &mut self.cache);
         }
-        let own_files = files(mirror, me)?;
+        let Loaded { mut federation, policies, mut problems } = loaded;
+        federation.verified = self.gate.verification().enforces();
+        let mut trust = Trust { verification: self.gate.verification(), main, own_key: self.own_key.clone(), ..Trust::default() };
+        keep(mirror, "main", &trust.main)?;
+        for mesh in peers.iter().map(String::as_str).chain([me]) {
+            self.expect(&federation, me, mesh);
+        }
+        let mut tips = Tips { mirror, revoked, trust: &mut trust };
+        let own_files = match tips.of(&mut self.gate, me)? {
+            Some(commit) => files(mirror, commit)?,
+            None => BTreeMap::new(),
+        };
         let own_status = own_status(&own_files);
-        let known = self.applied.or_else(|| own_status.main.applied.parse().ok());
-        let known = known.or_else(|| Some(*self.first.get_or_insert(tip)).filter(|first| *first != tip));
         // Of a peer whose file is gone only the last word matters: does it still use what it was given?
-        for peer in own_status.peerings.keys().filter(|peer| !peers.contains(peer)) {
-            let branch = self.branch(mirror, peer, &federation.allow_addresses, now)?;
-            statuses.extend(branch.and_then(|branch| branch.status.clone()).map(|status| (peer.clone(), status)));
+        let leaving = own_status.peerings.keys().filter(|peer| !peers.contains(peer));
+        let (mut facts, mut statuses) = (BTreeMap::new(), BTreeMap::new());
+        for peer in peers.iter().chain(leaving) {
+            let Some(commit) = tips.of(&mut self.gate, peer)? else { continue };
+            let branch = self.branch(mirror, peer, commit, &federation.allow_addresses, now)?;
+            statuses.extend(branch.status.clone().map(|status| (peer.clone(), status)));
+            if peers.contains(peer) {
+                facts.insert(peer.clone(), branch.facts.clone().unwrap_or_default());
+                problems.extend(branch.found.iter().cloned());
+            }
         }
         self.branches.retain(|mesh, _| statuses.contains_key(mesh) || facts.contains_key(mesh));
+        if served.is_some() {
+            self.gate.retain(|mesh| trust.published.contains_key(mesh));
+        }
+        let known = self.applied.or_else(|| own_status.main.applied.parse().ok());
+        let known = known.or_else(|| Some(*self.first.get_or_insert(commit.id)).filter(|first| *first != commit.id));
         Ok(Declarations {
-            line: line(mirror, me, tip, known)?,
-            verified: snapshot.verified.to_string(),
-            commit: snapshot.commit,
+            line: line(mirror, me, commit.id, known)?,
+            // A commit that nobody verified is no sign of life.
+            views: Views {
+                committed_at: served.map(|_| commit.committed_at),
+                peers: self.positions(mirror, commit.id, &statuses)?,
+            },
+            trust,
+            heard: self.heard,
+            commit,
             federation: Arc::new(federation),
             policies,
             problems,
@@ -94,15 +144,97 @@ impl Reader {
         })
     }
 
-    fn branch(&mut self, mirror: &Mirror, mesh: &str, allow: &[Cidr], now: Timestamp) -> Result<Option<&Branch>, RepoError> {
-        let Some(tip) = mirror.refs().published.get(mesh).copied() else { return Ok(None) };
-        let seen = self.branches.get(mesh).is_some_and(|(seen, allowed, _)| (*seen, allowed.as_slice()) == (tip, allow));
-        if !seen {
-            let Some(read) = branch(mirror, mesh, allow, now)? else { return Ok(None) };
-            self.branches.insert(mesh.to_owned(), (tip, allow.to_vec(), read));
+    /// Where the commits lie that peers name. A line is walked once for each: it may be long.
+    fn positions(
+        &mut self,
+        mirror: &Mirror,
+        main: CommitId,
+        statuses: &BTreeMap<String, Status>,
+    ) -> Result<Positions, RepoError> {
+        let before = std::mem::replace(&mut self.positions, (Some(main), BTreeMap::new()));
+        let before = if before.0 == Some(main) { before.1 } else { BTreeMap::new() };
+        let mut peers = BTreeMap::new();
+        for (peer, status) in statuses {
+            let Some(named) = status.main.named() else { continue };
+            let position = match named.parse() {
+                Ok(named) => {
+                    // What was not there may have come.
+                    let known = before.get(&named).copied().filter(|position| *position != Position::Unknown);
+                    let position = known.map_or_else(|| position(mirror, main, named), Ok)?;
+                    self.positions.1.insert(named, position);
+                    position
+                }
+                Err(_) => Position::Unknown,
+            };
+            peers.insert(peer.clone(), position);
         }
-        Ok(self.branches.get(mesh).map(|(_, _, branch)| branch))
+        Ok(peers)
     }
+
+    /// The keys of a mesh by its `mesh.yaml`; on our own branch also the one that signs there now, which may not be listed yet.
+    fn expect(&mut self, federation: &Federation, me: &str, mesh: &str) {
+        let declared = federation.mesh(mesh);
+        let listed = declared.map(|mesh| mesh.keys.as_slice()).unwrap_or_default();
+        let own = Some(&self.own_key).filter(|_| mesh == me);
+        // A line that is no key is nobody's.
+        let keys = listed.iter().chain(own).filter_map(|line| public_key(line).ok()).collect();
+        let disowned = declared.into_iter().flat_map(|mesh| &mesh.disowned).filter_map(|id| id.parse().ok()).collect();
+        self.gate.expect(mesh, Publisher { keys, disowned });
+    }
+
+    fn branch(
+        &mut self,
+        mirror: &Mirror,
+        mesh: &str,
+        commit: CommitId,
+        allow: &[Cidr],
+        now: Timestamp,
+    ) -> Result<&Branch, RepoError> {
+        let seen = self.branches.get(mesh).is_some_and(|(seen, allowed, _)| (*seen, allowed.as_slice()) == (commit, allow));
+        let read = if seen { None } else { Some(branch_at(mirror, mesh, commit, allow, now)?) };
+        let entry = self.branches.entry(mesh.to_owned()).or_insert_with(|| (commit, allow.to_vec(), Branch::default()));
+        if let Some(read) = read {
+            *entry = (commit, allow.to_vec(), read);
+        }
+        Ok(&entry.2)
+    }
+}
+
+/// Asks what of published branches is served, and notes the answers.
+struct Tips<'a> {
+    mirror: &'a Mirror,
+    revoked: Revoked,
+    trust: &'a mut Trust,
+}
+
+impl Tips<'_> {
+    fn of(&mut self, gate: &mut Gate, mesh: &str) -> Result<Option<CommitId>, RepoError> {
+        let tip = self.mirror.refs().published.get(mesh).copied();
+        let passage = gate.published(self.mirror, mesh, &self.revoked, tip.map(Into::into))?;
+        keep(self.mirror, &format!("{PUBLISHED}{mesh}"), &passage)?;
+        let serve = passage.serve.map(CommitId::from);
+        self.trust.published.insert(mesh.to_owned(), passage);
+        Ok(serve)
+    }
+}
+
+/// What is verified stays in the mirror, also when the host goes back.
+fn keep(mirror: &Mirror, branch: &str, passage: &Passage) -> Result<(), RepoError> {
+    passage.verified.map_or(Ok(()), |id| mirror.keep(branch, id.into()))
+}
+
+/// By peer.
+type Positions = BTreeMap<String, Position>;
+
+/// Where a commit lies for whoever is at `main`.
+fn position(mirror: &Mirror, main: CommitId, named: CommitId) -> Result<Position, RepoError> {
+    if !mirror.has(named) {
+        return Ok(Position::Unknown);
+    }
+    if mirror.distance(named, main)?.is_some() {
+        return Ok(Position::Behind);
+    }
+    Ok(if mirror.distance(main, named)?.is_some() { Position::Ahead } else { Position::Elsewhere })
 }
 
 /// What is new on `main` since a commit, and which of it allows this mesh's deletions.
@@ -125,12 +257,15 @@ pub struct Branch {
     pub found: Vec<Diagnostic>,
 }
 
-/// Reads the published branch of a mesh; `None` where it has none.
+/// Reads the published branch of a mesh as it is; `None` where it has none.
 pub fn branch(mirror: &Mirror, mesh: &str, allow: &[Cidr], now: Timestamp) -> Result<Option<Branch>, RepoError> {
-    if !mirror.refs().published.contains_key(mesh) {
-        return Ok(None);
-    }
-    let files = files(mirror, mesh)?;
+    let tip = mirror.refs().published.get(mesh).copied();
+    tip.map(|tip| branch_at(mirror, mesh, tip, allow, now)).transpose()
+}
+
+/// Reads the published branch of a mesh at one of its commits.
+fn branch_at(mirror: &Mirror, mesh: &str, commit: CommitId, allow: &[Cidr], now: Timestamp) -> Result<Branch, RepoError> {
+    let files = files(mirror, commit)?;
     let mut branch = Branch::default();
     if let Some(text) = files.get(FACTS_PATH) {
         let (facts, found) = published::read(mesh, &format!("published/{mesh}:{FACTS_PATH}"), text, allow, now);
@@ -142,7 +277,7 @@ pub fn branch(mirror: &Mirror, mesh: &str, allow: &[Cidr], now: Timestamp) -> Re
         Some(Err(finding)) => branch.found.push(*finding),
         None => {}
     }
-    Ok(Some(branch))
+    Ok(branch)
 }
 
 /// The facts among the files of our own branch.
@@ -191,10 +326,9 @@ fn wanted(path: &str, me: &str, peers: &[String]) -> bool {
     }
 }
 
-/// The files of a published branch, as text. What is not text is not there.
-pub fn files(mirror: &Mirror, mesh: &str) -> Result<BTreeMap<String, String>, RepoError> {
-    let Some(tip) = mirror.refs().published.get(mesh).copied() else { return Ok(BTreeMap::new()) };
-    let snapshot = mirror.snapshot(tip, &|path| [FACTS_PATH, STATUS_PATH].contains(&path))?;
+/// The files of a commit of a published branch, as text. What is not text is not there.
+fn files(mirror: &Mirror, commit: CommitId) -> Result<BTreeMap<String, String>, RepoError> {
+    let snapshot = mirror.snapshot(commit, &|path| [FACTS_PATH, STATUS_PATH].contains(&path))?;
     let mut files = BTreeMap::new();
     for (path, id) in snapshot.entries {
         if let Ok(text) = String::from_utf8(mirror.read(id)?) {
@@ -207,6 +341,7 @@ pub fn files(mirror: &Mirror, mesh: &str) -> Result<BTreeMap<String, String>, Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decide::MainStatus;
     use crate::repo::testing::{Lab, git};
 
     #[test]
@@ -228,5 +363,36 @@ mod tests {
         git(&lab.person, &["commit", "--quiet", "--amend", "-m", "Another start"]);
         git(&lab.person, &["push", "--quiet", "--force", "origin", "main"]);
         assert_eq!(read().since, None, "another history does not");
+    }
+
+    #[test]
+    fn commits_that_peers_name_are_found_on_our_line_or_not() {
+        let lab = Lab::new();
+        let first = lab.tip("main");
+        git(&lab.person, &["checkout", "--quiet", "-b", "published/other"]);
+        let aside = lab.commit("Elsewhere", &[("a", "1")]);
+        git(&lab.person, &["push", "--quiet", "origin", "published/other"]);
+        git(&lab.person, &["checkout", "--quiet", "main"]);
+        let second = lab.commit("Second", &[("b", "1")]);
+        let mut mirror = lab.mirror();
+        mirror.fetch().unwrap();
+        let named = |commit: &str| {
+            let main = MainStatus { seen: commit.to_owned(), applied: first.to_string(), ..MainStatus::default() };
+            BTreeMap::from([("aro".to_owned(), Status { main, ..Status::default() })])
+        };
+        let mut reader = Reader::default();
+        let mut at = |main, named| reader.positions(&mirror, main, &named).unwrap()["aro"];
+        for (main, commit, position) in [
+            (second, first.to_string(), Position::Behind),
+            (second, second.to_string(), Position::Behind),
+            (second, String::new(), Position::Behind),
+            (first, second.to_string(), Position::Ahead),
+            (second, aside.to_string(), Position::Elsewhere),
+            (second, aside.to_string(), Position::Elsewhere),
+            (second, "0".repeat(40), Position::Unknown),
+            (second, "main".to_owned(), Position::Unknown),
+        ] {
+            assert_eq!(at(main, named(&commit)), position, "{commit} from {main}");
+        }
     }
 }

@@ -32,7 +32,7 @@ impl Journal {
     /// New declarations.
     pub fn declarations(&mut self, now: &Declarations) {
         let commit = now.commit.id.to_string();
-        if commit != self.commit {
+        if commit != self.commit && !now.trust.is_blind() {
             info!(event = "commit", commit, author = %now.commit.author_email, "{} {}", now.commit.id.short(), now.commit.summary);
             self.commit = commit;
         }
@@ -79,8 +79,7 @@ impl Journal {
     fn condition(&mut self, condition: &Condition) {
         let Condition { subject, kind, status, message } = condition;
         let known = self.conditions.insert((subject.clone(), *kind), (*status, message.clone()));
-        // That peers trust a root is worth a word only after they did not.
-        let (before, words_before) = known.unwrap_or((*kind == ConditionKind::RootsTrusted, String::new()));
+        let (before, words_before) = known.unwrap_or((kind.is_usual(), String::new()));
         // Weights can move again while they are not as declared.
         let moved = *kind == ConditionKind::AsDeclared && words_before != *message;
         if (before == *status && !moved) || matches!(kind, ConditionKind::Applied | ConditionKind::Valid | ConditionKind::Unique)

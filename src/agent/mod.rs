@@ -10,6 +10,7 @@ pub mod inventory;
 mod journal;
 pub mod log;
 mod pass;
+mod probe;
 pub mod remembered;
 mod repository;
 pub mod scopes;
@@ -31,6 +32,7 @@ use crate::cluster::{Cluster, ClusterError};
 use crate::config::AgentConfig;
 use crate::decide::patience;
 use crate::repo::{self, RepoError, SigningKey};
+use crate::trust::{Introduction, Verification};
 use http::{Showing, Webhook};
 use pass::Agent;
 use repository::{Command, News};
@@ -134,14 +136,19 @@ async fn work(config: AgentConfig, mut stopped: Stopped) -> Result<Outcome, Agen
         event = "start",
         mesh = config.mesh,
         version = env!("CARGO_PKG_VERSION"),
-        "meshfed {} {} {}; signatures on main are not verified",
+        "meshfed {} {} {}; {}",
         env!("CARGO_PKG_VERSION"),
         if config.observe { "changes nothing and observes" } else { "looks after" },
-        config.mesh
+        config.mesh,
+        match config.verification {
+            Verification::Enforce(Introduction { anchor, .. }) => format!("takes what is verified from {anchor} on"),
+            Verification::Warn(Introduction { anchor, .. }) => format!("verifies from {anchor} on, and only warns"),
+            Verification::Off => "signatures are not verified".to_owned(),
+        }
     );
     let options = config.repo_options();
     let (news_sender, news) = unbounded_channel();
-    let commands = repository::start(options, config.mesh.clone(), key, news_sender);
+    let commands = repository::start(options, config.mesh.clone(), key, config.verification, news_sender);
     let on_change = commands.clone();
     // A receiver that is gone means that the agent is ending.
     let watch = repo::watch(&config.repo, move || drop(on_change.send(Command::Fetch)));
@@ -168,7 +175,7 @@ async fn work(config: AgentConfig, mut stopped: Stopped) -> Result<Outcome, Agen
         connected = connect(&mut agent, config.once) => connected?,
         _ = stopped.wait_for(|stopped| *stopped) => return Ok(Outcome::Stopped),
     }
-    Loop { agent, news, commands, config, stopped }.run().await
+    Box::pin(Loop { agent, news, commands, config, stopped }.run()).await // large: on the heap
 }
 
 /// Opens the addresses that are configured.
@@ -232,6 +239,7 @@ impl Loop {
                     None => return Err(AgentError::Thread), // it ends only after this loop, or by a panic
                 },
                 _ = self.agent.cluster.changed() => self.agent.cluster_changed(),
+                () = self.agent.prober.answered() => self.agent.time_has_come(),
                 () = sleep_until(wake.unwrap_or(poll)), if wake.is_some() => self.agent.time_has_come(),
                 () = sleep_until(poll) => {
                     poll = Instant::now() + jitter(self.config.interval);

@@ -1,5 +1,5 @@
 //! What the agent's ConfigMap holds: the inventory, and in keys of their own what is being removed of it, what joined while
-//! deletions were held, and the lapses of destinations.
+//! deletions were held, the lapses of destinations, and how far branches are verified.
 //!
 //! ```text
 //! removing: |
@@ -9,8 +9,12 @@
 //! destinations: |
 //!   aro-stg-mesh prod-bookinfo/details-v2 0 away
 //!   gcp-dev-mesh prod-bookinfo/details-v3 2 sound 2026-11-22T18:50:00Z
+//! verified: |
+//!   main 9f2c1ab0…
+//!   published/aro-stg-mesh 77ab0031…
 //! ```
-//! The number says how often a destination went away again before its first time was forgotten.
+//! The number says how often a destination went away again before its first time was forgotten. What is verified is the floor below which
+//! no branch may go back.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -19,6 +23,8 @@ use super::inventory::{self, Inventory};
 use crate::decide::{Deletions, Lapse, Lapses};
 use crate::model::ServiceName;
 use crate::model::defaults::GATING_DOUBLINGS;
+use crate::repo::PUBLISHED;
+use crate::trust::Marks;
 
 /// The key with the lapses; those of the inventory all have a dot.
 const DESTINATIONS: &str = "destinations";
@@ -29,6 +35,9 @@ const REMOVING: &str = "removing";
 /// The key with what joined the inventory while deletions were held.
 const JOINED: &str = "joined";
 
+/// The key with the last verified commit of each branch.
+const VERIFIED: &str = "verified";
+
 /// What outlives the process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Remembered {
@@ -38,10 +47,12 @@ pub struct Remembered {
     pub deletions: Deletions,
     /// How destinations have been.
     pub lapses: Lapses,
+    /// How far branches are verified.
+    pub marks: Marks,
 }
 
 /// The data of the ConfigMap.
-pub fn write(inventory: &Inventory, deletions: &Deletions, lapses: &Lapses) -> BTreeMap<String, String> {
+pub fn write(inventory: &Inventory, deletions: &Deletions, lapses: &Lapses, marks: &Marks) -> BTreeMap<String, String> {
     let mut data = inventory::write(inventory);
     let mut lines = String::new();
     for ((peer, service), Lapse { flaps, sound_since }) in lapses {
@@ -57,6 +68,12 @@ pub fn write(inventory: &Inventory, deletions: &Deletions, lapses: &Lapses) -> B
             data.insert(name.to_owned(), lines.join("\n") + "\n");
         }
     }
+    let main = marks.main.iter().map(|id| format!("main {id}\n"));
+    let published = marks.published.iter().flat_map(|(mesh, ids)| ids.iter().map(move |id| format!("{PUBLISHED}{mesh} {id}\n")));
+    let lines: String = main.chain(published).collect();
+    if !lines.is_empty() {
+        data.insert(VERIFIED.to_owned(), lines);
+    }
     data
 }
 
@@ -64,7 +81,7 @@ pub fn write(inventory: &Inventory, deletions: &Deletions, lapses: &Lapses) -> B
 pub fn read(data: &BTreeMap<String, String>) -> (Remembered, Vec<String>) {
     let mut others = data.clone();
     let mut take = |key| others.remove(key).unwrap_or_default();
-    let (destinations, removing, joined) = (take(DESTINATIONS), take(REMOVING), take(JOINED));
+    let (destinations, removing, joined, verified) = (take(DESTINATIONS), take(REMOVING), take(JOINED), take(VERIFIED));
     let (inventory, mut unknown) = inventory::read(&others);
     let mut remembered = Remembered { inventory, ..Remembered::default() };
     for line in destinations.lines() {
@@ -82,7 +99,22 @@ pub fn read(data: &BTreeMap<String, String>) -> (Remembered, Vec<String>) {
             }
         }
     }
+    for line in verified.lines() {
+        if mark(line, &mut remembered.marks).is_none() {
+            unknown.push(format!("{VERIFIED}: {line}"));
+        }
+    }
     (remembered, unknown)
+}
+
+fn mark(line: &str, marks: &mut Marks) -> Option<()> {
+    let (branch, id) = line.split_once(' ')?;
+    let id = id.parse().ok()?;
+    match branch.strip_prefix(PUBLISHED) {
+        Some(mesh) => marks.published.entry(mesh.to_owned()).or_default().insert(id),
+        None => (branch == "main").then(|| marks.main.insert(id))?,
+    };
+    Some(())
 }
 
 /// What has to be patched so that the ConfigMap says `wanted`; `None` removes a key.
@@ -114,6 +146,7 @@ mod tests {
     use crate::decide::Origin;
     use crate::object::Key;
     use crate::object::Kind;
+    use crate::trust::Id;
 
     fn mk_import(peer: &str) -> (String, ServiceName) {
         (peer.to_owned(), ServiceName { namespace: "n".into(), name: "s".into() })
@@ -127,11 +160,15 @@ mod tests {
         let lapses = Lapses::from([(mk_import("a"), Lapse { flaps: 0, sound_since: None }), (mk_import("b"), back)]);
         let keys: BTreeSet<Key> = inventory.keys().cloned().collect();
         let deletions = Deletions { admitted: keys.clone(), joined: keys };
-        let data = write(&inventory, &deletions, &lapses);
+        let marks = Marks {
+            main: BTreeSet::from([Id([1; 20])]),
+            published: BTreeMap::from([("a".to_owned(), BTreeSet::from([Id([2; 20]), Id([3; 20])]))]),
+        };
+        let data = write(&inventory, &deletions, &lapses, &marks);
         assert_eq!(data[DESTINATIONS], "a n/s 0 away\nb n/s 2 sound 2026-11-22T18:50:00.25Z\n");
         assert_eq!(data[REMOVING], "core.Namespace n\n");
-        assert_eq!(read(&data), (Remembered { inventory, deletions, lapses }, vec![]));
-        let nothing = write(&Inventory::new(), &Deletions::default(), &Lapses::new());
+        assert_eq!(read(&data), (Remembered { inventory, deletions, lapses, marks }, vec![]));
+        let nothing = write(&Inventory::new(), &Deletions::default(), &Lapses::new(), &Marks::default());
         assert_eq!(nothing, BTreeMap::new(), "nothing is written of destinations that are well");
     }
 
@@ -143,6 +180,12 @@ mod tests {
         assert_eq!(lapses.keys().map(|(peer, _)| peer.as_str()).collect::<Vec<_>>(), ["a", "c"]);
         assert_eq!(lapses[&mk_import("c")].flaps, GATING_DOUBLINGS, "never more than the limit");
         assert_eq!(unknown, ["destinations: b n/s 0 resting 5m", "destinations: d"]);
+    }
+
+    #[test]
+    fn a_mark_that_cannot_be_read_is_reported() {
+        let data = BTreeMap::from([(VERIFIED.to_owned(), "main 12\ndev 34\n".to_owned())]);
+        assert_eq!(read(&data), (Remembered::default(), vec!["verified: main 12".to_owned(), "verified: dev 34".to_owned()]));
     }
 
     #[test]

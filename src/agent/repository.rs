@@ -10,6 +10,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::declarations::{Declarations, Reader};
 use crate::decide;
 use crate::repo::{self, CommitId, Mirror, Outcome, Refs, RepoError, SigningKey};
+use crate::trust::{Marks, Verification};
 
 /// What the loop asks for.
 pub enum Command {
@@ -17,6 +18,8 @@ pub enum Command {
     Fetch,
     /// From now on this is the commit that was applied last in full.
     Applied(CommitId),
+    /// This is how far branches are remembered to be verified: judge them again.
+    Remember(Marks),
     /// Put this on the mesh's own branch.
     Publish(decide::Publication),
 }
@@ -37,10 +40,17 @@ pub enum News {
 }
 
 /// Starts the thread. It ends when the sender of commands is dropped.
-pub fn start(options: repo::Options, me: String, key: SigningKey, news: UnboundedSender<News>) -> mpsc::Sender<Command> {
+pub fn start(
+    options: repo::Options,
+    me: String,
+    key: SigningKey,
+    verification: Verification,
+    news: UnboundedSender<News>,
+) -> mpsc::Sender<Command> {
     let (commands, inbox) = mpsc::channel();
     std::thread::spawn(move || {
-        let mut repository = Repository { options, me, key, mirror: None, reader: Reader::default(), seen: None };
+        let reader = Reader::new(verification, key.public_line(&me));
+        let mut repository = Repository { options, me, key, mirror: None, reader, seen: None };
         while let Some(commands) = waiting(&inbox) {
             for command in commands {
                 let answer = match command {
@@ -48,6 +58,7 @@ pub fn start(options: repo::Options, me: String, key: SigningKey, news: Unbounde
                         repository.reader.applied(commit);
                         continue;
                     }
+                    Command::Remember(marks) => repository.remember(marks).unwrap_or_else(News::Unreadable),
                     Command::Fetch => repository.fetch().unwrap_or_else(News::Unreadable),
                     Command::Publish(publication) => repository.publish(publication).unwrap_or_else(News::Unpublished),
                 };
@@ -91,6 +102,18 @@ impl Repository {
         if self.seen.as_ref() == Some(&refs) {
             return Ok(News::Nothing);
         }
+        self.read(refs)
+    }
+
+    /// Judges and reads once more what was fetched last.
+    fn remember(&mut self, marks: Marks) -> Result<News, RepoError> {
+        self.reader.remember(marks);
+        self.seen = None;
+        let refs = self.mirror()?.refs().clone();
+        self.read(refs)
+    }
+
+    fn read(&mut self, refs: Refs) -> Result<News, RepoError> {
         let Self { mirror: Some(mirror), reader, me, .. } = self else { return Ok(News::Nothing) };
         let declarations = reader.read(mirror, me, Timestamp::now())?;
         // What could not be read is read again from the mirror that the next fetch makes.

@@ -1,5 +1,8 @@
 //! `meshfed check`.
 
+mod pre_receive;
+mod range;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -21,16 +24,25 @@ use crate::view::findings::{self, Finding};
 /// Find mistakes in the documents of a federation, without a cluster
 ///
 /// A folder is checked as its files are, committed or not; with --repo, main and what the meshes publish. A file or folder that belongs to no
-/// federation, but has objects of one that somebody wrote by hand, is checked too. Exit code 1 means that at least one finding is an
-/// error.
+/// federation, but has objects of one that somebody wrote by hand, is checked too. With --range, the commits of a merge request are judged by the
+/// rules in trust/, and then the documents of its tip; with --pre-receive the same for a push, on the server, before it lands. Exit code 1
+/// means that at least one finding is an error.
 ///
 /// Example: meshfed check repo-layout
+///
+/// Example: meshfed check --range main..feature/ratings
 #[derive(clap::Args, Debug)]
 pub struct Check {
     /// The folder that has federation.yaml, or anything in it [default: .]
     path: Option<PathBuf>,
     #[command(flatten)]
     repo: RepoArgs,
+    /// Judge a merge request: the commits of B that A does not have, and the documents of B
+    #[arg(long, value_name = "A..B", conflicts_with = "output")]
+    range: Option<String>,
+    /// Judge a push, as the server's pre-receive hook; repo-layout/README.md says how to install it
+    #[arg(long, conflicts_with_all = ["path", "range", "output"])]
+    pre_receive: bool,
     /// Say what a number means, with an example and how to mend it, and check nothing
     #[arg(long, value_name = "CODE")]
     explain: Option<String>,
@@ -55,6 +67,12 @@ impl Check {
     pub(super) fn run(self) -> Result<Exit, Error> {
         if let Some(code) = &self.explain {
             return explain(code);
+        }
+        if self.pre_receive {
+            return pre_receive::run(&self.repo.branch);
+        }
+        if let Some(range) = &self.range {
+            return range::run(self.path.as_deref().unwrap_or(Path::new(".")), range);
         }
         let start = Instant::now();
         let remote = (self.path.is_none() && self.repo.given()).then(|| self.repo.fetch()).transpose()?;

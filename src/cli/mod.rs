@@ -2,11 +2,16 @@
 
 mod agent;
 mod check;
+mod clone;
+mod committed;
 mod completions;
 mod facts;
+mod init;
+mod join;
 mod man;
 mod offline;
 mod output;
+mod peer;
 mod plan;
 mod policies;
 mod remote;
@@ -14,6 +19,7 @@ mod render;
 mod schema;
 mod status;
 mod tree;
+mod trust;
 
 use std::path::PathBuf;
 
@@ -33,12 +39,16 @@ pub struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    Agent(agent::Agent),
+    Init(init::Init),
+    Join(join::Join),
+    Peer(peer::Peer),
+    Agent(Box<agent::Agent>),
     Check(check::Check),
     Render(render::Render),
     Plan(plan::Plan),
     Policies(policies::Policies),
     Status(status::Status),
+    Trust(trust::Trust),
     Schema(schema::Schema),
     Completions(completions::Completions),
     Man(man::Man),
@@ -59,12 +69,16 @@ pub fn parse() -> Cli {
 /// Runs what the command line asks for.
 pub fn run(cli: Cli) -> Result<Exit, Error> {
     match cli.command {
+        Command::Init(command) => command.run(),
+        Command::Join(command) => command.run(),
+        Command::Peer(command) => command.run(),
         Command::Agent(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Render(command) => command.run(),
         Command::Plan(command) => command.run(),
         Command::Policies(command) => command.run(),
         Command::Status(command) => command.run(),
+        Command::Trust(command) => command.run(),
         Command::Schema(command) => command.run(),
         Command::Completions(command) => command.run(),
         Command::Man(command) => command.run(),

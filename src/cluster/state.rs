@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use http::{Method, Request};
+use http::Method;
 use serde_json::{Value, json};
 
 use super::Cluster;
@@ -27,48 +27,38 @@ impl Cluster {
         }
     }
 
-    /// Sets the given keys, removes those with `None`, leaves the others; creates the `ConfigMap` if it is not there.
-    /// Gives its new resource version.
+    /// Sets the given keys, removes those with `None`, leaves the others; gives the new resource version. `version` is the one that the
+    /// `ConfigMap` was read or written at, `None` where there was none. Nothing is written, and `None` is the answer, if it is another now.
     pub async fn write_state(
         &self,
         namespace: &str,
         name: &str,
         data: &BTreeMap<String, Option<String>>,
         labels: &BTreeMap<String, String>,
-    ) -> Result<String, ApplyError> {
+        version: Option<&str>,
+    ) -> Result<Option<String>, ApplyError> {
         let kind = Kind::new("v1", "ConfigMap");
         let path = self.path(&kind, &Key::new(&kind, Some(namespace), name)).await?;
-        let changes = json!({"metadata": {"labels": labels}, "data": data}).to_string().into_bytes();
-        let merge = || -> Result<Request<Vec<u8>>, ApplyError> {
-            request(
-                Method::PATCH,
-                &format!("{path}?fieldManager={FIELD_MANAGER}"),
-                "application/merge-patch+json",
-                changes.clone(),
-            )
+        let request = if let Some(version) = version {
+            let changes = json!({"metadata": {"labels": labels, "resourceVersion": version}, "data": data});
+            let path = format!("{path}?fieldManager={FIELD_MANAGER}");
+            request(Method::PATCH, &path, "application/merge-patch+json", changes.to_string().into_bytes())?
+        } else {
+            let present: BTreeMap<_, _> = data.iter().filter_map(|(key, value)| Some((key, value.as_ref()?))).collect();
+            let whole = json!({
+                "apiVersion": "v1", "kind": "ConfigMap", "data": present,
+                "metadata": {"name": name, "namespace": namespace, "labels": labels},
+            });
+            let collection = path.rsplit_once('/').map_or(path.as_str(), |(collection, _)| collection);
+            let path = format!("{collection}?fieldManager={FIELD_MANAGER}");
+            request(Method::POST, &path, "application/json", whole.to_string().into_bytes())?
         };
-        let present: BTreeMap<_, _> = data.iter().filter_map(|(key, value)| Some((key, value.as_ref()?))).collect();
-        let whole = json!({
-            "apiVersion": "v1", "kind": "ConfigMap", "data": present,
-            "metadata": {"name": name, "namespace": namespace, "labels": labels},
-        });
-        let collection = path.rsplit_once('/').map_or(path.as_str(), |(collection, _)| collection);
-        let create = request(
-            Method::POST,
-            &format!("{collection}?fieldManager={FIELD_MANAGER}"),
-            "application/json",
-            whole.to_string().into_bytes(),
-        )?;
-        let mut answer = self.edge.transport.bytes(merge()?).await;
-        if answer.as_ref().is_err_and(|failure| failure.code() == 404) {
-            answer = self.edge.transport.bytes(create).await;
+        match self.edge.transport.bytes(request).await {
+            Ok(bytes) => parse(&bytes).map(|(_, version)| Some(version)),
+            // Written or created by somebody else since, or deleted.
+            Err(failure) if failure.code() == 409 || (failure.code() == 404 && version.is_some()) => Ok(None),
+            Err(failure) => Err(failure.of_object(&kind, Some(namespace))),
         }
-        // Someone created it between the two requests.
-        if answer.as_ref().is_err_and(|failure| failure.code() == 409) {
-            answer = self.edge.transport.bytes(merge()?).await;
-        }
-        let bytes = answer.map_err(|failure| failure.of_object(&kind, Some(namespace)))?;
-        parse(&bytes).map(|(_, version)| version)
     }
 }
 

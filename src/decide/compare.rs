@@ -84,6 +84,15 @@ pub fn is_ours(live: &Live) -> bool {
     Managers::of(&live.value()).0.iter().any(|manager| manager.ours)
 }
 
+/// Whether this annotation of a live object is as our field manager applied it: whoever else writes it takes it over.
+pub fn is_applied_by_us(live: &Value, annotation: &str) -> bool {
+    let owns = |fields: &Value| {
+        let annotations = fields.pointer("/f:metadata/f:annotations");
+        annotations.is_some_and(|annotations| annotations.get(format!("f:{annotation}")).is_some())
+    };
+    Managers::of(live).0.iter().any(|manager| manager.ours && owns(&manager.fields))
+}
+
 /// Whether we made this object, as far as it tells by itself: it bears our label, and whoever else wrote into it wrote a status, or
 /// metadata as controllers do. An object that was there before us has somebody else's fields, which we hold together.
 pub fn is_made_by_us(live: &Live, set: &str) -> bool {

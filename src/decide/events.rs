@@ -2,8 +2,10 @@
 //! transitions only, by holding the status of this pass against the one before, so a quiet pass tells none.
 
 use super::report::{self, PeeringStatus, Status, TrafficStatus};
-use super::{World, weights};
+use super::views::{self, ViewStatus};
+use super::{World, freeze, weights};
 use crate::derive::kinds;
+use crate::model::Mesh;
 use crate::object::{Key, Kind};
 
 /// Something that has happened to an object (Kubernetes `events.k8s.io/v1` Event).
@@ -36,11 +38,29 @@ impl Event {
 
 /// What has happened between two statuses of the mesh.
 pub(super) fn between(world: &World, before: &Status, now: &Status) -> Vec<Event> {
-    let Some(mesh) = world.federation.mesh(world.me) else { return Vec::new() };
+    let frozen = freeze::events(before, now);
+    let Some(mesh) = world.federation.mesh(world.me) else { return frozen };
     let known = now.peerings.iter().filter_map(|(name, now)| Some((name, before.peerings.get(name)?, now)));
     let connections = known.filter_map(|(name, before, now)| connection(&mesh.namespace, name, before, now));
     let known = now.traffic.iter().filter_map(|(name, now)| Some((name, before.traffic.get(name)?, now)));
-    connections.chain(known.filter_map(|(name, before, now)| weights(name, before, now))).collect()
+    let weights = known.filter_map(|(name, before, now)| weights(name, before, now));
+    frozen.into_iter().chain(connections).chain(weights).chain(sight(mesh, &before.views, &now.views)).collect()
+}
+
+/// The host became suspect, or is not any more.
+fn sight(mesh: &Mesh, before: &ViewStatus, now: &ViewStatus) -> Vec<Event> {
+    let peer = |name: &String, reason, note: String| Event::about(kinds::PEER, &mesh.namespace, name, reason, note);
+    let of_mesh = |reason, note: String| Event::about(kinds::CONTROL_PLANE, &mesh.namespace, &mesh.control_plane, reason, note);
+    let began = now.forked.iter().filter(|(name, _)| !before.forked.contains_key(*name));
+    let ended = before.forked.keys().filter(|name| !now.forked.contains_key(*name));
+    let mut events: Vec<Event> = began.map(|(name, fork)| peer(name, "ForkedView", fork.words(name)).warning()).collect();
+    events.extend(ended.map(|name| peer(name, "SameView", format!("{name} sees the main that we see"))));
+    match (before.stale_since, now.stale_since) {
+        (None, Some(since)) => events.push(of_mesh("Stale", views::stale_words(since)).warning()),
+        (Some(_), None) => events.push(of_mesh("Fresh", "the repository's host serves news".to_owned())),
+        _ => {}
+    }
+    events
 }
 
 /// Requests go elsewhere than before.

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::compare::is_ours;
 use super::memory::{Applied, Deletions, Memory, Origin};
 use super::observe::peer_of;
-use super::{World, remove};
+use super::{World, remove, views};
 use crate::derive::{Derived, Hold, Observed};
 use crate::model::{Guards, MeshFolder};
 use crate::object::Key;
@@ -93,7 +93,7 @@ pub(super) fn rule(world: &World, memory: &Memory, whole: bool, observed: &Obser
     let count = Count::of(established, &waiting);
     let objection = match barrier {
         Some(reason) => Some(Objection { reason, way_out: "Mend it, or bring it back".into() }),
-        None => objection(world, Applied::before(world, memory), whole, &count),
+        None => doubt(world, memory).or_else(|| objection(world, Applied::before(world, memory), whole, &count)),
     };
     let Some(Objection { reason, way_out }) = objection else {
         return Ruling { admitted: admitted.into_iter().chain(waiting).collect(), ..Ruling::default() };
@@ -184,6 +184,12 @@ impl Count {
 struct Objection {
     reason: String,
     way_out: String,
+}
+
+/// What is old may be given anew: not even the trailers in it count.
+fn doubt(world: &World, memory: &Memory) -> Option<Objection> {
+    let way_out = "A heartbeat of any peer, or any new commit to main, ends this".into();
+    views::unsure(world, memory).map(|reason| Objection { reason, way_out })
 }
 
 fn objection(world: &World, applied: Option<Applied>, whole: bool, count: &Count) -> Option<Objection> {

@@ -1,6 +1,8 @@
 //! A sign of life once a day: the published status names the day, so that its change makes a commit. Each mesh has its own hour,
 //! derived from its name, so that not all agents push at midnight.
 
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 
@@ -19,6 +21,12 @@ fn shifted(mesh: &str, now: Timestamp) -> Timestamp {
 /// The mesh's day, as `2026-11-22`.
 pub(super) fn day(mesh: &str, now: Timestamp) -> String {
     shifted(mesh, now).strftime("%Y-%m-%d").to_string()
+}
+
+/// When a day of the mesh begins: its heartbeat was made then or later. `None` where that is no day.
+pub(super) fn begin(mesh: &str, day: &str) -> Option<Timestamp> {
+    let midnight = day.parse::<Date>().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp();
+    midnight.checked_add(SignedDuration::from_secs(offset(mesh))).ok()
 }
 
 /// When its next day begins.
@@ -40,6 +48,7 @@ mod tests {
             let before = change - SignedDuration::from_secs(1);
             assert_eq!(day(mesh, before), day(mesh, now));
             assert_ne!(day(mesh, change), day(mesh, now));
+            assert_eq!(begin(mesh, &day(mesh, change)), Some(change));
         }
         assert_ne!(next("rosa-prod-mesh", now), next("aro-stg-mesh", now));
     }

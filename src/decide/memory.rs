@@ -13,6 +13,7 @@ use super::compare::{Change, Comparison, compare};
 use super::fights::Fights;
 use super::health::HealthMemory;
 use super::report::Status;
+use super::views::ViewMemory;
 use crate::model::ServiceName;
 use crate::object::{Key, Kind, Live, Object};
 
@@ -49,6 +50,8 @@ pub struct Memory {
     pub addresses: BTreeMap<String, Settling>,
     /// Exports that are to end, by peer and exported name.
     pub withdrawals: Withdrawals,
+    /// How peers see `main`.
+    pub views: ViewMemory,
     /// The mesh as the last pass told it; `None` before the first pass of this process.
     pub told: Option<Status>,
 }

@@ -12,6 +12,7 @@ mod conditions;
 mod drain;
 mod events;
 mod fights;
+mod freeze;
 mod guard;
 mod health;
 mod heartbeat;
@@ -19,12 +20,15 @@ mod memory;
 mod observe;
 mod own_facts;
 mod presence;
+mod probes;
 mod publish;
 pub mod remove;
 mod replace;
 mod report;
 mod rotation;
+mod stamp;
 mod unseen;
+mod views;
 mod weights;
 mod workloads;
 mod would;
@@ -36,6 +40,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::derive::{Derived, Hold, Inputs, Need, Observed, derive};
 use crate::facts::Facts;
+use crate::facts::probe::{Answers, Question};
 use crate::model::{Diagnostic, Federation, MeshFolder};
 use crate::object::{Key, Kind, Live, Object};
 use crate::policy::Policies;
@@ -52,6 +57,7 @@ pub use drain::WITHDRAWAL_GRACE;
 use drain::drain;
 pub use events::Event;
 pub use fights::Fights;
+pub use freeze::Trust;
 use guard::Ruling;
 pub use guard::{Line, Step, TRAILER};
 pub use health::{HealthMemory, Lapse, Lapses};
@@ -67,7 +73,9 @@ pub use report::{
     ShareStatus, Status, TrafficStatus,
 };
 pub use rotation::{Phase, RotationStatus};
+pub use stamp::marks;
 pub use unseen::{Gap, Unseen};
+pub use views::{FRESHNESS, ForkStatus, Position, ViewMemory, ViewStatus, Views};
 
 /// Everything that a decision is made from.
 #[derive(Clone, Copy)]
@@ -94,18 +102,22 @@ pub struct World<'a> {
     pub commit: &'a str,
     /// What is new on `main` with it.
     pub line: &'a Line,
-    /// How that commit was verified, for people.
-    pub verified: &'a str,
+    /// Where our peers are on `main`, and when it last moved.
+    pub views: &'a Views,
+    /// What verification says of all this.
+    pub trust: &'a Trust,
     /// Facts that our own branch has now.
     pub own_facts: &'a Facts,
     /// Status that our own branch has now; empty before the first.
     pub own_status: &'a Status,
     /// Files that our own branch has now.
     pub published: &'a BTreeMap<String, String>,
-    /// How long a cluster waits for an answer before it takes the mesh over from another one.
+    /// How long a cluster waits for an answer before it takes the mesh over from another one, and for a commit that a peer has seen.
     pub patience: SignedDuration,
     /// A root (PEM) whose key nobody has; peers that leave are given it before they go.
     pub throwaway_root: &'a str,
+    /// What peers' ingresses have shown, by peer.
+    pub probes: &'a Answers,
     /// Nothing may be changed; what would be is told.
     pub observing: bool,
     /// Now.
@@ -126,6 +138,8 @@ pub struct Apply {
 pub struct Decision {
     /// To apply, in any order.
     pub apply: Vec<Apply>,
+    /// To send again for the mark of the verified commit alone; nothing else differs.
+    pub renew: Vec<Arc<Object>>,
     /// To delete, exactly as seen.
     pub delete: Vec<Arc<Live>>,
     /// To give back: our fields go, the object stays.
@@ -148,6 +162,10 @@ pub struct Decision {
     pub withdrawals: Withdrawals,
     /// By peer: load balancers that have changed lately.
     pub addresses: BTreeMap<String, Settling>,
+    /// What is to be remembered of how peers see `main`.
+    pub views: ViewMemory,
+    /// By peer: what to ask of its ingress, so that its roots can be believed.
+    pub probes: BTreeMap<String, Question>,
     /// What waits, and for what.
     pub holds: Vec<Hold>,
     /// What is so and what is not.
@@ -203,6 +221,7 @@ pub fn decide(world: &World, memory: &Memory, comparisons: &mut Comparisons) -> 
         observed = observe(control_plane, folder, world.live, &memory.inventory);
         replace::observe(world, folder, &memory.inventory, &mut observed);
         drain(world, memory, control_plane.0, &mut observed, &mut decision);
+        probes::ask(world, folder, &mut observed, &mut decision);
     }
     let mut applied = None;
     decision.claimed = claim::since(world, memory);
@@ -269,6 +288,7 @@ fn change(
             if !decision.inventory.contains_key(key) {
                 decision.inventory_mut().insert(key.clone(), found(object, live));
             }
+            decision.renew.extend(stamp::renewed(world, object, live).filter(|_| !world.observing));
             continue;
         }
         match obstacle(world, memory, derived, key, comparisons, decision) {
@@ -287,6 +307,7 @@ fn change(
         remove::orphan(world, memory, scene, key, origin, comparisons, decision);
     }
     fights::rest_from(world, memory, comparisons, decision);
+    stamp::mark(world, &mut decision.apply);
 }
 
 /// What stands between us and applying an object.
@@ -350,6 +371,7 @@ fn finish(world: &World, memory: &Memory, scenery: &Scenery, applied: Option<boo
         _ => OwnFacts { facts: last_facts(world, mode), ..OwnFacts::before(world, memory) },
     };
     decision.holds.extend(own.holds.iter().cloned());
+    decision.holds.extend(freeze::holds(world));
     decision.addresses.clone_from(&own.addresses);
     own.facts.claims = standing.claims(world);
     let dispute = standing.hold(world, presence);
@@ -366,11 +388,15 @@ fn finish(world: &World, memory: &Memory, scenery: &Scenery, applied: Option<boo
     };
     decision.status = if rests {
         world.own_status.clone() // what happens on `main` is no business of this mesh any more
+    } else if world.trust.is_blind() {
+        decision.views.clone_from(&memory.views);
+        report::blind(world, decision)
     } else {
-        report::status(world, scenery, mode, decision, &own, &stays)
+        let status = report::status(world, scenery, mode, decision, &own, &stays);
+        seen(world, views::look(world, memory, decision), status)
     };
     let known = matches!(presence, Presence::Declared(_));
-    decision.conditions = conditions::conditions(world.me, known, settled, dispute.as_ref(), &decision.status);
+    decision.conditions = conditions::conditions(world, known, settled, dispute.as_ref(), &decision.status);
     let before = memory.told.as_ref().unwrap_or(world.own_status);
     decision.events.extend(events::between(world, before, &decision.status));
     if world.observing {
@@ -390,6 +416,16 @@ fn finish(world: &World, memory: &Memory, scenery: &Scenery, applied: Option<boo
         Standing::Waits { until } => decision.wake(*until),
         Standing::Challenged { answer: false } | Standing::Refused | Standing::Elsewhere => {}
     }
+}
+
+/// Completes a status by what the agent sees. The commit that it names moves along with anything else, so that it makes no commits of
+/// its own.
+fn seen(world: &World, views: ViewStatus, status: Status) -> Status {
+    let mut status = Status { views, ..status };
+    if status != *world.own_status {
+        world.commit.clone_into(&mut status.main.seen);
+    }
+    status
 }
 
 #[cfg(test)]

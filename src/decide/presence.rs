@@ -58,6 +58,7 @@ pub fn presence<'a>(federation: &'a Federation, me: &str, own_status: &'a Status
 pub(super) fn stop(world: &World, presence: &Presence, standing: &Standing) -> Option<Hold> {
     let stuck = |reason: String| Hold { stuck: true, ..Hold::part(world.me, reason) };
     match presence {
+        _ if world.trust.is_blind() => Some(stuck("nothing of main is verified; everything stays as it is".to_owned())),
         Presence::Unknown(reason) => Some(stuck(reason.clone())),
         Presence::Declared(mesh) if mesh.suspend => {
             Some(Hold { asked: true, ..stuck(format!("{} says `suspend: true`; everything stays as it is", mesh.path)) })

@@ -153,6 +153,15 @@ fn news_of_roots(world: &World, facts: &Facts, rotation: &RotationStatus) -> Vec
     news
 }
 
+/// `main` froze, or goes on.
+fn news_of_main(world: &World, status: &Status) -> Vec<String> {
+    match (world.own_status.main.frozen.as_str(), status.main.frozen.as_str()) {
+        (before, now) if before == now => Vec::new(),
+        (_, "") => vec!["main is verified again".to_owned()],
+        (_, why) => vec![format!("main is frozen: {why}")],
+    }
+}
+
 /// One line for people, about the most important thing that is new.
 fn message(world: &World, facts: &Facts, status: &Status) -> String {
     let me = world.me;
@@ -160,7 +169,8 @@ fn message(world: &World, facts: &Facts, status: &Status) -> String {
     if !facts.claims.is_empty() && facts.claims != before.claims {
         return format!("{me}: cluster {} has this mesh, and another one claims it", world.cluster_uid);
     }
-    let mut news = news_of_roots(world, facts, &status.rotation);
+    let mut news = news_of_main(world, status);
+    news.extend(news_of_roots(world, facts, &status.rotation));
     for (peer, endpoint) in &facts.ingress {
         if before.ingress.get(peer) != Some(endpoint) {
             news.push(format!("ingress for {peer} is now {}", endpoint.addresses.join(", ")));

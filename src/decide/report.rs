@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::own_facts::OwnFacts;
 use super::rotation::RotationStatus;
+use super::views::ViewStatus;
 use super::weights::{self, Stays};
 use super::{Decision, Scenery, World, heartbeat};
 use crate::derive::{Hold, ImportState, Inputs, Observed, PeerState, live_imports};
@@ -44,6 +45,9 @@ pub struct Status {
     pub would_do: Vec<String>,
     /// What waits, and for what.
     pub holds: Vec<String>,
+    /// What makes the repository's host suspect.
+    #[serde(skip_serializing_if = "ViewStatus::is_plain")]
+    pub views: ViewStatus,
     /// Errors in documents that concern this mesh.
     pub problems: Vec<String>,
 }
@@ -89,10 +93,15 @@ pub struct AgentStatus {
 pub struct MainStatus {
     /// The last commit of which everything is applied that can be; what cannot is among the holds. Empty before the first.
     pub applied: String,
-    /// Name of the federation that it was a commit of.
+    /// The last commit that the agent had seen when this was written, so that peers can tell whether they see the same `main`.
+    pub seen: String,
+    /// Name of the federation that what is applied was a commit of.
     pub federation: String,
     /// How the commit was verified.
     pub verified: String,
+    /// Why nothing newer of `main` is taken; empty where it is.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub frozen: String,
     /// The day on which the agent last looked, so that a silent agent is told from one with nothing to say.
     pub heartbeat: String,
 }
@@ -137,6 +146,9 @@ pub struct PeeringStatus {
     pub imports: Vec<ImportStatus>,
     /// Why it is not ready.
     pub why: String,
+    /// Why nothing newer of what the peer publishes is taken; empty where it is.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub frozen: String,
 }
 
 /// A service that a peer may use.
@@ -208,6 +220,31 @@ pub struct ShareStatus {
     pub why: String,
 }
 
+fn verified(world: &World) -> MainStatus {
+    MainStatus {
+        verified: world.trust.words().to_owned(),
+        frozen: world.trust.frozen_main(),
+        seen: world.own_status.main.seen.clone(), // moves along with the rest
+        heartbeat: heartbeat::day(world.me, world.now),
+        ..MainStatus::default()
+    }
+}
+
+/// The status as it was, where nothing of `main` can be believed: what is in the cluster stays, and so does what is said of it.
+pub(super) fn blind(world: &World, decision: &Decision) -> Status {
+    let MainStatus { applied, federation, .. } = world.own_status.main.clone();
+    Status {
+        agent: AgentStatus { version: env!("CARGO_PKG_VERSION").into() },
+        main: MainStatus { applied, federation, ..verified(world) },
+        holds: told(decision),
+        ..world.own_status.clone()
+    }
+}
+
+fn told(decision: &Decision) -> Vec<String> {
+    decision.holds.iter().filter(|hold| !hold.asked).map(ToString::to_string).collect()
+}
+
 pub(super) fn status(world: &World, scenery: &Scenery, mode: Mode, decision: &Decision, own: &OwnFacts, stays: &Stays) -> Status {
     let Scenery { folder, presence, observed, standing: _ } = scenery;
     let OwnFacts { facts, rotation, trusted, .. } = own;
@@ -217,12 +254,7 @@ pub(super) fn status(world: &World, scenery: &Scenery, mode: Mode, decision: &De
     let mine = |path: &str| path.starts_with(&format!("meshes/{}/", world.me)) || !path.starts_with("meshes/");
     Status {
         agent: AgentStatus { version: env!("CARGO_PKG_VERSION").into() },
-        main: MainStatus {
-            applied: applied.commit,
-            federation: applied.federation,
-            verified: world.verified.to_owned(),
-            heartbeat: heartbeat::day(world.me, world.now),
-        },
+        main: MainStatus { applied: applied.commit, federation: applied.federation, ..verified(world) },
         mode,
         control_plane: presence
             .control_plane()
@@ -246,7 +278,8 @@ pub(super) fn status(world: &World, scenery: &Scenery, mode: Mode, decision: &De
         traffic: folder.traffic.values().map(traffic).collect(),
         draining: draining(observed),
         would_do: decision.would_do.clone(),
-        holds: decision.holds.iter().filter(|hold| !hold.asked).map(ToString::to_string).collect(),
+        holds: told(decision),
+        views: ViewStatus::default(), // found out when the rest is known
         problems: world.problems.iter().filter(|problem| mine(&problem.path)).map(ToString::to_string).collect(),
     }
 }
@@ -331,6 +364,7 @@ fn peering(world: &World, peer: &Peer, observed: &Observed, decision: &Decision,
         last_disconnect: if state.connected { String::new() } else { state.last_disconnect.clone() },
         exports: state.exports.iter().map(|name| ExportStatus { name: name.clone() }).collect(),
         why: if ready { String::new() } else { why(world, peer, state, &imports, decision) },
+        frozen: world.trust.frozen_branch(name),
         imports,
     }
 }

@@ -23,6 +23,7 @@ mod operators;
 mod peer;
 mod peer_roots;
 mod peering;
+mod probe;
 mod root_jump;
 mod virtual_service;
 mod withdrawn;
@@ -40,6 +41,7 @@ use crate::object::{Key, Object, set_id};
 
 pub use observed::{Health, ImportState, KeptExport, Observed, PeerState, Replacement, RootsInUse};
 pub use peer_roots::{ROOTS_ANNOTATION, digest as roots_digest};
+pub use probe::question;
 pub use virtual_service::{Share, imported_host, live_weight, not_imported, shares};
 pub use withdrawn::{live_imports, service, why_not_given, withdrawn_exports, withdrawn_imports};
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use crate::facts::probe::Answers;
 use crate::model::{Destination, MeshFolder, Peer, ServiceName};
 
 /// The cluster, as far as derivation cares.
@@ -23,6 +24,8 @@ pub struct Observed {
     pub leaving: BTreeSet<String>,
     /// By declared peer: its roots as the control plane has them.
     pub roots: BTreeMap<String, RootsInUse>,
+    /// What peers' ingresses have shown, where people ask for it.
+    pub probes: Answers,
     /// Peers that the other side does not declare any more but that must not go yet: weights to them stay.
     pub withheld: BTreeSet<String>,
     /// By peer: roots as somebody else's ConfigMap has them.

@@ -1,6 +1,6 @@
 //! Steps 4 to 6 for one peer: what both halves and the peer's facts together allow.
 
-use super::{Context, Hold, exported_services, imported_services, kinds, peer, peer_roots, root_jump};
+use super::{Context, Hold, exported_services, imported_services, kinds, peer, peer_roots, probe, root_jump};
 use crate::facts::Facts;
 use crate::model::{Mesh, Peer};
 
@@ -38,7 +38,7 @@ pub(super) fn derive(context: &mut Context, ours: &Peer) {
         return context.hold(Hold::part(format!("peering {name}"), reason));
     };
     let peering = Peering { ours, mesh, theirs, facts: context.inputs.facts.get(name) };
-    let jump = root_jump::find(context, &peering);
+    let jump = root_jump::find(context, &peering).or_else(|| probe::find(context.inputs, ours));
     match &jump {
         Some(reason) => {
             let keys = [

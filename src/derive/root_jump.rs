@@ -7,14 +7,16 @@ use super::observed::RootsInUse;
 use super::peer_roots::digest;
 use super::peering::Peering;
 use crate::facts::{Root, continuity, roots};
-use crate::model::{CaPolicy, Peer, root};
+use crate::model::{CaPolicy, Peer, defaults, root};
 
 /// Why the peer's published roots are not followed, for people; `None` where they are.
 pub(super) fn find(context: &Context, peering: &Peering) -> Option<String> {
     let Peering { ours, mesh, theirs: _, facts } = peering;
     let offered = facts.map(|facts| facts.roots.as_slice()).filter(|roots| !roots.is_empty())?;
+    let federation = context.inputs.federation;
     // Where federation.yaml cannot be read, it may have said so.
-    let policy = ours.ca_policy.or(context.inputs.federation.ca_policy).unwrap_or(CaPolicy::Continuous);
+    let default = || defaults::ca_policy(federation.verified || federation.name.is_none());
+    let policy = ours.ca_policy.or(federation.ca_policy).unwrap_or_else(default);
     if policy == CaPolicy::Follow {
         return None;
     }

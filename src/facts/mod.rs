@@ -5,6 +5,7 @@
 //! [`published`] reads and writes the file.
 
 pub mod continuity;
+pub mod probe;
 pub mod published;
 pub mod roots;
 

@@ -34,10 +34,11 @@ pub const BASE_EJECTION_TIME: Duration = Duration::from_secs(60);
 /// Endpoints that may be left out at once, in percent: all, or failover would never be complete (Istio's own default is 10).
 pub const MAX_EJECTION_PERCENT: u32 = 100;
 
-/// Which CA roots of a peer are believed. Nothing verifies who wrote a published branch yet, so that whoever could make its roots jump could as
-/// well write what accepts them: the host is believed, and a rebuilt cluster is followed without a commit. This becomes `Continuous`
-/// where verification is enforced; here is the one place that says so.
-pub const CA_POLICY: CaPolicy = CaPolicy::Follow;
+/// Which CA roots of a peer are believed, where nobody says. Without verification, whoever could make the roots on a published branch jump
+/// could as well write what accepts them: the host is believed, and a rebuilt cluster is followed without a commit.
+pub fn ca_policy(verified: bool) -> CaPolicy {
+    if verified { CaPolicy::Continuous } else { CaPolicy::Follow }
+}
 
 /// Label that tells a Service's subsets apart (Istio's convention for `app` and `version`).
 pub const SUBSET_LABEL: &str = "version";

@@ -2,6 +2,7 @@
 
 use super::at::Span;
 use super::code::Code;
+use crate::words::printable;
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -46,7 +47,8 @@ pub struct Also {
 impl Diagnostic {
     /// An error at a place.
     pub fn error(path: &str, span: Span, code: Code, message: impl Into<String>, help: impl Into<String>) -> Self {
-        let (message, help) = (message.into(), help.into());
+        // They may quote what a document says.
+        let (message, help) = (printable(&message.into()), printable(&help.into()));
         Self { path: path.into(), span, severity: Severity::Error, code, message, help, also: Vec::new() }
     }
 
@@ -54,7 +56,7 @@ impl Diagnostic {
     #[must_use]
     pub fn also(mut self, path: &str, span: Span, words: impl Into<String>) -> Self {
         if span.line > 0 {
-            self.also.push(Also { path: path.into(), span, words: words.into() });
+            self.also.push(Also { path: path.into(), span, words: printable(&words.into()) });
         }
         self
     }

@@ -21,8 +21,10 @@ pub struct Federation {
     pub name: Option<String>,
     /// Loopback or link-local ranges that meshes may publish all the same.
     pub allow_addresses: Vec<Cidr>,
-    /// Which CA roots of peers are believed; `None` where `federation.yaml` is missing or broken.
+    /// Which CA roots of peers are believed; `None` where `federation.yaml` does not say.
     pub ca_policy: Option<CaPolicy>,
+    /// Whether all this was verified by signatures, and what is not verified is not served.
+    pub verified: bool,
     /// How much one change may delete.
     pub guards: Guards,
     /// When weight flows to a peer; `None` where `federation.yaml` is missing or broken.
@@ -90,7 +92,7 @@ pub struct Settings {
     /// See [`Federation::allow_addresses`].
     pub allow_addresses: Vec<Cidr>,
     /// See [`Federation::ca_policy`].
-    pub ca_policy: CaPolicy,
+    pub ca_policy: Option<CaPolicy>,
     /// See [`Federation::gating`].
     pub gating: Gating,
     /// See [`Federation::guards`].
@@ -166,6 +168,8 @@ pub struct Mesh {
     pub operators: Vec<Operator>,
     /// Public keys of the agent.
     pub keys: Vec<String>,
+    /// Commits on its branch that the agent did not make.
+    pub disowned: Vec<String>,
     /// No changes now.
     pub suspend: bool,
 }
@@ -261,6 +265,8 @@ pub struct Peer {
     pub accept_roots: BTreeSet<String>,
     /// Which CA roots of the peer are believed, where this is not left to the federation.
     pub ca_policy: Option<CaPolicy>,
+    /// Its ingress has to show a certificate from other roots before they are believed.
+    pub probe: bool,
     /// What the peer may use, first match first.
     pub exports: Vec<Export>,
     /// What is taken, first match first.

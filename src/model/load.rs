@@ -219,7 +219,7 @@ fn take(federation: &mut Federation, place: &Place, file: &File) {
     if let Content::Federation(Settings { name, allow_addresses, ca_policy, gating, guards }) = &file.content {
         federation.name = Some(name.clone());
         federation.allow_addresses.clone_from(allow_addresses);
-        federation.ca_policy = Some(*ca_policy);
+        federation.ca_policy = *ca_policy;
         federation.gating = Some(*gating);
         federation.guards = *guards;
     }

@@ -19,7 +19,8 @@ mod place;
 mod references;
 pub mod root;
 pub mod schema;
-mod secrets;
+pub mod secrets;
+pub mod template;
 mod traffic;
 pub mod yaml;
 

@@ -14,7 +14,7 @@ pub struct Cache {
 }
 
 /// The files of a repository, understood.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Loaded {
     /// All documents in which nothing is wrong and that no policy forbids.
     pub federation: Federation,

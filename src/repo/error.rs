@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::id::{BlobId, CommitId};
+use crate::trust::Unreadable;
 pub(super) use crate::words::one_line;
 
 /// An error of the repository edge. Messages are one line, begin in lower case, and hold no secrets.
@@ -101,6 +102,9 @@ pub enum RepoError {
         /// The commit asked for.
         id: CommitId,
     },
+    /// An object that the history needs cannot be read.
+    #[error("the history cannot be verified: {0}; will try again")]
+    Unverifiable(#[from] Unreadable),
     /// A file over the limit.
     #[error("blob {id} has {size} bytes; files may have {limit}: split it")]
     TooLarge {
@@ -144,6 +148,12 @@ pub enum RepoError {
     Key {
         /// The key file.
         path: PathBuf,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// A person's clone does not have what was asked for, or cannot take a commit now.
+    #[error("the clone cannot be used so: {reason}")]
+    Clone {
         /// Why, and what to do.
         reason: String,
     },

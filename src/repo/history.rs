@@ -67,6 +67,11 @@ impl Mirror {
         Ok(id)
     }
 
+    /// Whether the mirror has this commit.
+    pub fn has(&self, id: CommitId) -> bool {
+        self.find_commit(id).is_ok()
+    }
+
     /// At most `limit` commits from `tip` along first parents, newest first.
     pub fn log(&self, tip: CommitId, limit: usize) -> Result<Vec<Commit>, RepoError> {
         let mut commits = Vec::new();
@@ -96,7 +101,7 @@ impl Mirror {
     /// What is new on the line of `tip` for whoever knows `known`, with the values of a trailer in each commit. Where nothing is known, or
     /// the mirror does not have it, that is `tip` alone: an older commit may have been there long ago.
     pub fn since(&self, tip: CommitId, known: Option<CommitId>, trailer: &str) -> Result<News, RepoError> {
-        let Some(known) = known.filter(|known| self.find_commit(*known).is_ok()) else {
+        let Some(known) = known.filter(|known| self.has(*known)) else {
             return Ok(News { commits: vec![(tip, self.trailers(tip, trailer)?)], descends: false });
         };
         let mut line = self.line(tip, |id| id == known)?;
@@ -132,7 +137,7 @@ impl Mirror {
     }
 }
 
-fn describe(commit: &git2::Commit<'_>) -> Commit {
+pub(super) fn describe(commit: &git2::Commit<'_>) -> Commit {
     let author = commit.author();
     let text = |bytes: &[u8]| one_line(&String::from_utf8_lossy(bytes));
     Commit {

@@ -18,6 +18,9 @@ use super::{PUBLISHED, fetch, local};
 /// Where the mirror's configuration says what it mirrors.
 const ORIGIN: &str = "meshfed.origin";
 
+/// The mirror's own refs to what must stay in it, whatever the other side shows.
+const KEPT: &str = "refs/meshfed/verified/";
+
 /// Packs from which on the mirror is packed into one. Each fetch that brings something leaves a pack, libgit2 never joins
 /// them and keeps each one it read from open: this stays far below the usual limit of 1,024 open files.
 const MAX_PACKS: usize = 100;
@@ -114,6 +117,15 @@ impl Mirror {
         self.damaged.get()
     }
 
+    /// Keeps a commit of a branch, with all that it needs, also when the other side no longer shows it; in place of the one kept before.
+    pub fn keep(&self, branch: &str, id: CommitId) -> Result<(), RepoError> {
+        let name = format!("{KEPT}{branch}");
+        if self.repo.find_reference(&name).is_ok_and(|kept| kept.target() == Some(id.oid())) {
+            return Ok(());
+        }
+        self.repo.reference(&name, id.oid(), true, "meshfed: verified").map(drop).map_err(|error| self.damaged(&error))
+    }
+
     pub(super) fn repository(&self) -> &Repository {
         &self.repo
     }
@@ -157,6 +169,8 @@ impl Mirror {
     fn remake(&mut self) -> Result<Refs, RepoError> {
         let fresh = create(&self.path.with_extension("new"), self.transport.url())?;
         let refs = fetch::sync(&fresh, &self.transport, &self.branch, &Refs::default())?;
+        // As far as it can still be read; what the other side shows is there already.
+        let _ = take_along(&self.repo, &fresh);
         self.replace(fresh)?;
         Ok(refs)
     }
@@ -166,6 +180,7 @@ impl Mirror {
         let fresh = create(&self.path.with_extension("new"), self.transport.url())?;
         let tips: Vec<_> = refs.named(&self.branch).into_iter().map(|(_, id)| id.oid()).collect();
         local::copy(&self.repo, &fresh, &tips, &[]).map_err(|error| self.damaged(&error))?;
+        take_along(&self.repo, &fresh).map_err(|error| self.damaged(&error))?;
         for (name, id) in refs.named(&self.branch) {
             fetch::record_one(&fresh, &name, id).map_err(|error| RepoError::git("packing the mirror", &error))?;
         }
@@ -185,6 +200,19 @@ impl Mirror {
         self.damaged.set(false);
         remove(&old)
     }
+}
+
+/// Copies what is [kept](Mirror::keep).
+fn take_along(from: &Repository, to: &Repository) -> Result<(), git2::Error> {
+    for reference in from.references_glob(&format!("{KEPT}*"))? {
+        let reference = reference?;
+        let (name, Some(id)) = (reference.name()?, reference.target()) else { continue };
+        if to.find_commit(id).is_err() {
+            local::copy(from, to, &[id], &[])?;
+        }
+        to.reference(name, id, true, "meshfed: verified")?;
+    }
+    Ok(())
 }
 
 /// The mirror of an earlier run, if it is whole and mirrors this address.

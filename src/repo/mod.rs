@@ -10,17 +10,21 @@
 //! signing.rs    the agent's ed25519 key and SSH signatures over commits
 //! transport.rs  addresses without secrets, credentials, time limits, errors of the network
 //! local.rs      the same steps for a repository on this machine's disk, which libgit2's own transport does less well
+//! checkout.rs   a person's clone, or a server's repository in its hook, read where it is
+//! contribute.rs a signed commit in a person's clone
 //! watch.rs      wakes the agent when the branches of a local repository move
 //! id.rs, options.rs, error.rs   commit and blob ids; what a mirror needs to know; what can go wrong and what to do
 //! ```
 //!
 //! Everything here blocks: the agent runs it on one thread of its own. Rules held here:
-//! - Only `published/<mesh>` is ever written, one ref a push, and never by force: a push that lost a race is built again
-//!   on what won it.
+//! - Of the shared repository only `published/<mesh>` is ever written, one ref a push, and never by force: a push that lost a
+//!   race is built again on what won it. A person's clone gets commits on its current branch, which nobody here pushes.
 //! - Nothing is read without a limit on its size, and nothing waits without a limit on its time.
 //! - Words that come from the repository or its server are cut to one line of printable text, and secrets never reach a message.
 //! - What is found damaged on disk is fetched anew; a mirror holds nothing that the shared repository does not.
 
+mod checkout;
+mod contribute;
 mod error;
 mod fetch;
 mod history;
@@ -40,13 +44,15 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use checkout::{Checkout, Head};
+pub use contribute::Contribution;
 pub use error::RepoError;
 pub use history::{Commit, News};
 pub use id::{BlobId, CommitId, ParseIdError};
 pub use mirror::{Mirror, Refs};
 pub use options::{CONNECT_TIMEOUT, Credentials, DEFAULT_BRANCH, MAX_FETCH, Options, SERVER_TIMEOUT, TRANSFER_TIMEOUT};
 pub use publish::{Outcome, PUSH_TRIES, Publication};
-pub use signing::SigningKey;
+pub use signing::{PersonKey, SigningKey};
 pub use snapshot::{MAX_DEPTH, MAX_FILES, Snapshot, Verification};
 pub use watch::{DEBOUNCE, Watch, watch};
 

@@ -1,7 +1,8 @@
 //! The object store as the verifier of histories reads it: raw objects whose ids libgit2 has checked, never a checkout.
 
-use git2::{ErrorCode, ObjectType};
+use git2::{ErrorCode, ObjectType, Repository};
 
+use super::checkout::Checkout;
 use super::error::one_line;
 use super::id::CommitId;
 use super::mirror::Mirror;
@@ -21,25 +22,44 @@ impl From<Id> for CommitId {
 
 impl Objects for Mirror {
     fn header(&self, id: Id) -> Result<(Kind, usize), Unreadable> {
-        self.object(id, |odb, oid| odb.read_header(oid).map(|(size, kind)| (Kind::from(kind), size)))
+        header(self.repository(), id).map_err(|error| self.unreadable(id, &error))
     }
 
     fn read(&self, id: Id) -> Result<Vec<u8>, Unreadable> {
-        self.object(id, |odb, oid| odb.read(oid).map(|object| object.data().to_vec()))
+        read(self.repository(), id).map_err(|error| self.unreadable(id, &error))
     }
 }
 
 impl Mirror {
     /// A missing object is no damage: a host that lost or hid history sends none.
-    fn object<T>(&self, id: Id, get: impl Fn(&git2::Odb<'_>, git2::Oid) -> Result<T, git2::Error>) -> Result<T, Unreadable> {
-        let found = self.repository().odb().and_then(|odb| get(&odb, CommitId::from(id).oid()));
-        found.map_err(|error| {
-            if error.code() != ErrorCode::NotFound {
-                let _ = self.damaged(&error);
-            }
-            Unreadable { id, reason: one_line(error.message()) }
-        })
+    fn unreadable(&self, id: Id, error: &git2::Error) -> Unreadable {
+        if error.code() != ErrorCode::NotFound {
+            let _ = self.damaged(error);
+        }
+        unreadable(id, error)
     }
+}
+
+impl Objects for Checkout {
+    fn header(&self, id: Id) -> Result<(Kind, usize), Unreadable> {
+        header(self.repository(), id).map_err(|error| unreadable(id, &error))
+    }
+
+    fn read(&self, id: Id) -> Result<Vec<u8>, Unreadable> {
+        read(self.repository(), id).map_err(|error| unreadable(id, &error))
+    }
+}
+
+fn header(repo: &Repository, id: Id) -> Result<(Kind, usize), git2::Error> {
+    repo.odb()?.read_header(CommitId::from(id).oid()).map(|(size, kind)| (Kind::from(kind), size))
+}
+
+fn read(repo: &Repository, id: Id) -> Result<Vec<u8>, git2::Error> {
+    repo.odb()?.read(CommitId::from(id).oid()).map(|object| object.data().to_vec())
+}
+
+fn unreadable(id: Id, error: &git2::Error) -> Unreadable {
+    Unreadable { id, reason: one_line(error.message()) }
 }
 
 impl From<ObjectType> for Kind {

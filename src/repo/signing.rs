@@ -1,4 +1,5 @@
-//! The agent's own key, and SSH signatures as Git makes and verifies them (`gpg.format = ssh`, OpenSSH's `PROTOCOL.sshsig`).
+//! Private keys, the agent's own and people's, and SSH signatures as Git makes and verifies them (`gpg.format = ssh`, OpenSSH's
+//! `PROTOCOL.sshsig`).
 
 use std::fmt;
 use std::fs::{self, DirBuilder, OpenOptions};
@@ -16,7 +17,7 @@ const NAMESPACE: &str = "git";
 /// Largest key file read, in bytes; an ed25519 key has about 400.
 const MAX_KEY_FILE: u64 = 16 << 10;
 
-/// An ed25519 key that signs the agent's commits. Shows only its public half.
+/// A key that signs commits. Shows only its public half.
 pub struct SigningKey(PrivateKey);
 
 impl SigningKey {
@@ -26,17 +27,21 @@ impl SigningKey {
     pub fn load_or_create(path: &Path) -> Result<(Self, bool), RepoError> {
         match fs::metadata(path) {
             Ok(found) => Self::load(path, &found).map(|key| (key, false)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::create(path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => match Self::create(path, "meshfed")? {
+                Some(key) => Ok((key, true)),
+                // Another process made one meanwhile.
+                None => {
+                    let found = fs::metadata(path).map_err(|error| refused(path, error.to_string()))?;
+                    Self::load(path, &found).map(|key| (key, false))
+                }
+            },
             Err(error) => Err(refused(path, error.to_string())),
         }
     }
 
     /// The public half as a line for `mesh.yaml`, `allowed_signers` or `authorized_keys`: `ssh-ed25519 AAAA… comment`.
     pub fn public_line(&self, comment: &str) -> String {
-        let comment = super::error::one_line(comment);
-        let key = PublicKey::new(self.0.public_key().key_data().clone(), comment);
-        // Encoding a public key fails only for keys of other kinds.
-        key.to_openssh().unwrap_or_default()
+        public_line(self.0.public_key(), comment)
     }
 
     /// `SHA256:…`, as `ssh-keygen -l` prints it.
@@ -52,17 +57,27 @@ impl SigningKey {
         Ok(armoured.trim_end().to_owned())
     }
 
+    /// A person's key as a file holds it, with what that allows. Only its owner may read the file.
+    pub fn of_person(path: &Path) -> Result<PersonKey, RepoError> {
+        let found = fs::metadata(path).map_err(|error| refused(path, error.to_string()))?;
+        let key = private(path, &found)?;
+        let public = public_line(key.public_key(), "");
+        let elsewhere = |why: &str| Ok(PersonKey::Elsewhere { public: public.clone(), why: why.to_owned() });
+        match key.algorithm() {
+            _ if key.is_encrypted() => elsewhere("the key has a passphrase"),
+            Algorithm::Ed25519 | Algorithm::Ecdsa { .. } => Ok(PersonKey::Here(Box::new(Self(key)))),
+            Algorithm::SkEd25519 | Algorithm::SkEcdsaSha2NistP256 => elsewhere("the key is in hardware that somebody must touch"),
+            other => elsewhere(&format!("the key is of type {other}")),
+        }
+    }
+
+    /// Makes a key in a new file; one that is there stays and is an error.
+    pub fn create_new(path: &Path, comment: &str) -> Result<Self, RepoError> {
+        Self::create(path, comment)?.ok_or_else(|| refused(path, "it is there already, and is not replaced".to_owned()))
+    }
+
     fn load(path: &Path, found: &fs::Metadata) -> Result<Self, RepoError> {
-        let mode = found.permissions().mode() & 0o777;
-        if !found.is_file() || found.len() > MAX_KEY_FILE {
-            return Err(refused(path, "it is not an OpenSSH private key file".to_owned()));
-        }
-        if mode & 0o077 != 0 {
-            return Err(refused(path, format!("others may read it (mode {mode:04o}): run chmod 600 on it")));
-        }
-        let text = fs::read(path).map_err(|error| refused(path, error.to_string()))?;
-        let key = PrivateKey::from_openssh(&text)
-            .map_err(|error| refused(path, format!("it is not an OpenSSH private key ({error})")))?;
+        let key = private(path, found)?;
         if key.is_encrypted() {
             return Err(refused(path, "it has a passphrase, and nobody is there to type it: use a key without".to_owned()));
         }
@@ -72,11 +87,12 @@ impl SigningKey {
         Ok(Self(key))
     }
 
-    fn create(path: &Path) -> Result<(Self, bool), RepoError> {
+    /// `None` where there is a file by now.
+    fn create(path: &Path, comment: &str) -> Result<Option<Self>, RepoError> {
         let failed = |error: io::Error| refused(path, format!("it is not there, and cannot be made: {error}"));
         let mut key = PrivateKey::random(&mut rand_core::OsRng, Algorithm::Ed25519)
             .map_err(|error| refused(path, format!("it is not there, and cannot be made: {error}")))?;
-        key.set_comment("meshfed");
+        key.set_comment(super::error::one_line(comment));
         let text = key.to_openssh(LineEnding::LF).map_err(|error| refused(path, error.to_string()))?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
@@ -88,14 +104,44 @@ impl SigningKey {
         let placed = written.and_then(|()| fs::hard_link(&draft, path));
         let _ = fs::remove_file(&draft);
         match placed {
-            Ok(()) => Ok((Self(key), true)),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                let found = fs::metadata(path).map_err(failed)?;
-                Self::load(path, &found).map(|key| (key, false))
-            }
+            Ok(()) => Ok(Some(Self(key))),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
             Err(error) => Err(failed(error)),
         }
     }
+}
+
+/// What a person's key file is good for.
+#[derive(Debug)]
+pub enum PersonKey {
+    /// It can sign here.
+    Here(Box<SigningKey>),
+    /// Only Git can make it sign: with hardware, a passphrase or ssh-agent.
+    Elsewhere {
+        /// `type base64`.
+        public: String,
+        /// Why not here.
+        why: String,
+    },
+}
+
+/// The private key in a file that only its owner may read.
+fn private(path: &Path, found: &fs::Metadata) -> Result<PrivateKey, RepoError> {
+    let mode = found.permissions().mode() & 0o777;
+    if !found.is_file() || found.len() > MAX_KEY_FILE {
+        return Err(refused(path, "it is not an OpenSSH private key file".to_owned()));
+    }
+    if mode & 0o077 != 0 {
+        return Err(refused(path, format!("others may read it (mode {mode:04o}): run chmod 600 on it")));
+    }
+    let text = fs::read(path).map_err(|error| refused(path, error.to_string()))?;
+    PrivateKey::from_openssh(&text).map_err(|error| refused(path, format!("it is not an OpenSSH private key ({error})")))
+}
+
+fn public_line(key: &PublicKey, comment: &str) -> String {
+    let key = PublicKey::new(key.key_data().clone(), super::error::one_line(comment));
+    // Encoding a public key fails only for kinds of key that cannot be read.
+    key.to_openssh().unwrap_or_default()
 }
 
 impl fmt::Debug for SigningKey {

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use git2::{ObjectType, TreeEntry};
+use git2::{ObjectType, Repository, TreeEntry};
 
 use super::error::{RepoError, one_line};
-use super::history::Commit;
+use super::history::{Commit, describe};
 use super::id::{BlobId, CommitId};
 use super::mirror::Mirror;
 use crate::model::yaml::MAX_FILE_BYTES;
@@ -51,29 +51,48 @@ impl Mirror {
     /// (`meshes/rosa-prod-mesh/`; a no spares reading it) and for each file. Symbolic links, submodules and names that
     /// are not printable text are refused rather than followed or guessed at.
     pub fn snapshot(&self, id: CommitId, keep: &dyn Fn(&str) -> bool) -> Result<Snapshot, RepoError> {
-        let commit = self.commit(id)?;
-        let tree = self.find_commit(id)?.tree().map_err(|error| self.damaged(&error))?;
-        let mut walk = Walk { mirror: self, keep, id, entries: BTreeMap::new(), refused: Vec::new() };
-        walk.folder(&tree, "", 0)?;
-        Ok(Snapshot { commit, verified: Verification::Off, entries: walk.entries, refused: walk.refused })
+        self.find_commit(id)?; // says what is wrong with a commit that cannot be read
+        Store { repo: self.repository(), failed: &|error| self.damaged(error) }.snapshot(id, keep)
     }
 
     /// A file's content, at most [`MAX_FILE_BYTES`] bytes; a larger one is refused by its header, before it is read.
     pub fn read(&self, id: BlobId) -> Result<Vec<u8>, RepoError> {
-        let odb = self.repository().odb().map_err(|error| self.damaged(&error))?;
-        let (size, kind) = odb.read_header(id.oid()).map_err(|error| self.damaged(&error))?;
+        Store { repo: self.repository(), failed: &|error| self.damaged(error) }.read(id)
+    }
+}
+
+/// A repository to read from, and what its errors mean there.
+#[derive(Clone, Copy)]
+pub(super) struct Store<'a> {
+    pub repo: &'a Repository,
+    pub failed: &'a dyn Fn(&git2::Error) -> RepoError,
+}
+
+impl Store<'_> {
+    pub fn snapshot(self, id: CommitId, keep: &dyn Fn(&str) -> bool) -> Result<Snapshot, RepoError> {
+        let commit = self.repo.find_commit(id.oid()).map_err(|error| (self.failed)(&error))?;
+        let tree = commit.tree().map_err(|error| (self.failed)(&error))?;
+        let mut walk = Walk { store: self, keep, id, entries: BTreeMap::new(), refused: Vec::new() };
+        walk.folder(&tree, "", 0)?;
+        let Walk { entries, refused, .. } = walk;
+        Ok(Snapshot { commit: describe(&commit), verified: Verification::Off, entries, refused })
+    }
+
+    pub fn read(self, id: BlobId) -> Result<Vec<u8>, RepoError> {
+        let odb = self.repo.odb().map_err(|error| (self.failed)(&error))?;
+        let (size, kind) = odb.read_header(id.oid()).map_err(|error| (self.failed)(&error))?;
         if kind != ObjectType::Blob {
             return Err(RepoError::Git { doing: "reading a file", reason: format!("{id} is not a file") });
         }
         if size > MAX_FILE_BYTES {
             return Err(RepoError::TooLarge { id, size, limit: MAX_FILE_BYTES });
         }
-        Ok(odb.read(id.oid()).map_err(|error| self.damaged(&error))?.data().to_vec())
+        Ok(odb.read(id.oid()).map_err(|error| (self.failed)(&error))?.data().to_vec())
     }
 }
 
 struct Walk<'a> {
-    mirror: &'a Mirror,
+    store: Store<'a>,
     keep: &'a dyn Fn(&str) -> bool,
     id: CommitId,
     entries: BTreeMap<String, BlobId>,
@@ -109,7 +128,7 @@ impl Walk<'_> {
                         self.refuse(path, "it is nested too deep: move it up")?;
                         continue;
                     }
-                    let tree = self.mirror.repository().find_tree(entry.id()).map_err(|error| self.mirror.damaged(&error))?;
+                    let tree = self.store.repo.find_tree(entry.id()).map_err(|error| (self.store.failed)(&error))?;
                     self.folder(&tree, &path, depth + 1)?;
                 }
                 Mode::Other(reason) => {

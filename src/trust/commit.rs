@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use super::object::{Id, Kind, Objects, read};
 use super::refusal::{Fault, Rule, Violation};
+use super::signature::{self, PublicKey};
 
 /// Largest commit, in bytes: a merge of signed tags repeats them in its headers; a message that long is no message.
 pub const MAX_COMMIT_BYTES: usize = 256 << 10;
@@ -93,6 +94,12 @@ impl Links {
 }
 
 impl Commit {
+    /// The key that signed it. Whether it may is not asked here.
+    pub fn key(&self) -> Result<PublicKey, Violation> {
+        let armour = self.signature.as_ref().ok_or_else(|| Violation::new(Rule::Unsigned, "it is not signed"))?;
+        signature::verify(armour, &self.payload)
+    }
+
     /// Values of a trailer: lines `Name: value` in the last paragraph of the message (git-interpret-trailers(1)).
     pub fn trailers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         let message = str::from_utf8(&self.payload[self.message..]).unwrap_or_default().trim_end();

@@ -1,13 +1,13 @@
 //! The walk along `main`, from the last verified commit to the tip.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::commit::Links;
 use super::object::{Id, Objects, Unreadable};
 use super::policy::ROOT;
 use super::refusal::{Fault, Refusal, Rule, Violation};
 use super::rules::{Cache, Digest, FOLDER, Rules, folder};
-use super::signature;
 use super::tree::changes;
 
 /// Trailer of a commit by which a member of the role `root` takes an earlier bad commit as it is: its whole id.
@@ -68,11 +68,7 @@ impl Verifier {
             self.rules.rules(objects, tree)?;
             changes(objects, None, tree).map(|_| ())
         };
-        match check() {
-            Ok(()) => Ok(Ok(())),
-            Err(Fault::Unreadable(unreadable)) => Err(unreadable),
-            Err(Fault::Violation(violation)) => Ok(Err(Refusal::new(anchor, None, *violation))),
-        }
+        check().map(Ok).or_else(|fault: Fault| Ok(Err(Refusal::new(anchor, None, fault.violation()?))))
     }
 
     /// The digest of `trust/` in a commit, for `--trust-digest`.
@@ -80,15 +76,19 @@ impl Verifier {
         Digest::of(objects, Links::load(objects, commit)?.tree)
     }
 
+    /// The rules that a commit holds for those after it.
+    pub(super) fn rules(&mut self, objects: &dyn Objects, commit: Id) -> Result<Arc<Rules>, Fault> {
+        self.rules.rules(objects, Links::load(objects, commit)?.tree)
+    }
+
     /// Verifies `main` from the last verified commit to its tip.
     pub fn main(&mut self, objects: &dyn Objects, verified: Id, tip: Id) -> Result<Verdict, Unreadable> {
         if let Some((_, _, verdict)) = self.last.as_ref().filter(|(from, to, _)| (*from, *to) == (verified, tip)) {
             return Ok(verdict.clone());
         }
-        let verdict = match steps(objects, Some(verified), tip) {
+        let verdict = match steps(objects, Some(verified), tip)? {
             Ok(steps) => self.walk(objects, verified, &steps)?,
-            Err(Stop::Refused(refusal)) => Verdict { verified: Some(verified), refusal: Some(*refusal) },
-            Err(Stop::Unreadable(unreadable)) => return Err(unreadable),
+            Err(refusal) => Verdict { verified: Some(verified), refusal: Some(refusal) },
         };
         self.last = Some((verified, tip, verdict.clone()));
         Ok(verdict)
@@ -121,15 +121,11 @@ impl Verifier {
         let mut signer = None;
         let violation = match self.try_judge(objects, parent, id, &mut signer) {
             Ok(good) => return Ok(Ok(good)),
-            Err(Fault::Unreadable(unreadable)) => return Err(unreadable),
-            Err(Fault::Violation(violation)) => *violation,
+            Err(fault) => fault.violation()?,
         };
         let trust = |id| Links::load(objects, id).and_then(|links| folder(objects, links.tree));
-        let acceptable = match (trust(parent), trust(id)) {
-            (Err(Fault::Unreadable(unreadable)), _) | (_, Err(Fault::Unreadable(unreadable))) => return Err(unreadable),
-            (Ok(Some(before)), Ok(Some(after))) => before == after,
-            _ => false,
-        };
+        let same = trust(parent).and_then(|before| Ok(before.is_some() && before == trust(id)?));
+        let acceptable = same.or_else(|fault| fault.violation().map(|_| false))?;
         Ok(Err(Bad { refusal: Refusal::new(id, signer, violation), acceptable }))
     }
 
@@ -137,8 +133,7 @@ impl Verifier {
         let (before, links) = (Links::load(objects, parent)?.tree, Links::load(objects, id)?);
         let rules = self.rules.rules(objects, before)?;
         let commit = links.commit()?;
-        let armour = commit.signature.as_ref().ok_or_else(|| Violation::new(Rule::Unsigned, "it is not signed"))?;
-        let key = signature::verify(armour, &commit.payload)?;
+        let key = commit.key()?;
         let unknown =
             || Violation::new(Rule::UnknownSigner, format!("its key {} is not in {FOLDER}/allowed_signers", key.fingerprint()));
         let found = rules.signers.get(&key).ok_or_else(unknown)?;
@@ -176,38 +171,44 @@ fn keeps_revocations(before: &Rules, after: &Rules) -> Result<(), Violation> {
     }
 }
 
-/// Why there is no line from the last verified commit to the tip.
-pub(super) enum Stop {
-    Refused(Box<Refusal>),
-    Unreadable(Unreadable),
-}
-
-impl From<Unreadable> for Stop {
-    fn from(unreadable: Unreadable) -> Self {
-        Self::Unreadable(unreadable)
+/// The oldest commit with a `trust/` on the line of first parents: where the history introduces its own rules. What it says proves
+/// nothing; an anchor that people were given does.
+pub fn oldest(objects: &dyn Objects, tip: Id) -> Result<Option<Id>, Fault> {
+    let (mut next, mut found) = (Some(tip), None);
+    for _ in 0..MAX_STEPS {
+        let Some(id) = next else { break };
+        let links = Links::load(objects, id)?;
+        if folder(objects, links.tree)?.is_some() {
+            found = Some(id);
+        }
+        next = links.parents.first().copied();
     }
+    Ok(found)
 }
 
 /// The commits after `verified` up to `tip` along first parents, oldest first; without `verified` the tip alone.
-pub(super) fn steps(objects: &dyn Objects, verified: Option<Id>, tip: Id) -> Result<Vec<Id>, Stop> {
-    let Some(verified) = verified else { return Ok(vec![tip]) };
-    let mut steps = Vec::new();
-    let mut next = Some(tip);
+pub(super) fn steps(objects: &dyn Objects, verified: Option<Id>, tip: Id) -> Result<Result<Vec<Id>, Refusal>, Unreadable> {
+    let Some(verified) = verified else { return Ok(Ok(vec![tip])) };
+    let refused = |commit, rule, detail: String| Ok(Err(Refusal::new(commit, None, Violation::new(rule, detail))));
+    let (mut steps, mut next) = (Vec::new(), Some(tip));
     while let Some(id) = next.filter(|id| *id != verified) {
-        next = parents(objects, id)?.first().copied();
+        match Links::load(objects, id) {
+            Ok(links) => next = links.parents.first().copied(),
+            Err(fault) => return Ok(Err(Refusal::new(id, None, fault.violation()?))),
+        }
         steps.push(id);
         if steps.len() > MAX_STEPS {
-            return Err(refused(id, Rule::TooLarge, format!("more than {MAX_STEPS} commits lie after {verified}")));
+            return refused(id, Rule::TooLarge, format!("more than {MAX_STEPS} commits lie after {verified}"));
         }
     }
     if next.is_some() {
         steps.reverse();
-        return Ok(steps);
+        return Ok(Ok(steps));
     }
     if descends(objects, verified, tip) {
-        return Err(refused(tip, Rule::SourceRewound, format!("the branch went back from {verified}, which was verified")));
+        return refused(tip, Rule::SourceRewound, format!("the branch went back from {verified}, which was verified"));
     }
-    Err(refused(tip, Rule::SourceForked, format!("{verified}, which was verified, is not on the branch's line of first parents")))
+    refused(tip, Rule::SourceForked, format!("{verified}, which was verified, is not on the branch's line of first parents"))
 }
 
 /// Whether `ancestor` can be reached from `from`, as far as the store still has what lies between: a host that rewinds need not show it.
@@ -217,19 +218,8 @@ fn descends(objects: &dyn Objects, from: Id, ancestor: Id) -> bool {
         if id == ancestor {
             return true;
         }
-        next.extend(parents(objects, id).unwrap_or_default().into_iter().filter(|parent| seen.insert(*parent)));
+        let parents = Links::load(objects, id).map(|links| links.parents).unwrap_or_default();
+        next.extend(parents.into_iter().filter(|parent| seen.insert(*parent)));
     }
     false
-}
-
-fn parents(objects: &dyn Objects, id: Id) -> Result<Vec<Id>, Stop> {
-    match Links::load(objects, id) {
-        Ok(links) => Ok(links.parents),
-        Err(Fault::Unreadable(unreadable)) => Err(Stop::Unreadable(unreadable)),
-        Err(Fault::Violation(violation)) => Err(Stop::Refused(Box::new(Refusal::new(id, None, *violation)))),
-    }
-}
-
-fn refused(commit: Id, rule: Rule, detail: String) -> Stop {
-    Stop::Refused(Box::new(Refusal::new(commit, None, Violation::new(rule, detail))))
 }

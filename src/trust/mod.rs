@@ -13,6 +13,8 @@
 //! tree.rs       what changed between two trees, with raw modes and the rules of structure
 //! history.rs    the walk along `main`: each step by its parent's rules; acceptance of bad commits
 //! published.rs  the same for `published/<mesh>`, by the keys in that mesh's mesh.yaml
+//! gate.rs       which commit of each branch is served: introduction, floor, enforce or warn
+//! edit.rs       changes to the files of `trust/`, for the commands; no part of the verifier
 //! ```
 //!
 //! Given the last verified commit L and the tip T of `main`:
@@ -32,6 +34,8 @@
 //! Nothing here does I/O or reads a clock: revocation is by position in history, because dates are chosen by whoever commits.
 
 mod commit;
+pub mod edit;
+mod gate;
 mod history;
 mod object;
 mod policy;
@@ -48,10 +52,11 @@ mod testing;
 mod tests;
 
 pub use commit::MAX_COMMIT_BYTES;
-pub use history::{ACCEPT, MAX_PENDING, MAX_STEPS, Verdict, Verifier};
+pub use gate::{Gate, Introduction, Marks, Passage, Publisher, Verification};
+pub use history::{ACCEPT, MAX_PENDING, MAX_STEPS, Verdict, Verifier, oldest};
 pub use object::{Id, Kind, Objects, Unreadable};
 pub use policy::{Policy, ROOT};
-pub use published::{PUBLISHED_FILES, published};
+pub use published::{PUBLISHED_FILES, published, published_despite};
 pub use refusal::{Fault, Refusal, Rule, Violation};
 pub use rules::{Digest, FOLDER, Rules};
 pub use signature::{MAX_RSA_BITS, MIN_RSA_BITS, PublicKey, public_key};

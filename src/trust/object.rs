@@ -11,7 +11,7 @@ pub struct Id(pub [u8; 20]);
 
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write_hex(f, &self.0)
     }
 }
 
@@ -26,17 +26,25 @@ impl FromStr for Id {
 
     /// 40 lower-case hexadecimal digits, as Git writes them; no abbreviation.
     fn from_str(text: &str) -> Result<Self, ()> {
-        let digits = text.as_bytes();
-        let mut id = [0; 20];
-        if digits.len() != 40 || digits.iter().any(u8::is_ascii_uppercase) {
-            return Err(());
-        }
-        for (byte, pair) in id.iter_mut().zip(digits.chunks_exact(2)) {
-            let value = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok()).ok_or(());
-            *byte = value(pair[0])? << 4 | value(pair[1])?;
-        }
-        Ok(Self(id))
+        read_hex(text).map(Self).ok_or(())
     }
+}
+
+pub(super) fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+}
+
+/// Exactly so many bytes, in lower-case digits.
+pub(super) fn read_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let digits = |c: char| c.is_ascii_digit() || matches!(c, 'a'..='f');
+    if text.len() != 2 * N || !text.chars().all(digits) {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (index, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * index..2 * index + 2)?, 16).ok()?;
+    }
+    Some(bytes)
 }
 
 /// Kinds of Git object that a history is made of.

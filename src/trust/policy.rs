@@ -73,6 +73,22 @@ impl Policy {
             .any(|role| self.has_role(signer, role))
     }
 
+    /// Roles with their members.
+    pub fn roles(&self) -> impl Iterator<Item = (&str, &BTreeSet<String>)> {
+        self.roles.iter().map(|(role, members)| (role.as_str(), members))
+    }
+
+    /// Patterns of each rule with the roles that it allows, in the order in which they are asked.
+    pub fn rules(&self) -> impl Iterator<Item = (Vec<String>, &[String])> {
+        self.rules.iter().map(|rule| (rule.paths.iter().map(|Pattern(names)| names.join("/")).collect(), rule.allow.as_slice()))
+    }
+
+    /// The same with one more member of a role.
+    pub(super) fn with(mut self, role: &str, member: &str) -> Self {
+        self.roles.entry(role.to_owned()).or_default().insert(member.to_owned());
+        self
+    }
+
     /// Whether this signer is a member of the role.
     pub fn has_role(&self, signer: &str, role: &str) -> bool {
         self.roles.get(role).is_some_and(|members| members.contains(signer))

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::commit::Links;
-use super::history::{Stop, Verdict, steps};
+use super::history::{Verdict, steps};
 use super::object::{Id, Objects, Unreadable};
 use super::refusal::{Fault, Refusal, Rule, Violation};
-use super::signature::{self, PublicKey};
+use super::signature::PublicKey;
 use super::signers::Revoked;
 use super::tree::changes;
 
@@ -26,20 +26,29 @@ pub fn published(
     verified: Option<Id>,
     tip: Id,
 ) -> Result<Verdict, Unreadable> {
-    let steps = match steps(objects, verified, tip) {
-        Ok(steps) => steps,
-        Err(Stop::Refused(refusal)) => return Ok(Verdict { verified, refusal: Some(*refusal) }),
-        Err(Stop::Unreadable(unreadable)) => return Err(unreadable),
-    };
+    published_despite(objects, keys, revoked, &BTreeSet::new(), verified, tip)
+}
+
+/// The same for a branch with commits that its people have disowned: they are passed over, neither believed nor in the way. What follows them
+/// is held against the last verified commit, so that nothing that they brought stays. This mends a branch without rewriting it.
+pub fn published_despite(
+    objects: &dyn Objects,
+    keys: &BTreeSet<PublicKey>,
+    revoked: &Revoked,
+    disowned: &BTreeSet<Id>,
+    verified: Option<Id>,
+    tip: Id,
+) -> Result<Verdict, Unreadable> {
     let mut last = verified;
-    for step in steps {
-        match judge(objects, keys, revoked, last, step) {
-            Ok(()) => last = Some(step),
-            Err(Fault::Unreadable(unreadable)) => return Err(unreadable),
-            Err(Fault::Violation(violation)) => {
-                return Ok(Verdict { verified: last, refusal: Some(Refusal::new(step, None, *violation)) });
-            }
+    let steps = match steps(objects, verified, tip)? {
+        Ok(steps) => steps,
+        Err(refusal) => return Ok(Verdict { verified, refusal: Some(refusal) }),
+    };
+    for step in steps.into_iter().filter(|step| !disowned.contains(step)) {
+        if let Err(fault) = judge(objects, keys, revoked, last, step) {
+            return Ok(Verdict { verified: last, refusal: Some(Refusal::new(step, None, fault.violation()?)) });
         }
+        last = Some(step);
     }
     Ok(Verdict { verified: last, refusal: None })
 }
@@ -50,8 +59,7 @@ fn judge(objects: &dyn Objects, keys: &BTreeSet<PublicKey>, revoked: &Revoked, p
     if links.parents.len() > 1 || (parent.is_some() && links.parents.len() != 1) {
         return Err(Violation::new(Rule::NotLinear, format!("it has {} parents", links.parents.len())).into());
     }
-    let armour = commit.signature.as_ref().ok_or_else(|| Violation::new(Rule::Unsigned, "it is not signed"))?;
-    let key = signature::verify(armour, &commit.payload)?;
+    let key = commit.key()?;
     if !keys.contains(&key) {
         return Err(Violation::new(Rule::UnknownSigner, format!("its key {} is none of the mesh's", key.fingerprint())).into());
     }

@@ -96,6 +96,16 @@ pub enum Fault {
     Unreadable(Unreadable),
 }
 
+impl Fault {
+    /// The broken rule. What could not be read says nothing about the history, and is passed on.
+    pub(super) fn violation(self) -> Result<Violation, Unreadable> {
+        match self {
+            Self::Violation(violation) => Ok(*violation),
+            Self::Unreadable(unreadable) => Err(unreadable),
+        }
+    }
+}
+
 impl From<Violation> for Fault {
     fn from(violation: Violation) -> Self {
         Self::Violation(Box::new(violation))

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-use super::object::{Id, Kind, Objects, read};
+use super::commit::Links;
+use super::object::{Id, Kind, Objects, read, read_hex, write_hex};
 use super::policy::{Policy, ROOT};
 use super::refusal::{Fault, Rule, Violation};
 use super::signers::{Revoked, Signers};
@@ -31,6 +32,11 @@ pub struct Rules {
 }
 
 impl Rules {
+    /// The rules that a commit has; `None` where it has no `trust/`.
+    pub fn of(objects: &dyn Objects, commit: Id) -> Result<Option<Self>, Fault> {
+        folder(objects, Links::load(objects, commit)?.tree)?.map(|folder| Self::load(objects, folder)).transpose()
+    }
+
     /// The rules in a commit's tree. Both files must be there and readable, and somebody with a key that is not revoked must be `root`
     /// and able to change `trust/`, or nobody could ever mend it.
     pub(super) fn load(objects: &dyn Objects, folder: Id) -> Result<Self, Fault> {
@@ -127,7 +133,7 @@ impl Digest {
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("sha256:")?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write_hex(f, &self.0)
     }
 }
 
@@ -135,12 +141,7 @@ impl FromStr for Digest {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || "a digest is sha256: and 64 hexadecimal digits".to_owned();
-        let digits = text.strip_prefix("sha256:").filter(|digits| digits.len() == 64 && digits.is_ascii()).ok_or_else(wrong)?;
-        let mut bytes = [0; 32];
-        for (index, byte) in bytes.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&digits[2 * index..2 * index + 2], 16).map_err(|_| wrong())?;
-        }
-        Ok(Self(bytes))
+        let bytes = text.strip_prefix("sha256:").and_then(|digits| read_hex(&digits.to_ascii_lowercase()));
+        bytes.map(Self).ok_or_else(|| "a digest is sha256: and 64 hexadecimal digits".to_owned())
     }
 }

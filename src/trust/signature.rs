@@ -6,6 +6,7 @@ use ssh_key::public::KeyData;
 use ssh_key::{Algorithm, HashAlg, Signature, SshSig};
 
 use super::refusal::{Rule, Violation};
+use crate::words::one_line;
 
 /// What a signature over a commit is made for (gitformat-signature(5)); the same key may sign other things for other names.
 const NAMESPACE: &str = "git";
@@ -30,6 +31,12 @@ impl PublicKey {
     /// `SHA256:…`, as `ssh-keygen -l` shows it.
     pub fn fingerprint(&self) -> String {
         self.0.fingerprint(HashAlg::Sha256).to_string()
+    }
+
+    /// `type base64`, as it stands in a file.
+    pub fn line(&self) -> String {
+        // Encoding fails only for kinds of key that are not taken.
+        ssh_key::PublicKey::from(self.0.clone()).to_openssh().unwrap_or_default()
     }
 
     /// Ed25519, ECDSA and RSA of enough bits, and the first two in hardware.
@@ -62,8 +69,9 @@ pub fn public_key(text: &str) -> Result<PublicKey, String> {
     if kind.contains("-cert-") {
         return Err("certificates are not taken: list the key itself".to_owned());
     }
-    let key =
-        ssh_key::PublicKey::from_openssh(&format!("{kind} {blob}")).map_err(|error| format!("not a public key: {error}"))?;
+    let key = ssh_key::PublicKey::from_openssh(&format!("{kind} {blob}"))
+        // The library quotes what it found.
+        .map_err(|error| format!("not a public key: {}", one_line(&error.to_string())))?;
     PublicKey::new(key.key_data().clone())
 }
 

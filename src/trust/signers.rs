@@ -85,6 +85,11 @@ impl Revoked {
         self.0.contains(key)
     }
 
+    /// Every key.
+    pub fn iter(&self) -> impl Iterator<Item = &PublicKey> {
+        self.0.iter()
+    }
+
     /// A key of `before` that is not here: there must be none.
     pub fn missing_from<'a>(&self, before: &'a Self) -> Option<&'a PublicKey> {
         before.0.iter().find(|key| !self.0.contains(key))

@@ -5,12 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use crate::decide::{Mode, RotationStatus, Status};
+use crate::decide::{FRESHNESS, Mode, RotationStatus, Status};
 use crate::facts::Facts;
 use crate::model::{Destination, Diagnostic, Federation, Import, Peer, ServiceName, Severity};
-
-/// How long a published branch may stay as it is: an agent renews it daily, and two hours allow for a host that is away.
-pub const SILENT_AFTER: SignedDuration = SignedDuration::from_hours(26);
 
 /// When a CA root that ends soon deserves attention: a change of root takes an overlap of a day, and people their time.
 pub const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -117,6 +114,8 @@ pub struct MeshView {
     pub ingress: BTreeMap<String, Vec<String>>,
     /// What waits there.
     pub holds: Vec<String>,
+    /// What makes the repository's host suspect to it.
+    pub suspicions: Vec<String>,
     /// Errors that it sees.
     pub problems: Vec<String>,
 }
@@ -192,7 +191,8 @@ impl FederationStatus {
         let errors = gathered.found.iter().any(|finding| finding.severity == Severity::Error);
         let poorly = |mesh: &MeshView| {
             let late = mesh.behind != Some(0) && !mesh.rests();
-            mesh.agent.is_none() || mesh.silent || late || !mesh.holds.is_empty() || !mesh.problems.is_empty()
+            let told = [&mesh.suspicions, &mesh.holds, &mesh.problems];
+            mesh.agent.is_none() || mesh.silent || late || told.iter().any(|lines| !lines.is_empty())
         };
         let degraded = errors || meshes.iter().any(poorly) || peerings.iter().any(|peering| !peering.ready && !peering.suspended);
         let Gathered { repository, branch, commit, .. } = gathered;
@@ -220,12 +220,13 @@ fn mesh(gathered: &Gathered, name: &str) -> MeshView {
         applied: Some(status.main.applied.clone()).filter(|commit| !commit.is_empty()),
         behind: *behind,
         published_at: published.map(|published| published.at),
-        silent: published.is_some_and(|published| gathered.now.duration_since(published.at) > SILENT_AFTER),
+        silent: published.is_some_and(|published| gathered.now.duration_since(published.at) > FRESHNESS),
         objects: status.objects,
         ca_roots: facts.roots.iter().map(root).collect(),
         rotation: status.rotation.clone(),
         ingress: facts.ingress.iter().map(|(peer, endpoint)| (peer.clone(), endpoint.addresses.clone())).collect(),
         holds: status.holds.clone(),
+        suspicions: status.views.lines(),
         problems: problems.iter().chain(&status.problems).cloned().collect(),
     }
 }
@@ -379,7 +380,11 @@ fn attention(gathered: &Gathered, meshes: &[MeshView], peerings: &[PeeringView])
         let own = format!("{name}: ");
         // What is about the mesh itself begins with its name already.
         lines.extend(
-            mesh.problems.iter().chain(&mesh.holds).map(|line| format!("{own}{}", line.strip_prefix(&own).unwrap_or(line))),
+            mesh.suspicions
+                .iter()
+                .chain(&mesh.problems)
+                .chain(&mesh.holds)
+                .map(|line| format!("{own}{}", line.strip_prefix(&own).unwrap_or(line))),
         );
     }
     for peering in peerings {

@@ -6,6 +6,7 @@ pub mod plan;
 pub mod policies;
 pub mod status;
 pub mod table;
+pub mod trust;
 
 /// How text may look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -238,6 +238,7 @@ mod tests {
             rotation: RotationStatus::default(),
             ingress: BTreeMap::from([("peer".into(), vec![address.into()])]),
             holds: vec![],
+            suspicions: vec![],
             problems: vec![],
         }
     }

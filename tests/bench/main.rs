@@ -61,7 +61,7 @@ fn main() {
         results.add(name, millis, "ms", Goal::Below(250.0), &format!("the same, one of {size} objects"));
     }
     results.print();
-    let path = results.write();
+    let path = results.write("bench.json");
     println!("\nwritten to {}", path.display());
 }
 

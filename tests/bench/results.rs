@@ -62,12 +62,12 @@ impl Results {
         }
     }
 
-    /// For programs; gives the path.
-    pub fn write(&self) -> PathBuf {
+    /// For programs, into this file of the target folder; gives the path.
+    pub fn write(&self, file: &str) -> PathBuf {
         let rounded = |value: f64| json!((value * 1000.0).round() / 1000.0);
         let values: Map<String, Value> = self.0.iter().map(|row| (row.name.clone(), rounded(row.value))).collect();
         // Cargo tells of `<target>/tmp` only.
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("bench.json");
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name(file);
         let text = serde_json::to_string_pretty(&values).expect("JSON can be written");
         std::fs::write(&path, text + "\n").unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
         path

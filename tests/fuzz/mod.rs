@@ -4,6 +4,7 @@
 //! `MESHFED_FUZZ_SECONDS=600 cargo test --test system fuzz` looks longer. There is no coverage guidance: that needs a nightly compiler.
 
 mod mutate;
+mod trust;
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};

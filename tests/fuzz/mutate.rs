@@ -1,7 +1,7 @@
 //! New inputs from old ones. The same seed gives the same inputs.
 
 /// Pieces that parsers have opinions about.
-const PIECES: [&[u8]; 28] = [
+const PIECES: [&[u8]; 36] = [
     b"---\n",
     b"...\n",
     b"- ",
@@ -30,6 +30,14 @@ const PIECES: [&[u8]; 28] = [
     b"null",
     b"~",
     b"99999999999999999999",
+    b"\n\n",
+    b"\n ",
+    b"gpgsig ",
+    b"parent ",
+    b"namespaces=\"git\",",
+    b"ssh-ed25519 ",
+    b"AAAA",
+    b"**",
 ];
 
 /// Changes inputs.

@@ -7,3 +7,4 @@ mod cost;
 mod disaster;
 mod migration;
 mod pair;
+mod probe;

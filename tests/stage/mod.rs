@@ -185,6 +185,9 @@ impl Agent {
         let mut command = Command::new(binary());
         command.env_clear().env("HOME", scratch.path()).env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.args(["agent", "--mesh", mesh, "--repo", repo]);
+        if !arguments.contains(&"--trust-anchor") {
+            command.args(["--verification", "off"]);
+        }
         if !arguments.contains(&"--interval") {
             command.args(["--interval", "1s"]);
         }

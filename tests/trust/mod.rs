@@ -2,7 +2,9 @@
 //! that they show to be met.
 
 mod agreement;
+mod commands;
+mod key_rotation;
 mod main_branch;
 mod published_branch;
-mod repository;
+pub mod repository;
 mod structure;

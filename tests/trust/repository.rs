@@ -32,18 +32,30 @@ pub struct Work {
 impl Work {
     /// `root`, `rosa` and `aro` have keys that are listed; others get one when they first sign.
     pub fn new() -> Self {
+        Self::begin(|work| {
+            work.write("federation.yaml", "kind: Federation\n");
+            for mesh in ["rosa", "aro"] {
+                work.write(&format!("meshes/{mesh}/mesh.yaml"), "a: 1\n");
+                work.write(&format!("meshes/{mesh}/peers/p.yaml"), "b: 1\n");
+            }
+        })
+    }
+
+    /// The same with other files besides `trust/`.
+    pub fn begin(files: impl FnOnce(&Self)) -> Self {
         let mut work = Self { temp: tempfile::tempdir().unwrap(), anchor: Id([0; 20]) };
         run(git(work.temp.path()).args(["init", "--quiet", "-b", "main"]).arg(work.path()));
         let signers = ["root", "rosa", "aro"].map(|name| format!("{}\n", work.signer_line(name)));
         work.write("trust/allowed_signers", &signers.concat());
         work.write("trust/policy.yaml", POLICY);
-        work.write("federation.yaml", "kind: Federation\n");
-        for mesh in ["rosa", "aro"] {
-            work.write(&format!("meshes/{mesh}/mesh.yaml"), "a: 1\n");
-            work.write(&format!("meshes/{mesh}/peers/p.yaml"), "b: 1\n");
-        }
+        files(&work);
         work.anchor = work.commit(Some("root"), "Begin");
         work
+    }
+
+    /// Where agents find it.
+    pub fn url(&self) -> String {
+        format!("file://{}/.git", self.path().display())
     }
 
     pub fn path(&self) -> PathBuf {
@@ -130,6 +142,20 @@ impl Work {
         self.commit(Some(signer), &format!("Take them as they are\n\n{}", trailers.join("\n")))
     }
 
+    /// Signed by an agent, on its own branch, which is a root commit at first.
+    pub fn publish(&self, mesh: &str, signer: &str, content: &str) {
+        let branch = format!("published/{mesh}");
+        let exists = !self.git(&["for-each-ref", &format!("refs/heads/{branch}")]).is_empty();
+        if exists {
+            self.git(&["switch", "--quiet", &branch]);
+        } else {
+            self.git(&["switch", "--quiet", "--orphan", &branch]);
+        }
+        self.write("status.yaml", content);
+        self.commit(Some(signer), "Publish");
+        self.git(&["switch", "--quiet", "main"]);
+    }
+
     pub fn reset(&self, to: Id) {
         self.git(&["reset", "--quiet", "--hard", &to.to_string()]);
     }
@@ -154,8 +180,7 @@ impl Work {
 
     /// The agent's mirror, fetched.
     pub fn mirror(&self) -> Mirror {
-        let url = format!("file://{}/.git", self.path().display());
-        let mut mirror = Mirror::open(&Options::new(&url, self.temp.path().join("state"))).unwrap();
+        let mut mirror = Mirror::open(&Options::new(self.url(), self.temp.path().join("state"))).unwrap();
         mirror.fetch().unwrap();
         mirror
     }

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use super::operators::Shown;
 use super::webhook::Verdict;
 use crate::decide::Status;
+use crate::repo::PUBLISHED;
 
 /// Bounds of the histogram of passes, in seconds: a quiet one takes a millisecond, one that applies a thousand objects some seconds.
 const PASS_SECONDS: [f64; 8] = [0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0];
@@ -145,6 +146,7 @@ fn known(shown: &Shown) -> Vec<(&'static str, &'static str, Vec<Series>)> {
     let peerings = |of: fn(&crate::decide::PeeringStatus) -> bool| {
         status.peerings.iter().map(|(peer, peering)| (vec![("peer", peer.clone())], f64::from(of(peering)))).collect()
     };
+    let peers = status.peerings.keys();
     let one = |value: f64| vec![(vec![], value)];
     let build = vec![("mesh", shown.mesh.clone()), ("version", env!("CARGO_PKG_VERSION").to_owned())];
     let applied = vec![("commit", status.main.applied.clone()), ("verified", status.main.verified.clone())];
@@ -153,6 +155,7 @@ fn known(shown: &Shown) -> Vec<(&'static str, &'static str, Vec<Series>)> {
     vec![
         ("agent_info", "The agent", vec![(build, 1.0)]),
         ("main_info", "The commit of main that is applied in full", vec![(applied, 1.0)]),
+        ("frozen", "Something newer of a branch does not verify and is refused", frozen(status)),
         ("ready", "The API server has answered", one(f64::from(shown.ready))),
         ("objects", "Objects that the agent looks after", one(count(status.objects))),
         (
@@ -162,11 +165,27 @@ fn known(shown: &Shown) -> Vec<(&'static str, &'static str, Vec<Series>)> {
         ),
         ("problems", "Errors and warnings in documents", one(count(status.problems.len()))),
         ("peering_ready", "All that this side declares of the peering works", peerings(|peering| peering.ready)),
+        (
+            "stale",
+            "Nothing recent is shown: the host may have stopped serving news",
+            one(f64::from(status.views.stale_since.is_some())),
+        ),
+        (
+            "forked_view",
+            "The peer saw another line of main: the host may show two histories",
+            peers.map(|peer| (vec![("peer", peer.clone())], f64::from(status.views.forked.contains_key(peer)))).collect(),
+        ),
         ("peering_connected", "The control plane watches the peer's", peerings(|peering| peering.connected)),
         ("route_declared_weight", "Percent of requests as people declared it", weights(status, false)),
         ("route_effective_weight", "Percent of requests in effect", weights(status, true)),
         ("ca_root_expiry_timestamp_seconds", "End of validity of a published CA root, in seconds since 1970", roots(status)),
     ]
+}
+
+fn frozen(status: &Status) -> Vec<Series> {
+    let series = |branch: String, why: &str| (vec![("branch", branch)], f64::from(!why.is_empty()));
+    let peers = status.peerings.iter().map(|(peer, peering)| series(format!("{PUBLISHED}{peer}"), &peering.frozen));
+    std::iter::once(series("main".to_owned(), &status.main.frozen)).chain(peers).collect()
 }
 
 fn weights(status: &Status, effective: bool) -> Vec<Series> {
@@ -207,7 +226,7 @@ mod tests {
             "main": {"applied": "9f2c1ab", "verified": "verified"},
             "objects": 12,
             "caRoots": [{"fingerprint": "7C:1E", "notAfter": "2027-01-01T00:00:00Z"}],
-            "peerings": {"aro": {"ready": true, "connected": true}, "gcp": {}},
+            "peerings": {"aro": {"ready": true, "connected": true}, "gcp": {"frozen": "commit 1"}},
             "traffic": {"details": {
                 "matches": [{"when": "end-user = \"jason\"", "routes": [{"to": "local v2", "declared": 100, "effective": 100}]}],
                 "routes": [{"to": "local v1", "declared": 80, "effective": 100},

@@ -18,6 +18,7 @@ use super::Outcome;
 use super::declarations::{self, Declarations};
 use super::http::Showing;
 use super::journal::Journal;
+use super::probe::Prober;
 use super::repository::{Command, News};
 use super::scopes::{scopes, unseen};
 use crate::cluster::{Cluster, Recorder, Trouble};
@@ -27,7 +28,7 @@ use crate::model::Severity;
 use crate::object::Kind;
 use publishing::Publishing;
 use retry::{RETRY, later};
-use state::Written;
+use state::{State, Written};
 
 /// Passes in a row before the loop looks at other events: a chain of needs is shorter.
 const MAX_PASSES: usize = 20;
@@ -52,11 +53,14 @@ pub(super) struct Agent {
     comparisons: Comparisons,
     /// Kinds that were not served when an object of theirs was sent, until the next poll.
     unserved: BTreeMap<Kind, String>,
-    /// Namespace and data of the ConfigMap as it lies in the cluster; `None` before it was read.
-    state: Option<(String, BTreeMap<String, String>)>,
+    /// `None` before it was read.
+    state: Option<State>,
+    /// How often the repository's thread was told what the cluster remembers of verification.
+    told_marks: u64,
     /// What these data say, once they were written.
     written: Option<Written>,
     publishing: Publishing,
+    pub(super) prober: Prober,
     stale: bool,
     /// The last pass could not decide, or not perform, for want of the inventory or the watches; whether only people can end that.
     blocked: Option<bool>,
@@ -93,8 +97,10 @@ impl Agent {
             comparisons: Comparisons::default(),
             unserved: BTreeMap::new(),
             state: None,
+            told_marks: 0,
             written: None,
             publishing: Publishing::default(),
+            prober: Prober::default(),
             stale: false,
             blocked: None,
             last: None,
@@ -210,6 +216,9 @@ impl Agent {
         }
         let snapshot = self.cluster.view().snapshot();
         let live = snapshot.objects();
+        if !self.is_judged(&declarations, live) {
+            return self.later(None);
+        }
         let mut unseen = unseen(&snapshot);
         unseen.extend(self.unserved.iter().map(|(kind, reason)| Gap::kind(kind.clone(), reason)));
         let world = World {
@@ -224,19 +233,28 @@ impl Agent {
             cluster_uid: &self.cluster_uid,
             commit: &declarations.commit.id.to_string(),
             line: &declarations.line,
-            verified: &declarations.verified,
+            views: &declarations.views,
+            trust: &declarations.trust,
             own_facts: &self.own_facts,
             own_status: &self.own_status,
             published: &self.own_files,
             patience: self.patience,
             throwaway_root: &self.throwaway_root,
+            probes: self.prober.answers(),
             observing: self.observe,
             now: Timestamp::now(),
         };
         let decision = decide(&world, &self.memory, &mut self.comparisons);
         self.journal.decision(&decision);
         Journal::applying(&decision, live, &mut self.comparisons);
-        self.perform(decision, live).await
+        self.perform(decision, live, &declarations.trust).await
+    }
+
+    /// Nothing is done before there is news, or before some time.
+    fn later(&mut self, wake_at: Option<Timestamp>) -> bool {
+        self.blocked = Some(false);
+        self.last = Some(Decision { wake_at, ..Decision::default() });
+        true
     }
 
     /// Nothing is decided before every watch has listed: an object that is not seen would count as absent.
@@ -245,8 +263,7 @@ impl Agent {
         let why = problems.iter().find(|problem| problem.trouble == Trouble::Interrupted).map(|problem| problem.message.clone());
         let why = why.unwrap_or_else(|| "the first listings take long".to_owned());
         self.journal.trouble("watches", &format!("nothing is changed until all watches have listed: {why}"));
-        self.blocked = Some(false);
-        self.last = Some(Decision { wake_at: Some(Timestamp::now()), ..Decision::default() });
+        self.later(Some(Timestamp::now()));
     }
 
     /// Nothing is left to do that waiting here could bring about.
@@ -256,7 +273,10 @@ impl Agent {
             return stuck && !self.stale;
         }
         let Publishing { sent, failure } = &self.publishing;
-        let idle = sent.is_none() && decision.claimed.is_none() && (failure.is_some() || decision.pending.is_none());
+        let idle = self.prober.is_idle()
+            && sent.is_none()
+            && decision.claimed.is_none()
+            && (failure.is_some() || decision.pending.is_none());
         idle && !self.stale && decision.leaves_cluster() && !self.memory.failures.values().any(|failure| !failure.stuck)
     }
 

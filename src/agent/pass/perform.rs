@@ -9,13 +9,14 @@ use tracing::info;
 
 use super::Agent;
 use super::retry::{REFUSED_RETRY, backoff, later};
+use super::state::Write;
 use crate::agent::repository::Command;
 use crate::cluster::{APPLIES_IN_FLIGHT, ApplyError};
-use crate::decide::{Decision, Failure, LiveObjects, Memory, REMOVAL};
+use crate::decide::{Decision, Failure, LiveObjects, Memory, REMOVAL, Trust};
 use crate::object::{Key, Object};
 
 impl Agent {
-    pub(super) async fn perform(&mut self, decision: Decision, live: &LiveObjects) -> bool {
+    pub(super) async fn perform(&mut self, decision: Decision, live: &LiveObjects, trust: &Trust) -> bool {
         let settled = decision.leaves_cluster();
         self.memory.pending.clone_from(&decision.pending);
         self.memory.claimed = decision.claimed;
@@ -23,14 +24,22 @@ impl Agent {
         self.remember_applied(&decision);
         self.memory.withdrawals.clone_from(&decision.withdrawals);
         self.memory.addresses.clone_from(&decision.addresses);
-        // The namespace that the state lies in may be among what is to be created.
-        let (namespaces, others): (Vec<_>, Vec<_>) =
+        self.memory.views.clone_from(&decision.views);
+        let (namespaces, mut others): (Vec<_>, Vec<_>) =
             decision.apply.iter().cloned().partition(|apply| apply.object.key.namespace.is_none());
-        self.apply(namespaces).await;
-        if let Err(error) = self.write_state(&decision).await {
-            let namespace = self.state.as_ref().map(|(namespace, _)| namespace.clone()).unwrap_or_default();
-            self.without_state(&namespace, &error, decision);
-            return true;
+        if self.has_state() {
+            others.extend(namespaces);
+        } else {
+            self.apply(namespaces).await; // the one that the state is to lie in may be among them
+        }
+        match self.write_state(&decision, trust).await {
+            Ok(Write::Done) => {}
+            Ok(Write::Lost) => return self.later(Some(Timestamp::now())),
+            Err(error) => {
+                let namespace = self.state.as_ref().map(|state| state.namespace.clone()).unwrap_or_default();
+                self.without_state(&namespace, &error, decision);
+                return true;
+            }
         }
         self.journal.trouble_over("state", "the inventory can be written");
         self.memory.inventory.clone_from(&decision.inventory);
@@ -38,6 +47,7 @@ impl Agent {
         self.memory.health.clone_from(&decision.health);
         self.memory.failures.retain(|key, _| decision.inventory.contains_key(key));
         self.apply(others).await;
+        self.renew(&decision.renew).await;
         for object in &decision.delete {
             let result = self.cluster.delete(object).await;
             self.removed(&object.key, "deleted", result);
@@ -52,6 +62,7 @@ impl Agent {
             self.publishing.sent = Some(publication.files.clone());
             let _ = self.commands.send(Command::Publish(publication.clone())); // fails only when the process ends
         }
+        self.prober.ask(&decision.probes);
         self.memory.tell(&decision.status);
         for event in &decision.events {
             self.recorder.record(event.clone());
@@ -91,6 +102,19 @@ impl Agent {
                 Err(error) => {
                     let message = format!("{error} (declared in {source})");
                     failed(&mut self.memory, key, digest.clone(), message, &error);
+                }
+            }
+        }
+    }
+
+    /// Sends objects again for their mark. One that fails is sent again by the next pass, whenever there is one.
+    async fn renew(&mut self, objects: &[Arc<Object>]) {
+        for object in objects {
+            match self.cluster.apply(object, false).await {
+                Ok(_) => self.journal.trouble_over("mark", "the mark of the verified commit can be written"),
+                Err(error) => {
+                    let message = format!("{} cannot be marked with the verified commit: {error}", object.key);
+                    self.journal.trouble("mark", &message);
                 }
             }
         }

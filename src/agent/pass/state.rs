@@ -9,28 +9,50 @@ use tracing::warn;
 use super::Agent;
 use super::perform::failure;
 use super::retry::{backoff, later};
+use crate::agent::declarations::Declarations;
 use crate::agent::inventory::Inventory;
 use crate::agent::remembered::{self, Remembered};
+use crate::agent::repository::Command;
 use crate::cluster::ApplyError;
-use crate::decide::Deletions;
-use crate::decide::{Decision, Lapses};
+use crate::decide::{Decision, Deletions, Lapses, LiveObjects, Trust, marks};
 use crate::derive::Hold;
 use crate::object::{STATE_NAME, set_id};
+use crate::trust::Marks;
 
 /// Label of the ConfigMap that names a set (KEP-3659).
 const SET_ID_LABEL: &str = "applyset.kubernetes.io/id";
 
-/// What the ConfigMap says: inventory, removals, lapses.
-pub(super) type Written = (Arc<Inventory>, Deletions, Arc<Lapses>);
+/// What the ConfigMap says: inventory, removals, lapses, how far branches are verified.
+pub(super) type Written = (Arc<Inventory>, Deletions, Arc<Lapses>, Marks);
+
+/// The ConfigMap as it lies in the cluster.
+pub(super) struct State {
+    pub(super) namespace: String,
+    data: BTreeMap<String, String>,
+    /// What it was last read or written at; `None` where there is none.
+    version: Option<String>,
+    /// How far branches are verified, by what was read in it or written.
+    marks: Marks,
+    /// Live objects may bear newer marks; whether they were looked at.
+    heard: bool,
+}
+
+/// What became of a write.
+pub(super) enum Write {
+    Done,
+    /// Somebody else has written since: it has to be read again.
+    Lost,
+}
 
 impl Agent {
     /// Reads the agent's ConfigMap, once for each namespace that the control plane has ever had in this process.
     pub(super) async fn read_state(&mut self, namespace: &str) -> Result<(), ApplyError> {
-        if self.state.as_ref().is_some_and(|(read, _)| read == namespace) {
+        if self.state.as_ref().is_some_and(|state| state.namespace == namespace) {
             return Ok(());
         }
-        let data = self.cluster.read_state(namespace, STATE_NAME).await?.map(|(data, _)| data).unwrap_or_default();
-        let (Remembered { inventory, deletions, lapses }, unknown) = remembered::read(&data);
+        let (data, version) = self.cluster.read_state(namespace, STATE_NAME).await?.unzip();
+        let data = data.unwrap_or_default();
+        let (Remembered { inventory, deletions, lapses, marks }, unknown) = remembered::read(&data);
         for line in unknown {
             warn!(event = "state", "ConfigMap/{namespace}/{STATE_NAME} has a line that this version does not understand: {line}");
         }
@@ -38,9 +60,23 @@ impl Agent {
         self.memory.deletions.admitted.extend(deletions.admitted);
         self.memory.deletions.joined.extend(deletions.joined);
         Arc::make_mut(&mut self.memory.health.lapses).extend(lapses);
-        self.state = Some((namespace.to_owned(), data));
+        self.state = Some(State { namespace: namespace.to_owned(), data, version, marks, heard: false });
         self.written = None;
         Ok(())
+    }
+
+    /// Whether what is to be applied was judged by all that the cluster remembers of verification. If not, it is judged again, and comes
+    /// as news: the namespace of the ConfigMap is known only from what the floor has to judge.
+    pub(super) fn is_judged(&mut self, declarations: &Declarations, live: &LiveObjects) -> bool {
+        let Some(state) = self.state.as_mut().filter(|_| !declarations.trust.verification.is_off()) else { return true };
+        if !state.heard {
+            state.heard = true;
+            let mut marks = marks(live);
+            marks.extend(state.marks.clone());
+            self.told_marks += 1;
+            let _ = self.commands.send(Command::Remember(marks)); // fails only when the process ends
+        }
+        declarations.heard == self.told_marks
     }
 
     /// Nothing is done while the inventory cannot be read or written; tried again in a moment.
@@ -56,23 +92,34 @@ impl Agent {
         self.last = Some(Decision { wake_at, holds, publish: None, ..decision });
     }
 
-    /// Writes inventory and lapses ahead of what they are about, so that a crash never leaves an object, nor a weight, that nobody
-    /// remembers.
-    pub(super) async fn write_state(&mut self, decision: &Decision) -> Result<(), ApplyError> {
-        let Some((namespace, data)) = self.state.as_mut().filter(|_| !self.observe) else { return Ok(()) };
+    /// Writes inventory, lapses and floor ahead of what they are about, so that a crash never leaves an object, nor a weight, that nobody
+    /// remembers, nor anything applied that is newer than the floor.
+    pub(super) async fn write_state(&mut self, decision: &Decision, trust: &Trust) -> Result<Write, ApplyError> {
+        let Some(state) = self.state.as_mut().filter(|_| !self.observe) else { return Ok(Write::Done) };
         let (inventory, deletions, lapses) = (&decision.inventory, &decision.deletions, &decision.health.lapses);
-        let same = |(i, d, l): &Written| Arc::ptr_eq(i, inventory) && d == deletions && Arc::ptr_eq(l, lapses);
+        let marks = trust.marks(&state.marks);
+        let same = |(i, d, l, m): &Written| Arc::ptr_eq(i, inventory) && d == deletions && Arc::ptr_eq(l, lapses) && *m == marks;
         if self.written.as_ref().is_some_and(same) {
-            return Ok(());
+            return Ok(Write::Done);
         }
-        let wanted = remembered::write(inventory, deletions, lapses);
-        let patch = remembered::patch(data, &wanted);
+        let wanted = remembered::write(inventory, deletions, lapses, &marks);
+        let patch = remembered::patch(&state.data, &wanted);
         if !patch.is_empty() {
-            let labels = BTreeMap::from([(SET_ID_LABEL.to_owned(), set_id(namespace))]);
-            self.cluster.write_state(namespace, STATE_NAME, &patch, &labels).await?;
-            *data = wanted;
+            let labels = BTreeMap::from([(SET_ID_LABEL.to_owned(), set_id(&state.namespace))]);
+            let version = state.version.as_deref();
+            let Some(version) = self.cluster.write_state(&state.namespace, STATE_NAME, &patch, &labels, version).await? else {
+                self.state = None;
+                return Ok(Write::Lost);
+            };
+            (state.data, state.version) = (wanted, Some(version));
         }
-        self.written = Some((inventory.clone(), deletions.clone(), lapses.clone()));
-        Ok(())
+        state.marks.clone_from(&marks);
+        self.written = Some((inventory.clone(), deletions.clone(), lapses.clone(), marks));
+        Ok(Write::Done)
+    }
+
+    /// Whether the ConfigMap is there.
+    pub(super) fn has_state(&self) -> bool {
+        self.state.as_ref().is_some_and(|state| state.version.is_some())
     }
 }

@@ -16,7 +16,7 @@ use crate::agent::throwaway;
 use crate::cli::tree::Tree;
 use crate::cli::{facts, render};
 use crate::cluster::{Cluster, ClusterOptions, Trouble};
-use crate::decide::{Comparisons, Line, Memory, Status, World, decide, presence};
+use crate::decide::{Comparisons, Line, Memory, Status, Trust, Views, World, decide, presence};
 use crate::error::Error;
 use crate::facts::Facts;
 use crate::model::{Diagnostic, Federation, Place, Severity};
@@ -106,6 +106,7 @@ impl Plan {
         let cluster = Cluster::connect(&options).await?;
         let cluster_uid = cluster.uid().await?;
         let mut memory = Memory::default();
+        memory.views.fresh = true; // what makes the host suspect is for the agent to say
         let presence = presence(federation, mesh, own_status);
         if let Some((namespace, _)) = presence.control_plane() {
             let state = cluster.read_state(namespace, STATE_NAME).await?;
@@ -137,12 +138,14 @@ impl Plan {
             cluster_uid: &cluster_uid,
             commit: from,
             line,
-            verified: "",
+            views: &Views::default(), // who sees what is no part of it
+            trust: &Trust::default(),
             own_facts: &Facts::default(), // what it publishes is no part of the plan
             own_status,
             published: &BTreeMap::new(),
             patience: SignedDuration::ZERO,
             throwaway_root: &throwaway::root().map_err(Error::other)?,
+            probes: &BTreeMap::new(), // nobody is dialled for a plan
             observing: false,
             now: Timestamp::now(),
         };

@@ -1,7 +1,9 @@
 //! A peer's roots jump: somebody has its agent's key, or its cluster was lost and made anew. Until people have looked, nothing changes.
 
 use super::sim::{Sim, ca, example};
+use crate::decide::Decision;
 use crate::derive::kinds;
+use crate::facts::probe::{Answer, RETRY};
 use crate::facts::published::FACTS_PATH;
 use crate::facts::{Facts, published, roots};
 use crate::model::testing::ca_roots;
@@ -144,4 +146,56 @@ fn t10_where_the_host_is_believed_every_set_is_followed() {
     publish(&mut sim, ARO, &ca(5));
     rosa(&mut sim);
     assert_eq!(trusted(&sim, ARO).0, ca_normal(5));
+}
+
+#[test]
+fn t10_where_people_ask_for_it_the_ingress_has_to_show_a_certificate_from_other_roots_first() {
+    let mut sim = settled("follow");
+    sim.commit(|repo| repo.edit(HALF, "spec:\n", "spec:\n  probe: true\n"));
+    assert_eq!(sim.problems, []);
+    rosa(&mut sim);
+    let decision = sim.decide(ROSA);
+    assert!(decision.probes.is_empty() && decision.holds.is_empty(), "what is in use is not asked about");
+
+    let before = trusted(&sim, ARO);
+    publish(&mut sim, ARO, &ca(5));
+    rosa(&mut sim);
+    assert_eq!(trusted(&sim, ARO), before);
+    let held = |decision: &Decision| decision.holds.iter().find(|hold| hold.subject == roots_map()).unwrap().reason.clone();
+    let decision = sim.decide(ROSA);
+    assert!(held(&decision).ends_with("its ingress is being asked. What is in use stays"), "{}", held(&decision));
+    let question = decision.probes[ARO].clone();
+    assert_eq!((&*question.addresses[0], question.port), ("203.0.113.66", 8188));
+    assert_eq!(question.server_name, "discovery.rosa-prod-mesh.svc.aro-stg-mesh.local");
+    assert_eq!(question.identity, "spiffe://aro-stg-mesh.local/ns/aro-stg-mesh/sa/rosa-prod-mesh-ingress-service-account");
+
+    let answer = |sim: &mut Sim, outcome| {
+        let answer = Answer { question: question.clone(), outcome, at: sim.now };
+        sim.probes.insert(ARO.to_owned(), answer);
+        sim.decide(ROSA)
+    };
+    let decision =
+        answer(&mut sim, Err("203.0.113.66 port 8188: its certificates end in none of the published roots".to_owned()));
+    assert!(held(&decision).contains("none of the published roots. What is in use stays"), "{}", held(&decision));
+    assert!(decision.probes.is_empty() && decision.wake_at <= Some(sim.now + RETRY), "not at once again");
+    sim.now += RETRY;
+    assert!(sim.decide(ROSA).probes.contains_key(ARO));
+
+    // Another set asks anew: an answer is for what it was given to.
+    publish(&mut sim, ARO, &ca(6));
+    answer(&mut sim, Ok(()));
+    rosa(&mut sim);
+    assert_eq!(trusted(&sim, ARO), before);
+    publish(&mut sim, ARO, &ca(5));
+    rosa(&mut sim);
+    assert_eq!(trusted(&sim, ARO).0, ca_normal(5));
+    assert!(sim.decide(ROSA).probes.is_empty());
+}
+
+#[test]
+fn two_meshes_that_ask_each_other_begin() {
+    let halves = [HALF, "meshes/aro-stg-mesh/peers/rosa-prod-mesh.yaml"];
+    let mut sim = Sim::new(halves.iter().fold(example(), |repo, half| repo.edit(half, "spec:\n", "spec:\n  probe: true\n")));
+    sim.settle();
+    assert!(sim.decide(ROSA).status.peerings[ARO].ready);
 }

@@ -10,8 +10,12 @@ use serde_json::{Value, json};
 
 use super::history::History;
 use super::server::Server;
-use crate::decide::{Apply, Comparisons, Decision, Memory, STATUS_PATH, Status, Unseen, World, decide, patience, read_status};
+use crate::decide::{
+    Apply, Comparisons, Decision, Memory, Position, STATUS_PATH, Status, Trust, Unseen, Views, World, decide, patience,
+    read_status,
+};
 use crate::derive::kinds;
+use crate::facts::probe::Answers;
 use crate::facts::{Facts, published};
 use crate::model::defaults::GATING_SETTLE;
 use crate::model::testing::{self, Repo};
@@ -65,12 +69,20 @@ pub struct Sim {
     pub history: History,
     /// All agents run with `--observe`.
     pub observing: bool,
+    /// What verification says to all of them.
+    pub trust: Trust,
     /// Addresses that the clouds have given out.
     balancers: usize,
     /// Watches that are down: (mesh, its peer).
     pub cut: BTreeSet<(String, String)>,
     /// Watches that say that they are connected and hear nothing: since when.
     pub frozen: BTreeMap<(String, String), Timestamp>,
+    /// Where the commit lies, for a mesh, that its peer names: on the line of `main` where nothing is said.
+    pub positions: BTreeMap<(String, String), Position>,
+    /// What peers' ingresses have shown.
+    pub probes: Answers,
+    /// When `main` last moved.
+    pub committed_at: Option<Timestamp>,
     /// Facts by their text: reading certificates takes most of the time here, and none of them ever expires.
     read: RefCell<HashMap<String, Facts>>,
 }
@@ -102,9 +114,13 @@ impl Sim {
             commit: "c1".to_owned(),
             history: History::default(),
             observing: false,
+            trust: Trust::default(),
             balancers: 0,
             cut: BTreeSet::new(),
             frozen: BTreeMap::new(),
+            positions: BTreeMap::new(),
+            committed_at: None,
+            probes: Answers::new(),
             read: RefCell::default(),
         };
         sim.history.push("c1");
@@ -195,6 +211,8 @@ impl Sim {
         let applied =
             self.sites[me].memory.applied.as_ref().map_or(own_status.main.applied.clone(), |applied| applied.commit.clone());
         let main = self.history.line(me, Some(applied.as_str()).filter(|applied| !applied.is_empty()));
+        let positions = self.positions.iter().filter(|((of, _), _)| of == me);
+        let peers = positions.map(|((_, peer), position)| (peer.clone(), *position)).collect();
         let site = self.sites.get_mut(me).unwrap();
         let live = site.server.live();
         let world = World {
@@ -209,8 +227,10 @@ impl Sim {
             cluster_uid: site.cluster_uid.as_deref().unwrap_or("uid-of-kube-system"),
             commit: &self.commit,
             line: &main,
-            verified: "off",
+            views: &Views { peers, committed_at: self.committed_at },
+            trust: &self.trust,
             throwaway_root: "nobody's root",
+            probes: &self.probes,
             observing: self.observing,
             own_facts: &own_facts,
             own_status: &own_status,
@@ -234,6 +254,7 @@ impl Sim {
         site.server.now = self.now;
         site.wake_at = decision.wake_at;
         site.memory.addresses.clone_from(&decision.addresses);
+        site.memory.views.clone_from(&decision.views);
         site.memory.tell(&decision.status);
         site.events.extend(decision.events.iter().map(|event| format!("{} {}: {}", event.about, event.reason, event.note)));
         site.memory.fights.forget(self.now);
@@ -243,6 +264,10 @@ impl Sim {
             site.log.push(format!("apply {}", object.key));
             let live = Live::new(site.server.get(&object.key).unwrap()).unwrap();
             site.comparisons.accept(object, &live);
+        }
+        for object in decision.renew.iter().filter(|_| keep()) {
+            site.server.apply(object, false).unwrap_or_else(|error| panic!("{me}: {}: {error}", object.key));
+            site.log.push(format!("mark {}", object.key));
         }
         for live in decision.delete.iter().filter(|_| keep()) {
             assert!(!site.server.would_hang(&live.key), "{me}: {} goes while services are exported to it", live.key);

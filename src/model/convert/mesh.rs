@@ -90,8 +90,19 @@ pub fn mesh(document: MeshDocument, folder: &str, findings: &mut Findings) -> Me
         ca: self::ca(ca, findings),
         operators: self::operators(operators, findings),
         keys: agent.keys.into_iter().map(|text| text.value).collect(),
+        disowned: disowned(agent.disowned, findings),
         suspend,
     }
+}
+
+fn disowned(commits: Vec<At<String>>, findings: &mut Findings) -> Vec<String> {
+    for commit in &commits {
+        if commit.len() != 40 || !commit.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+            let message = format!("`{}` is not the whole id of a commit", commit.escape_debug());
+            findings.error(commit.span, Code::BadValue, message, "write all 40 digits, as `git log` shows them");
+        }
+    }
+    commits.into_iter().map(|commit| commit.value).collect()
 }
 
 fn base(spec: BaseSpec, namespace: &str, name: &str, findings: &mut Findings) -> Base {

@@ -17,8 +17,8 @@ use super::code::Code;
 use super::diagnostic::Diagnostic;
 use super::documents::{FederationDocument, LocalitySpec};
 use super::federation::{Gating, Guards, Locality, ServiceName, Settings};
+use super::names;
 use super::network::Cidr;
-use super::{defaults, names};
 
 /// Collects the findings of one file. Whoever converts goes on after a finding, so that a person sees all of them at once.
 pub struct Findings<'a> {
@@ -91,13 +91,12 @@ pub fn federation(document: FederationDocument, findings: &mut Findings) -> Sett
         stale_after: time(spec.gating.stale_after, default.stale_after),
         settle: time(spec.gating.settle, default.settle),
     };
-    let ca_policy = spec.ca_policy.unwrap_or(defaults::CA_POLICY);
     let most = Guards::default();
     let guards = Guards {
         peerings: share(spec.guards.peerings, findings).unwrap_or(most.peerings),
         objects: share(spec.guards.objects, findings).unwrap_or(most.objects),
     };
-    Settings { name: metadata.name.value, allow_addresses: ranges, ca_policy, gating, guards }
+    Settings { name: metadata.name.value, allow_addresses: ranges, ca_policy: spec.ca_policy, gating, guards }
 }
 
 /// A share like `50%`, in percent.

@@ -35,6 +35,7 @@ pub fn peer(document: PeerDocument, mesh: &str, file: &str, findings: &mut Findi
         imports: spec.imports.into_iter().filter_map(|spec| import(spec, findings)).collect(),
         accept_roots: spec.accept_roots.iter().filter_map(|text| fingerprint(text, findings)).collect(),
         ca_policy: spec.ca_policy,
+        probe: spec.probe,
         locality: spec.locality.map(|spec| locality(spec, findings)),
         suspend: spec.suspend,
         name,

@@ -11,7 +11,8 @@ use crate::model::at::At;
 pub struct FederationSpec {
     /// Ranges of addresses (CIDR) that meshes may publish although they are loopback or link-local; for labs.
     pub allow_addresses: Vec<At<String>>,
-    /// Which new CA roots of a peer are believed, where its Peer document says nothing; default `follow`.
+    /// Which new CA roots of a peer are believed, where its Peer document says nothing; default `continuous`, or `follow`
+    /// without enforced verification.
     pub ca_policy: Option<CaPolicy>,
     /// How much one change may delete in a mesh before its agent asks for a person's word.
     pub guards: GuardsSpec,

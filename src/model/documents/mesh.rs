@@ -185,4 +185,7 @@ pub struct OperatorSpec {
 pub struct AgentSpec {
     /// Public keys (OpenSSH lines) that sign the mesh's published branch.
     pub keys: Vec<At<String>>,
+    /// Commits on the mesh's published branch that its agent did not make (whole ids). They are passed over, so that the branch goes on
+    /// after them without being rewritten.
+    pub disowned: Vec<At<String>>,
 }

@@ -22,6 +22,9 @@ pub struct PeerSpec {
     pub accept_roots: Vec<At<String>>,
     /// Which new CA roots of the peer are believed; default: that of the Federation.
     pub ca_policy: Option<CaPolicy>,
+    /// Believe other CA roots than those in use only once the peer's ingress has shown a certificate from them; the agent must be able to
+    /// dial it.
+    pub probe: bool,
     /// Where the peer's services count as running; default: the locality in the peer's Mesh.
     pub locality: Option<LocalitySpec>,
     /// Stop all changes to what belongs to this peer and keep it; weights still follow its health.

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::at::{At, Span};
 use super::code::Code;
 use super::diagnostic::Diagnostic;
+use super::yaml;
 
 /// What was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +36,17 @@ impl What {
 
 /// Most findings in one document: enough to see what kind of file it is.
 const MAX_FINDINGS: usize = 20;
+
+/// Secrets in any file, for whoever keeps them out of a repository: YAML and JSON as documents, everything else as text.
+pub fn in_file(path: &str, content: &[u8]) -> Vec<Diagnostic> {
+    let text = String::from_utf8_lossy(content);
+    let documents =
+        [".yaml", ".yml", ".json"].iter().any(|end| path.ends_with(end)).then(|| yaml::documents(path, &text).ok()).flatten();
+    match documents {
+        Some(documents) => in_documents(path, &text, &documents).into_iter().map(|(_, finding)| finding).collect(),
+        None => in_text(path, &text),
+    }
+}
 
 /// Secrets in a document of ours: anywhere in its text, comments too.
 pub(super) fn in_text(path: &str, text: &str) -> Vec<Diagnostic> {

@@ -74,7 +74,7 @@ impl Federation {
     fn legitimate(&mut self, kind: u8, n: u8) -> Id {
         let (mesh, owner) = if n.is_multiple_of(2) { ("rosa", ROSA) } else { ("aro", ARO) };
         let tip = self.tip;
-        match kind % 8 {
+        match kind % 9 {
             0 => self.write(owner, &format!("meshes/{mesh}/peers/p{}.yaml", n % 5), &format!("n: {n}")),
             1 => self.write(ADA, "federation.yaml", &format!("n: {n}")),
             2 => {
@@ -101,29 +101,52 @@ impl Federation {
                 self.commit(Some(ADA), &[tip], "Add a key");
                 self.write(number, &format!("meshes/{mesh}/mesh.yaml"), &format!("n: {n}"))
             }
-            5 => {
-                let line = format!("{}\n", public(&key(100 + n % 100)));
-                let revoked = self.files.entry("trust/revoked_keys".to_owned()).or_default();
-                if !revoked.contains(&line) {
-                    revoked.push_str(&line);
-                }
-                self.commit(Some(ADA), &[tip], "Revoke a key")
-            }
+            5 => self.revoke(100 + n % 100),
             6 => {
                 self.files.insert(format!("meshes/{mesh}/mesh.yaml"), format!("nobody signed: {n}"));
                 let bad = self.commit(None, &[tip], "Unsigned");
                 self.accept(ADA, &[bad])
             }
+            7 => {
+                // A right is granted, used by who has it now, and taken back.
+                let before = self.files["trust/policy.yaml"].clone();
+                let granted =
+                    before.replacen("  rules:\n", &format!("  rules:\n  - {{paths: [shared/{n}], allow: [{mesh}]}}\n"), 1);
+                self.write(ADA, "trust/policy.yaml", &granted);
+                self.write(owner, &format!("shared/{n}"), &format!("by {mesh}"));
+                self.write(ADA, "trust/policy.yaml", &before)
+            }
             _ => self.commit(Some(owner), &[tip], "Nothing"),
         }
     }
 
-    /// One step that nobody may do.
-    fn illegitimate(&mut self, kind: u8, n: u8) -> Id {
+    /// One step that nobody may do, perhaps after some that are right: the last that is right, and that which is not.
+    fn illegitimate(&mut self, kind: u8, n: u8) -> (Id, Id) {
+        let good = match kind % 16 {
+            12 => {
+                let without = self.files["trust/policy.yaml"].replace("aro: [aro]", "aro: []");
+                self.write(ADA, "trust/policy.yaml", &without)
+            }
+            13 => self.revoke(ARO),
+            _ => self.tip,
+        };
+        (good, self.illegitimate_step(kind, n))
+    }
+
+    fn revoke(&mut self, number: u8) -> Id {
+        let line = format!("{}\n", public(&key(number)));
+        let revoked = self.files.entry("trust/revoked_keys".to_owned()).or_default();
+        if !revoked.contains(&line) {
+            revoked.push_str(&line);
+        }
+        self.commit(Some(ADA), &[self.tip], "Revoke a key")
+    }
+
+    fn illegitimate_step(&mut self, kind: u8, n: u8) -> Id {
         let tip = self.tip;
         let content = format!("evil: {n}");
         let revoked = self.files.get("trust/revoked_keys").is_some_and(|keys| !keys.is_empty());
-        match kind % 12 {
+        match kind % 16 {
             0 => {
                 self.files.insert("meshes/rosa/mesh.yaml".into(), content);
                 self.commit(None, &[tip], "Unsigned")
@@ -158,6 +181,22 @@ impl Federation {
                 let signature = sign(&key(ADA), "file", payload.as_bytes());
                 self.tip = self.store.signed(&payload, Some(&signature));
                 self.tip
+            }
+            // A right that was taken back, and a key that was revoked.
+            12 | 13 => self.write(ARO, "meshes/aro/mesh.yaml", &content),
+            14 => {
+                // Accepted by who is not root.
+                self.files.insert("meshes/rosa/mesh.yaml".into(), content);
+                let bad = self.commit(None, &[tip], "Unsigned");
+                self.accept(ROSA, &[bad]);
+                bad
+            }
+            15 => {
+                // It touches `trust/`, so that nobody can accept it.
+                self.files.insert("trust/README.md".into(), content);
+                let bad = self.commit(None, &[tip], "Unsigned");
+                self.accept(ADA, &[bad]);
+                bad
             }
             _ => {
                 // A merge that brings in another mesh's change.
@@ -199,8 +238,7 @@ proptest! {
         for (kind, n) in before {
             federation.legitimate(kind, n);
         }
-        let good = federation.tip;
-        let bad = federation.illegitimate(bad.0, bad.1);
+        let (good, bad) = federation.illegitimate(bad.0, bad.1);
         for (kind, n) in after {
             federation.legitimate(kind, n);
             let verdict = federation.verdict(anchor);

@@ -1,0 +1,73 @@
+//! `meshfed init`.
+
+use std::path::PathBuf;
+
+use super::clone::{CloneArgs, Judge, Made};
+use super::trust::{first_files, signer_name};
+use crate::error::{Error, Exit};
+use crate::model::template;
+use crate::repo::{Checkout, Contribution};
+
+/// Text of the first README.md.
+const README: &str = "\
+# A federation of service meshes
+
+`federation.yaml` and `meshes/` say which meshes there are and what they share, `trust/` who may change what. `meshfed check` finds mistakes,
+`meshfed trust show` explains the rules, `meshfed status --repo .` shows how it goes.
+";
+
+/// Begin a federation: a repository with federation.yaml and trust/, in one signed commit
+///
+/// You become the first root, who may change everything; the printed flags are what agents are started with. Example:
+/// meshfed init federation --name ada@example.com --key ~/.ssh/federation
+#[derive(clap::Args, Debug)]
+pub struct Init {
+    /// Folder of the repository; made if absent
+    #[arg(default_value = ".")]
+    path: PathBuf,
+    /// Name of the federation [default: that of the folder]
+    #[arg(long, value_name = "NAME")]
+    federation: Option<String>,
+    /// Your name as a signer [default: Git's user.email]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// OpenSSH private key that signs the commit [default: Git's user.signingkey where gpg.format is ssh]
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+}
+
+impl Init {
+    pub(super) fn run(self) -> Result<Exit, Error> {
+        let federation = match self.federation {
+            Some(name) => name,
+            None => folder_name(&self.path)?,
+        };
+        Checkout::init(&self.path)?;
+        let clone = CloneArgs { repo: self.path.clone(), key: self.key }.open()?;
+        if !clone.text("federation.yaml")?.is_empty() {
+            let hint = "meshfed join adds a mesh; meshfed trust introduce begins to verify what is there";
+            return Err(Error::usage("there is a federation.yaml already", hint));
+        }
+        let name = signer_name(&clone, self.name)?;
+        let mut files = first_files(&name, &clone.public_key()?)?;
+        files.insert("federation.yaml".to_owned(), template::federation(&federation));
+        if clone.text("README.md")?.is_empty() {
+            files.insert("README.md".to_owned(), README.to_owned());
+        }
+        clone.sound(&files)?;
+        let contribution = Contribution { files, message: format!("Begin the federation {federation}") };
+        let made = clone.commit(&contribution, Judge::Introduction)?;
+        if let Made::Committed(commit) = made {
+            clone.print_anchor(commit.into())?;
+        }
+        eprintln!("then: meshfed join MESH for each mesh, in {}", self.path.display());
+        Ok(made.exit())
+    }
+}
+
+fn folder_name(path: &std::path::Path) -> Result<String, Error> {
+    let whole = std::path::absolute(path).ok();
+    let name = whole.as_deref().and_then(|path| path.components().next_back()).map(|name| name.as_os_str().to_string_lossy());
+    let name = name.map(|name| name.to_lowercase()).filter(|name| crate::model::names::label(name).is_ok());
+    name.ok_or_else(|| Error::usage("the folder's name is no name for a federation", "say --federation NAME"))
+}

@@ -1,0 +1,95 @@
+//! `meshfed join`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::ValueEnum as _;
+
+use super::clone::{CloneArgs, Judge, Made, public_key, quoted};
+use crate::error::{Error, Exit};
+use crate::model::names;
+use crate::model::template::{self, NewMesh};
+use crate::repo::{Contribution, SigningKey};
+
+/// Add a mesh: its mesh.yaml with its agent's key, in one signed commit
+///
+/// The agent's private key stays where the agent runs: give its public half, or have a pair made here and move the file there. Example:
+/// meshfed join rosa-prod-mesh --member prod-bookinfo --platform aws --agent-key rosa-agent.key
+#[derive(clap::Args, Debug)]
+pub struct Join {
+    /// Name of the mesh
+    mesh: String,
+    /// Namespace whose services belong to the mesh; once for each
+    #[arg(long = "member", value_name = "NAMESPACE")]
+    members: Vec<String>,
+    /// Trust domain of the control plane [default: <MESH>.local]
+    #[arg(long, value_name = "DOMAIN")]
+    trust_domain: Option<String>,
+    /// Where the cluster runs
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<Platform>,
+    /// Key of the agent: FILE.pub, or a private key file, made if absent [default: <MESH>.key]
+    #[arg(long, value_name = "FILE")]
+    agent_key: Option<PathBuf>,
+    #[command(flatten)]
+    clone: CloneArgs,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Platform {
+    /// Amazon, ROSA
+    Aws,
+    /// Azure, ARO
+    Azure,
+    /// Google
+    Gcp,
+    /// Own machines
+    Baremetal,
+    /// Anything else
+    Other,
+}
+
+impl Join {
+    pub(super) fn run(self) -> Result<Exit, Error> {
+        let Self { mesh, members, trust_domain, platform, agent_key, clone } = self;
+        names::mesh(&mesh).map_err(|message| Error::usage(message, "say another name"))?;
+        let clone = clone.open()?;
+        let path = format!("meshes/{mesh}/mesh.yaml");
+        if !clone.text(&path)?.is_empty() {
+            return Err(Error::usage(format!("{path} is there already"), "edit it; meshfed peer lets it share services"));
+        }
+        let file = agent_key.unwrap_or_else(|| PathBuf::from(format!("{mesh}.key")));
+        let (agent_key, private) = if file.extension().is_some_and(|extension| extension == "pub") {
+            (format!("{} agent of {mesh}", public_key(&file)?.line()), None)
+        } else {
+            let (key, made) = SigningKey::load_or_create(&file)?;
+            if made {
+                eprintln!(
+                    "made {}, the private key of the agent: move it to where the agent runs, and never commit it",
+                    file.display()
+                );
+            }
+            (key.public_line(&format!("agent of {mesh}")), Some(file))
+        };
+        let trust_domain = trust_domain.unwrap_or_else(|| format!("{mesh}.local"));
+        let platform = platform.and_then(|platform| Some(platform.to_possible_value()?.get_name().to_owned()));
+        let text = template::mesh(&NewMesh { name: mesh.clone(), trust_domain, members, platform, agent_key });
+        let files = BTreeMap::from([(path, text)]);
+        clone.sound(&files)?;
+        let contribution = Contribution { files, message: format!("Add the mesh {mesh}") };
+        let made = clone.commit(&contribution, Judge::Parent)?;
+        let key = private.map_or("FILE".to_owned(), |file| quoted(&file.display().to_string()));
+        let url = format!("\"$(git remote get-url {})\"", quoted(&clone.head.remote));
+        let trust = match made {
+            Made::Committed(commit) => {
+                clone.anchor_flags(commit.into())?.map(|flags| format!(" \\\n        --verification enforce {flags}"))
+            }
+            Made::Prepared => None,
+        };
+        eprintln!(
+            "then: meshfed peer {mesh} OTHER to share services with another mesh, and start the agent with the cluster's kubeconfig:"
+        );
+        eprintln!("      meshfed agent --mesh {mesh} --repo {url} --signing-key {key}{}", trust.unwrap_or_default());
+        Ok(made.exit())
+    }
+}

@@ -1,0 +1,112 @@
+//! `meshfed peer`.
+
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal as _};
+
+use dialoguer::Input;
+
+use super::clone::{Clone, CloneArgs, Judge};
+use crate::error::{Error, Exit};
+use crate::model::names;
+use crate::model::template::{self, Share};
+use crate::repo::Contribution;
+
+/// Let two meshes share services: both halves of a peering, in one signed commit
+///
+/// Without --share it asks on a terminal which services each side shares; elsewhere it asks nothing, and the peering begins without any.
+/// Who may write in one folder only makes their own half with --one-side. Example: meshfed peer rosa-prod-mesh aro-stg-mesh
+/// --share aro-stg-mesh:stg-bookinfo/details=prod-bookinfo/details-v2
+#[derive(clap::Args, Debug)]
+pub struct Peer {
+    /// A mesh
+    #[arg(value_name = "A")]
+    mesh: String,
+    /// The other mesh
+    #[arg(value_name = "B")]
+    other: String,
+    /// Service that MESH exports and the other one imports; =NAMESPACE/NAME is the name that the other one sees. Once for each
+    #[arg(long = "share", value_name = "MESH:NAMESPACE/SERVICE[=NAMESPACE/NAME]", value_parser = Share::parse)]
+    shares: Vec<Share>,
+    /// Write A's half only
+    #[arg(long)]
+    one_side: bool,
+    #[command(flatten)]
+    clone: CloneArgs,
+}
+
+impl Peer {
+    pub(super) fn run(self) -> Result<Exit, Error> {
+        let Self { mesh, other, mut shares, one_side, clone } = self;
+        let clone = clone.open()?;
+        if mesh == other {
+            return Err(Error::usage("a mesh is no peer of its own", "name two meshes"));
+        }
+        for name in [&mesh, &other] {
+            exists(&clone, name)?;
+        }
+        if let Some(share) = shares.iter().find(|share| ![&mesh, &other].contains(&&share.from)) {
+            return Err(Error::usage(
+                format!("{} is neither {mesh} nor {other}", share.from),
+                "a share begins with the mesh that has it",
+            ));
+        }
+        if shares.is_empty() && io::stdin().is_terminal() && io::stderr().is_terminal() {
+            shares = ask(&mesh, &other)?;
+        }
+        let halves = [(&mesh, &other), (&other, &mesh)];
+        let mut files = BTreeMap::new();
+        for (from, to) in halves.into_iter().take(if one_side { 1 } else { 2 }) {
+            let path = format!("meshes/{from}/peers/{to}.yaml");
+            if !clone.text(&path)?.is_empty() {
+                return Err(Error::usage(format!("{path} is there already"), "edit it, or write the other half with --one-side"));
+            }
+            files.insert(path, template::peer(from, to, &shares));
+        }
+        clone.sound(&files)?;
+        let message = if one_side {
+            format!("Let {mesh} peer with {other}")
+        } else {
+            format!("Let {mesh} and {other} peer with each other")
+        };
+        let made = clone.commit(&Contribution { files, message }, Judge::Parent)?;
+        if one_side {
+            eprintln!("then: the people of {other} run meshfed peer {other} {mesh} --one-side; until then nothing connects");
+        }
+        eprintln!("then: meshfed render --mesh {mesh} shows what its agent makes of it, meshfed status --repo . how it goes");
+        Ok(made.exit())
+    }
+}
+
+fn exists(clone: &Clone, mesh: &str) -> Result<(), Error> {
+    names::mesh(mesh).map_err(|message| Error::usage(message, "name two meshes"))?;
+    if clone.text(&format!("meshes/{mesh}/mesh.yaml"))?.is_empty() {
+        return Err(Error::usage(
+            format!("there is no meshes/{mesh}/mesh.yaml on this branch"),
+            format!("meshfed join {mesh} makes it"),
+        ));
+    }
+    Ok(())
+}
+
+/// Asks what each side shares, until somebody has nothing more to say.
+fn ask(mesh: &str, other: &str) -> Result<Vec<Share>, Error> {
+    let mut shares = Vec::new();
+    for (from, to) in [(mesh, other), (other, mesh)] {
+        loop {
+            let prompt = format!("{from} shares with {to} (NAMESPACE/SERVICE[=NAMESPACE/NAME], empty: nothing more)");
+            let parse = |text: &str| if text.is_empty() { Ok(None) } else { Share::parse(&format!("{from}:{text}")).map(Some) };
+            let validate = |text: &String| parse(text).map(drop);
+            let said: String = Input::new()
+                .with_prompt(prompt)
+                .allow_empty(true)
+                .validate_with(validate)
+                .interact_text()
+                .map_err(|error| Error::unavailable(format!("nobody answers: {error}"), "say --share"))?;
+            match parse(&said).map_err(|message| Error::usage(message, ""))? {
+                Some(share) => shares.push(share),
+                None => break,
+            }
+        }
+    }
+    Ok(shares)
+}

@@ -1,0 +1,212 @@
+//! What is frozen: a branch of which something newer than the last verified commit is refused. What was verified stays in use, and
+//! everything else goes on; here are the words for it, and the way out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::report::{PeeringStatus, Status};
+use super::{Event, World};
+use crate::derive::{Hold, kinds};
+use crate::trust::{Id, Marks, Passage, Refusal, Rule, Verification};
+
+/// What verification says of that from which a decision is made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trust {
+    /// How branches are looked at.
+    pub verification: Verification,
+    /// `main`.
+    pub main: Passage,
+    /// `published/<mesh>` of the peers and of the mesh itself, by mesh.
+    pub published: BTreeMap<String, Passage>,
+    /// The key that signs what this agent publishes, as `mesh.yaml` lists it.
+    pub own_key: String,
+}
+
+impl Trust {
+    /// Whether nothing of `main` can be believed, so that nothing may change.
+    pub fn is_blind(&self) -> bool {
+        self.verification.enforces() && self.main.serve.is_none()
+    }
+
+    /// How far branches are verified, given how far they were before: where that is not known now, it stays.
+    pub fn marks(&self, before: &Marks) -> Marks {
+        if self.verification.is_off() {
+            return before.clone();
+        }
+        let now = |passage: &Passage, before: Option<&BTreeSet<Id>>| {
+            passage.verified.map(|id| BTreeSet::from([id])).or_else(|| before.cloned()).unwrap_or_default()
+        };
+        let branch = |(mesh, passage): (&String, &Passage)| (mesh.clone(), now(passage, before.published.get(mesh)));
+        let mut published: BTreeMap<String, BTreeSet<Id>> = self.published.iter().map(branch).collect();
+        if self.main.serve.is_none() {
+            for (mesh, ids) in &before.published {
+                published.entry(mesh.clone()).or_insert_with(|| ids.clone());
+            }
+        }
+        Marks { main: now(&self.main, Some(&before.main)), published }
+    }
+
+    /// How the commit that is served was verified, for people.
+    pub fn words(&self) -> &'static str {
+        match self.verification {
+            Verification::Off => "not verified (verification is off)",
+            Verification::Warn(_) if self.main.refusal.is_some() => "not verified (verification only warns)",
+            Verification::Enforce(_) if self.main.serve.is_none() => "not verified",
+            _ => "verified",
+        }
+    }
+
+    /// Why nothing newer of `main` is taken; empty where it is.
+    pub(super) fn frozen_main(&self) -> String {
+        self.main.refusal.as_ref().map(ToString::to_string).unwrap_or_default()
+    }
+
+    /// The same of a published branch.
+    pub(super) fn frozen_branch(&self, mesh: &str) -> String {
+        let refusal = self.published.get(mesh).and_then(|passage| passage.refusal.as_ref());
+        refusal.map(ToString::to_string).unwrap_or_default()
+    }
+}
+
+/// What waits for people, because somebody pushed what nobody may have signed.
+pub(super) fn holds(world: &World) -> Vec<Hold> {
+    let trust = world.trust;
+    let stuck = |subject: &str, reason: String| Hold { stuck: true, ..Hold::part(subject, reason) };
+    let mut holds = Vec::new();
+    if let Some(refusal) = &trust.main.refusal {
+        holds.push(stuck("main", main(trust, refusal)));
+    }
+    for (mesh, passage) in &trust.published {
+        if let Some(refusal) = &passage.refusal {
+            holds.push(stuck(&format!("published/{mesh}"), published(world, mesh, passage, refusal)));
+        }
+    }
+    holds.extend(unlisted_key(world).map(|reason| stuck(&format!("published/{}", world.me), reason)));
+    holds
+}
+
+/// Nobody believes what an agent signs with a key that people have not listed.
+fn unlisted_key(world: &World) -> Option<String> {
+    let (trust, me) = (world.trust, world.me);
+    let mesh = world.federation.mesh(me).filter(|_| !trust.verification.is_off() && !trust.own_key.is_empty())?;
+    let body = |line: &str| line.split_whitespace().take(2).map(str::to_owned).collect::<Vec<_>>();
+    let own = body(&trust.own_key);
+    if mesh.keys.iter().any(|line| body(line) == own) {
+        return None;
+    }
+    Some(format!(
+        "the key that this agent signs with is not in {}, so that no peer believes what it publishes; list it there under `spec.agent.keys`: {}",
+        mesh.path, trust.own_key
+    ))
+}
+
+fn main(trust: &Trust, refusal: &Refusal) -> String {
+    let consequence = match (trust.verification.enforces(), trust.main.verified) {
+        (false, _) => "It is served all the same, because verification only warns".to_owned(),
+        (true, Some(verified)) => format!(
+            "Frozen at {}, the last verified commit: what it declares is looked after, and nothing newer is taken",
+            short(verified)
+        ),
+        (true, None) => "Nothing is applied or deleted; what is in the cluster stays as it is".to_owned(),
+    };
+    format!("{refusal}. {consequence}. {}", way_out_of_main(&trust.main, refusal))
+}
+
+fn way_out_of_main(main: &Passage, refusal: &Refusal) -> String {
+    let Some(verified) = main.verified else {
+        return match refusal.rule {
+            Rule::WrongDigest => "Compare --trust-anchor and --trust-digest with what `meshfed trust show --at COMMIT` prints in a clone that you trust".to_owned(),
+            _ => "Push the missing commits to main again, from a clone that has them".to_owned(),
+        };
+    };
+    let reset = format!(
+        "reset main to {}, or to any commit that follows it: git push {} origin {verified}:main",
+        short(verified),
+        lease("main", main)
+    );
+    if can_be_accepted(refusal) {
+        let commit = refusal.commit;
+        format!("If that commit is harmless, a member of the role root runs `meshfed trust accept {commit}`; if not, {reset}")
+    } else {
+        format!("To go on, {reset}")
+    }
+}
+
+/// A commit that touches `trust/`, or that is no part of the line, cannot be accepted.
+fn can_be_accepted(refusal: &Refusal) -> bool {
+    let not = [Rule::SourceRewound, Rule::SourceForked, Rule::WrongDigest, Rule::TrustBroken, Rule::RevocationShrunk];
+    let in_trust = refusal.path.as_ref().is_some_and(|path| path.starts_with("trust/"));
+    !in_trust && !not.contains(&refusal.rule)
+}
+
+fn published(world: &World, mesh: &str, passage: &Passage, refusal: &Refusal) -> String {
+    let consequence = match (world.trust.verification.enforces(), passage.verified) {
+        (false, _) => "It is believed all the same, because verification only warns".to_owned(),
+        (true, Some(verified)) => format!("What {} says, the last verified commit, stays in use", short(verified)),
+        (true, None) => "Nothing of that branch is believed".to_owned(),
+    };
+    let keys = world.federation.mesh(mesh).map(|mesh| (mesh.keys.is_empty(), mesh.path.as_str()));
+    let way_out = match (keys, passage.verified) {
+        (Some((true, path)), _) if refusal.rule == Rule::UnknownSigner => {
+            format!("{path} lists no key: add the public key that the agent of {mesh} logs at its start under `spec.agent.keys`")
+        }
+        (Some((_, path)), _) if refusal.rule == Rule::UnknownSigner => format!(
+            "If the agent of {mesh} has a new key, add it under `spec.agent.keys` in {path}; if somebody else wrote that commit, list {} under \
+             `spec.agent.disowned` there, or {}",
+            refusal.commit,
+            reset(mesh, passage)
+        ),
+        (Some((_, path)), Some(_)) if !matches!(refusal.rule, Rule::SourceRewound | Rule::SourceForked) => format!(
+            "To go on without rewriting it, list {} under `spec.agent.disowned` in {path}: it is passed over, and the agent's next commit counts; or {}",
+            refusal.commit,
+            reset(mesh, passage)
+        ),
+        _ => format!("To go on, {}", reset(mesh, passage)),
+    };
+    format!("{refusal}. {consequence}. {way_out}")
+}
+
+fn reset(mesh: &str, passage: &Passage) -> String {
+    let branch = format!("published/{mesh}");
+    match passage.verified {
+        Some(verified) => {
+            format!(
+                "reset the branch to {}: git push {} origin {verified}:refs/heads/{branch}",
+                short(verified),
+                lease(&branch, passage)
+            )
+        }
+        None => format!(
+            "delete the branch, and its agent begins it anew: git push {} origin :refs/heads/{branch}",
+            lease(&branch, passage)
+        ),
+    }
+}
+
+/// The option that lets a push overwrite exactly what was refused.
+fn lease(branch: &str, passage: &Passage) -> String {
+    passage.tip.map(|tip| format!("--force-with-lease={branch}:{tip}")).unwrap_or_default()
+}
+
+fn short(id: Id) -> String {
+    id.to_string()[..7].to_owned()
+}
+
+/// What froze and what goes on again, between two statuses.
+pub(super) fn events(before: &Status, now: &Status) -> Vec<Event> {
+    let Some(control_plane) = &now.control_plane else { return Vec::new() };
+    let namespace = &control_plane.namespace;
+    let event = |of, name: &str, branch: &str, before: &str, now: &str| {
+        let about = |reason, note| Event::about(of, namespace, name, reason, note);
+        match (before, now) {
+            _ if before == now => None,
+            (_, "") => Some(about("Thawed", format!("{branch} is verified again"))),
+            (_, why) => Some(about("Frozen", format!("{branch} is frozen: {why}")).warning()),
+        }
+    };
+    let main = event(kinds::CONTROL_PLANE, &control_plane.name, "main", &before.main.frozen, &now.main.frozen);
+    let peers = now.peerings.iter().filter_map(|(peer, PeeringStatus { frozen, .. })| {
+        let before = before.peerings.get(peer).map(|before| before.frozen.as_str()).unwrap_or_default();
+        event(kinds::PEER, peer, &format!("published/{peer}"), before, frozen)
+    });
+    main.into_iter().chain(peers).collect()
+}
