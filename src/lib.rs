@@ -8,6 +8,7 @@
 //! | [`agent`] | the loop: gather, decide, perform |
 //! | [`view`] | what people see, as text; pure |
 //! | [`repo`], [`cluster`] | the edges: Git and the Kubernetes API |
+//! | [`changes`] | what happened between two states, in the terms of a federation; pure |
 //! | [`decide`] | declarations, facts, live objects and memory → one decision; pure |
 //! | [`lint`] | what only `check` says: advice across documents, schemas of plain objects; pure |
 //! | [`policy`] | what policies forbid, of declarations and of objects; pure |
@@ -19,6 +20,7 @@
 //! | [`words`] | text from elsewhere, fit for a message |
 
 pub mod agent;
+pub mod changes;
 pub mod cli;
 pub mod cluster;
 pub mod config;

@@ -12,10 +12,10 @@ use crate::lab::git_store::GitStore;
 
 /// What a command printed, and how it ended.
 #[must_use]
-struct Ran {
-    code: Option<i32>,
-    out: String,
-    err: String,
+pub struct Ran {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
 }
 
 impl Ran {
@@ -25,10 +25,10 @@ impl Ran {
 }
 
 /// A scratch directory: home and working directory of each command.
-struct Place(TempDir);
+pub struct Place(TempDir);
 
 impl Place {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self(TempDir::new().unwrap())
     }
 
@@ -42,7 +42,7 @@ impl Place {
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Ran {
+    pub fn run(&self, arguments: &[&str]) -> Ran {
         let Output { status, stdout, stderr } = self.command(arguments).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Ran { code: status.code(), out: text(stdout), err: text(stderr) }

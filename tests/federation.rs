@@ -47,8 +47,9 @@ fn inventory(stage: &Stage, mesh: &str) -> Vec<String> {
 }
 
 #[test]
-fn three_meshes_federate_by_commits_alone_and_follow_what_changes() {
+fn three_meshes_federate_by_signed_commits_alone_and_follow_what_changes() {
     let stage = Stage::start(&EXAMPLE);
+    stage.introduce();
     let agents: Vec<Agent> = EXAMPLE.iter().map(|(mesh, _)| stage.agent(mesh)).collect();
     let all: Vec<String> = EXAMPLE.iter().flat_map(|(mesh, _)| base(mesh)).collect();
     commit(&stage, "Three meshes", &all);
@@ -72,6 +73,10 @@ fn three_meshes_federate_by_commits_alone_and_follow_what_changes() {
     stage.git.commit("details: 40 % here, 40 % aro", &[(&traffic, Some(&moved))]);
     split(&stage, &[40, 40, 20]).unwrap();
     agents.iter().for_each(nothing_was_refused);
+    for (mesh, _) in EXAMPLE {
+        let status = stage.git.show(&format!("published/{mesh}:status.yaml")).unwrap_or_default();
+        assert!(status.contains("verified: verified") && !status.contains("frozen: "), "{status}");
+    }
 }
 
 fn drift_is_repaired(stage: &Stage) {

@@ -16,6 +16,7 @@ mod help;
 mod lab;
 mod lab_works;
 mod lifecycle;
+mod log;
 mod newcomer;
 mod operators;
 mod ownership;

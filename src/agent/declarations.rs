@@ -1,6 +1,6 @@
 //! From Git to what a decision needs: declarations at one commit of `main`, and the facts of each peer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -51,6 +51,8 @@ pub struct Reader {
     /// The key that signs the agent's own branch, as `mesh.yaml` lists it.
     own_key: String,
     heard: u64,
+    /// Meshes of whose published branch something was refused when it was read last.
+    refused: BTreeSet<String>,
     cache: policy::Cache,
     /// By mesh: the commit that was read, what was allowed then, and what it says.
     branches: BTreeMap<String, (CommitId, Vec<Cidr>, Branch)>,
@@ -76,6 +78,11 @@ impl Reader {
     pub fn remember(&mut self, marks: Marks) {
         self.gate.remember(marks);
         self.heard += 1;
+    }
+
+    /// Whether something of a published branch was refused when it was read last.
+    pub fn refuses(&self, mesh: &str) -> bool {
+        self.refused.contains(mesh)
     }
 
     /// Reads what the agent of `me` needs, at the newest commits that the mirror has and verification lets pass.
@@ -121,6 +128,7 @@ impl Reader {
         if served.is_some() {
             self.gate.retain(|mesh| trust.published.contains_key(mesh));
         }
+        self.refused = trust.refused().map(str::to_owned).collect();
         let known = self.applied.or_else(|| own_status.main.applied.parse().ok());
         let known = known.or_else(|| Some(*self.first.get_or_insert(commit.id)).filter(|first| *first != commit.id));
         Ok(Declarations {

@@ -132,8 +132,11 @@ impl Repository {
         self.mirror()?; // opened before its field is borrowed beside the key
         let Self { mirror: Some(mirror), key, .. } = self else { return Ok(News::Nothing) };
         let (Outcome::Pushed(commit) | Outcome::Unchanged(commit)) = mirror.publish(&publication, key)?;
-        if let Some(seen) = &mut self.seen {
-            seen.published.insert(self.me.clone(), commit); // our own doing is no news
+        match &mut self.seen {
+            // It may mend what was refused of our own branch.
+            _ if self.reader.refuses(&self.me) => self.seen = None,
+            Some(seen) => drop(seen.published.insert(self.me.clone(), commit)), // our own doing is no news
+            None => {}
         }
         Ok(News::Published(files, commit, message))
     }

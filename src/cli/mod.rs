@@ -5,9 +5,11 @@ mod check;
 mod clone;
 mod committed;
 mod completions;
+mod explain;
 mod facts;
 mod init;
 mod join;
+mod log;
 mod man;
 mod offline;
 mod output;
@@ -48,6 +50,8 @@ enum Command {
     Plan(plan::Plan),
     Policies(policies::Policies),
     Status(status::Status),
+    Log(log::Log),
+    Explain(explain::Explain),
     Trust(trust::Trust),
     Schema(schema::Schema),
     Completions(completions::Completions),
@@ -78,6 +82,8 @@ pub fn run(cli: Cli) -> Result<Exit, Error> {
         Command::Plan(command) => command.run(),
         Command::Policies(command) => command.run(),
         Command::Status(command) => command.run(),
+        Command::Log(command) => command.run(),
+        Command::Explain(command) => command.run(),
         Command::Trust(command) => command.run(),
         Command::Schema(command) => command.run(),
         Command::Completions(command) => command.run(),

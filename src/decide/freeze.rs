@@ -55,6 +55,11 @@ impl Trust {
         }
     }
 
+    /// Meshes of whose published branch something is refused.
+    pub fn refused(&self) -> impl Iterator<Item = &str> {
+        self.published.iter().filter(|(_, passage)| passage.refusal.is_some()).map(|(mesh, _)| mesh.as_str())
+    }
+
     /// Why nothing newer of `main` is taken; empty where it is.
     pub(super) fn frozen_main(&self) -> String {
         self.main.refusal.as_ref().map(ToString::to_string).unwrap_or_default()

@@ -76,6 +76,7 @@ pub use rotation::{Phase, RotationStatus};
 pub use stamp::marks;
 pub use unseen::{Gap, Unseen};
 pub use views::{FRESHNESS, ForkStatus, Position, ViewMemory, ViewStatus, Views};
+pub use weights::moves;
 
 /// Everything that a decision is made from.
 #[derive(Clone, Copy)]

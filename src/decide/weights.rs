@@ -63,7 +63,7 @@ pub(super) fn lacking(status: &TrafficStatus) -> String {
 
 /// What has moved in effect, with the cause: `aro-stg-mesh 20 → 0 % (aro-stg-mesh answers 503 Service Unavailable)`. What the others take
 /// over follows from it and is not named.
-pub(super) fn moves(before: &TrafficStatus, now: &TrafficStatus) -> Vec<String> {
+pub fn moves(before: &TrafficStatus, now: &TrafficStatus) -> Vec<String> {
     let nothing = ShareStatus::default();
     let find = |list: &'_ [ShareStatus], share: &ShareStatus| {
         list.iter().position(|other| (&other.to, &other.service) == (&share.to, &share.service))

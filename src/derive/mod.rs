@@ -10,6 +10,8 @@
 //! | 6 | ExportedServiceSet, ImportedServiceSet | [`exported_services`], [`imported_services`] |
 //! | 7 | DestinationRule, VirtualService | [`destination_rule`], [`virtual_service`] |
 //! | 8 | `manifests/**` as they are | here |
+//!
+//! [`origin`] says what each part of an object follows from.
 
 mod control_plane;
 mod destination_rule;
@@ -20,6 +22,7 @@ mod members;
 mod namespaces;
 mod observed;
 mod operators;
+mod origin;
 mod peer;
 mod peer_roots;
 mod peering;
@@ -40,6 +43,7 @@ use crate::model::{Federation, Mesh, MeshFolder};
 use crate::object::{Key, Object, set_id};
 
 pub use observed::{Health, ImportState, KeptExport, Observed, PeerState, Replacement, RootsInUse};
+pub use origin::{Origin, Part, Source, origin};
 pub use peer_roots::{ROOTS_ANNOTATION, digest as roots_digest};
 pub use probe::question;
 pub use virtual_service::{Share, imported_host, live_weight, not_imported, shares};

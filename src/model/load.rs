@@ -70,6 +70,27 @@ pub type Reader<'a> = dyn FnMut(&str, ContentId) -> Result<Vec<u8>, String> + 'a
 
 /// Loads the documents among `entries`. What the caller leaves out of `entries` does not exist for the result.
 pub fn load(entries: &BTreeMap<String, ContentId>, read: &mut Reader, cache: &mut Cache) -> (Federation, Vec<Diagnostic>) {
+    let (mut federation, mut found) = take_all(entries, read, cache);
+    if !entries.contains_key("federation.yaml") {
+        let help = "every federation has one: {apiVersion: meshfed.dev/v1alpha1, kind: Federation, metadata: {name: …}}";
+        found.push(Diagnostic::error("federation.yaml", Span::default(), Code::NoFederation, "the file is missing", help));
+    }
+    references::check(&federation, &mut found);
+    withdraw(&mut federation, &found);
+    found.sort();
+    found.dedup();
+    (federation, found)
+}
+
+/// Loads some documents of a federation, each judged by itself: what they say of others is not looked at, because those need not be here.
+pub fn load_some(entries: &BTreeMap<String, ContentId>, read: &mut Reader, cache: &mut Cache) -> Federation {
+    let (mut federation, found) = take_all(entries, read, cache);
+    withdraw(&mut federation, &found);
+    federation
+}
+
+/// Every document as it stands there, and what is wrong with it taken alone.
+fn take_all(entries: &BTreeMap<String, ContentId>, read: &mut Reader, cache: &mut Cache) -> (Federation, Vec<Diagnostic>) {
     let mut federation = Federation::default();
     let mut found = Vec::new();
     let mut used = HashMap::new();
@@ -116,14 +137,6 @@ pub fn load(entries: &BTreeMap<String, ContentId>, read: &mut Reader, cache: &mu
         }
     }
     cache.files = used;
-    if !entries.contains_key("federation.yaml") {
-        let help = "every federation has one: {apiVersion: meshfed.dev/v1alpha1, kind: Federation, metadata: {name: …}}";
-        found.push(Diagnostic::error("federation.yaml", Span::default(), Code::NoFederation, "the file is missing", help));
-    }
-    references::check(&federation, &mut found);
-    withdraw(&mut federation, &found);
-    found.sort();
-    found.dedup();
     (federation, found)
 }
 

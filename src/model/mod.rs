@@ -32,7 +32,7 @@ pub use federation::{
     Base, Ca, Export, Federation, Gating, Guards, Import, Ingress, Locality, Manifest, Mesh, MeshFolder, Operator, Peer,
     ServiceName,
 };
-pub use load::{Cache, ContentId, MAX_TOTAL_BYTES, Reader, load, withdraw};
+pub use load::{Cache, ContentId, MAX_TOTAL_BYTES, Reader, load, load_some, withdraw};
 pub use network::Cidr;
 pub use node::Node;
 pub use place::Place;

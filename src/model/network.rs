@@ -1,5 +1,6 @@
 //! Addresses and ranges.
 
+use std::fmt;
 use std::net::IpAddr;
 
 /// A range of IP addresses.
@@ -7,6 +8,12 @@ use std::net::IpAddr;
 pub struct Cidr {
     base: IpAddr,
     prefix: u8,
+}
+
+impl fmt::Display for Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.base, self.prefix)
+    }
 }
 
 impl Cidr {

@@ -2,12 +2,14 @@
 
 use std::collections::HashSet;
 
+use git2::FileMode;
 use jiff::Timestamp;
 
 use super::error::{RepoError, one_line};
-use super::id::CommitId;
+use super::id::{BlobId, CommitId};
 use super::local;
 use super::mirror::Mirror;
+use super::snapshot::MAX_FILES;
 
 /// Longest walk that [`Mirror::distance`] makes, in commits: more than any federation's history, reached only by mistake.
 const MAX_WALK: usize = 1_000_000;
@@ -42,7 +44,44 @@ pub struct Commit {
     pub parents: Vec<CommitId>,
 }
 
+/// A regular file that differs between a commit and its first parent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Path from the root.
+    pub path: String,
+    /// Content in the parent; `None` where it is no regular file there.
+    pub before: Option<BlobId>,
+    /// Content in the commit; likewise.
+    pub after: Option<BlobId>,
+}
+
 impl Mirror {
+    /// Files that a commit changes, compared with its first parent, or with nothing for a root commit. Only folders that differ are
+    /// read. At most [`MAX_FILES`]; names that are not printable text are left out, as are links and submodules.
+    pub fn changed(&self, id: CommitId) -> Result<Vec<Change>, RepoError> {
+        let commit = self.find_commit(id)?;
+        let parent = commit.parent_ids().next().map(|parent| self.find_commit(CommitId::from_oid(parent))).transpose()?;
+        let before = parent.map(|parent| parent.tree()).transpose().map_err(|error| self.damaged(&error))?;
+        let after = commit.tree().map_err(|error| self.damaged(&error))?;
+        let diff =
+            self.repository().diff_tree_to_tree(before.as_ref(), Some(&after), None).map_err(|error| self.damaged(&error))?;
+        let regular = |file: &git2::DiffFile<'_>| {
+            matches!(file.mode(), FileMode::Blob | FileMode::BlobExecutable | FileMode::BlobGroupWritable)
+                .then(|| BlobId::from_oid(file.id()))
+        };
+        let mut changes = Vec::new();
+        for delta in diff.deltas() {
+            let path = delta.new_file().path().or_else(|| delta.old_file().path()).and_then(|path| path.to_str());
+            let Some(path) = path.filter(|path| !path.chars().any(char::is_control)) else { continue };
+            if changes.len() == MAX_FILES {
+                return Err(RepoError::TooManyFiles { id, limit: MAX_FILES });
+            }
+            changes.push(Change { path: path.to_owned(), before: regular(&delta.old_file()), after: regular(&delta.new_file()) });
+        }
+        changes.retain(|change| change.before != change.after);
+        Ok(changes)
+    }
+
     /// One commit. Fails with [`RepoError::NoCommit`] if the mirror does not have it.
     pub fn commit(&self, id: CommitId) -> Result<Commit, RepoError> {
         Ok(describe(&self.find_commit(id)?))

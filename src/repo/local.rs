@@ -94,6 +94,10 @@ pub(super) fn push(
     commit: Oid,
     expected: Option<Oid>,
 ) -> Result<Push, git2::Error> {
+    if from.find_commit(commit)?.parent_ids().any(|parent| there.find_commit(parent).is_err()) {
+        let have: Vec<Oid> = expected.into_iter().collect();
+        copy(from, there, &[commit], &have)?;
+    }
     let (source, target) = (from.odb()?, there.odb()?);
     let give = |id: Oid| -> Result<(), git2::Error> {
         let object = source.read(id)?;

@@ -126,6 +126,12 @@ impl Mirror {
         self.repo.reference(&name, id.oid(), true, "meshfed: verified").map(drop).map_err(|error| self.damaged(&error))
     }
 
+    /// The commit of a branch that is kept, if it is there.
+    pub(super) fn kept(&self, branch: &str) -> Option<CommitId> {
+        let kept = self.repo.find_reference(&format!("{KEPT}{branch}")).ok()?.target()?;
+        self.repo.find_commit(kept).ok().map(|commit| CommitId::from_oid(commit.id()))
+    }
+
     pub(super) fn repository(&self) -> &Repository {
         &self.repo
     }

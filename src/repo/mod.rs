@@ -5,6 +5,7 @@
 //! fetch.rs      what the other side has, what of it moved, getting just that
 //! snapshot.rs   one commit's files as paths and blob ids, read from the object store; no checkout exists
 //! history.rs    commits as data, first-parent log and distance
+//! blame.rs      which commit a line comes from
 //! objects.rs    raw objects for the verifier of histories
 //! publish.rs    the agent's own branch: tree → signed commit → push without force, again when a race is lost
 //! signing.rs    the agent's ed25519 key and SSH signatures over commits
@@ -23,6 +24,7 @@
 //! - Words that come from the repository or its server are cut to one line of printable text, and secrets never reach a message.
 //! - What is found damaged on disk is fetched anew; a mirror holds nothing that the shared repository does not.
 
+mod blame;
 mod checkout;
 mod contribute;
 mod error;
@@ -47,7 +49,7 @@ mod tests;
 pub use checkout::{Checkout, Head};
 pub use contribute::Contribution;
 pub use error::RepoError;
-pub use history::{Commit, News};
+pub use history::{Change, Commit, News};
 pub use id::{BlobId, CommitId, ParseIdError};
 pub use mirror::{Mirror, Refs};
 pub use options::{CONNECT_TIMEOUT, Credentials, DEFAULT_BRANCH, MAX_FETCH, Options, SERVER_TIMEOUT, TRANSFER_TIMEOUT};

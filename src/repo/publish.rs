@@ -73,13 +73,15 @@ impl Mirror {
                 self.fetch()?;
             }
             let tip = self.refs.published.get(mesh).copied();
+            let newest = self.newest(&branch, tip)?;
             let tree = self.write_tree(&publication.files)?;
-            if let Some(tip) = tip
-                && self.find_commit(tip)?.tree_id() == tree
-            {
-                return Ok(Outcome::Unchanged(tip));
+            let commit = match newest {
+                Some(newest) if self.find_commit(newest)?.tree_id() == tree => newest,
+                _ => self.write_commit(publication, tree, newest, key)?,
+            };
+            if tip == Some(commit) {
+                return Ok(Outcome::Unchanged(commit));
             }
-            let commit = self.write_commit(publication, tree, tip, key)?;
             match self.push(&branch, commit, tip)? {
                 Push::Done => {
                     // The push is done whatever the mirror says; one that cannot record it is made anew by the next fetch.
@@ -94,6 +96,14 @@ impl Mirror {
             }
         }
         Err(RepoError::Contended { branch, tries: PUSH_TRIES, words })
+    }
+
+    /// The commit to go on from: the tip, or where the branch went back what was [kept](Mirror::keep) of it. A host that was restored from
+    /// a backup so gets back what it lost, without force.
+    fn newest(&self, branch: &str, tip: Option<CommitId>) -> Result<Option<CommitId>, RepoError> {
+        let Some(kept) = self.kept(branch) else { return Ok(tip) };
+        let Some(tip) = tip else { return Ok(Some(kept)) };
+        Ok(Some(if self.distance(tip, kept)?.is_some() { kept } else { tip }))
     }
 
     fn write_tree(&self, files: &BTreeMap<String, Vec<u8>>) -> Result<Oid, RepoError> {

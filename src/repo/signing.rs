@@ -17,6 +17,9 @@ const NAMESPACE: &str = "git";
 /// Largest key file read, in bytes; an ed25519 key has about 400.
 const MAX_KEY_FILE: u64 = 16 << 10;
 
+/// How Kubernetes mounts a Secret for a pod that does not run as root: root's, and readable for the group of that very pod (`fsGroup`).
+const MOUNTED: u32 = 0o440;
+
 /// A key that signs commits. Shows only its public half.
 pub struct SigningKey(PrivateKey);
 
@@ -125,13 +128,13 @@ pub enum PersonKey {
     },
 }
 
-/// The private key in a file that only its owner may read.
+/// The private key in a file that only its owner may read, or the pod that it is mounted in.
 fn private(path: &Path, found: &fs::Metadata) -> Result<PrivateKey, RepoError> {
     let mode = found.permissions().mode() & 0o777;
     if !found.is_file() || found.len() > MAX_KEY_FILE {
         return Err(refused(path, "it is not an OpenSSH private key file".to_owned()));
     }
-    if mode & 0o077 != 0 {
+    if mode & 0o077 != 0 && mode != MOUNTED {
         return Err(refused(path, format!("others may read it (mode {mode:04o}): run chmod 600 on it")));
     }
     let text = fs::read(path).map_err(|error| refused(path, error.to_string()))?;
@@ -183,6 +186,8 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         let error = SigningKey::load_or_create(&path).unwrap_err().to_string();
         assert!(error.ends_with("others may read it (mode 0640): run chmod 600 on it"), "{error}");
+        fs::set_permissions(&path, fs::Permissions::from_mode(MOUNTED)).unwrap();
+        assert!(SigningKey::load_or_create(&path).is_ok(), "a mounted Secret");
     }
 
     #[test]

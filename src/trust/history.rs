@@ -36,8 +36,20 @@ pub struct Verifier {
     last: Option<(Id, Id, Verdict)>,
 }
 
+/// What is to be said of one commit of `main`, whatever came before it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Step {
+    /// Who signed it, where a listed key did.
+    pub signer: Option<String>,
+    /// The rule that it breaks.
+    pub refusal: Option<Refusal>,
+    /// Earlier commits that it accepts, and may.
+    pub accepts: BTreeSet<Id>,
+}
+
 /// What a good commit may do beyond what it changes.
 struct Good {
+    signer: String,
     signer_is_root: bool,
     accepts: BTreeSet<Id>,
 }
@@ -92,6 +104,18 @@ impl Verifier {
         };
         self.last = Some((verified, tip, verdict.clone()));
         Ok(verdict)
+    }
+
+    /// Judges one commit by the rules of its parent alone, for a history of who did what: that commits before it may have been refused does
+    /// not matter here.
+    pub fn step(&mut self, objects: &dyn Objects, parent: Id, id: Id) -> Result<Step, Unreadable> {
+        Ok(match self.judge(objects, parent, id)? {
+            Ok(Good { signer, signer_is_root, accepts }) => {
+                let accepts = if signer_is_root { accepts } else { BTreeSet::new() };
+                Step { signer: Some(signer), refusal: None, accepts }
+            }
+            Err(Bad { refusal, .. }) => Step { signer: refusal.signer.clone(), refusal: Some(refusal), accepts: BTreeSet::new() },
+        })
     }
 
     fn walk(&mut self, objects: &dyn Objects, mut verified: Id, steps: &[Id]) -> Result<Verdict, Unreadable> {
@@ -157,7 +181,7 @@ impl Verifier {
             // What it accepts may have broken the rules of structure: it answers for the whole tree.
             changes(objects, None, links.tree)?;
         }
-        Ok(Good { signer_is_root: rules.policy.has_role(&found.name, ROOT), accepts })
+        Ok(Good { signer: found.name.clone(), signer_is_root: rules.policy.has_role(&found.name, ROOT), accepts })
     }
 }
 

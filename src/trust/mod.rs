@@ -47,13 +47,13 @@ mod signers;
 mod tree;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
 pub use commit::MAX_COMMIT_BYTES;
 pub use gate::{Gate, Introduction, Marks, Passage, Publisher, Verification};
-pub use history::{ACCEPT, MAX_PENDING, MAX_STEPS, Verdict, Verifier, oldest};
+pub use history::{ACCEPT, MAX_PENDING, MAX_STEPS, Step, Verdict, Verifier, oldest};
 pub use object::{Id, Kind, Objects, Unreadable};
 pub use policy::{Policy, ROOT};
 pub use published::{PUBLISHED_FILES, published, published_despite};

@@ -69,9 +69,13 @@ pub fn public_key(text: &str) -> Result<PublicKey, String> {
     if kind.contains("-cert-") {
         return Err("certificates are not taken: list the key itself".to_owned());
     }
-    let key = ssh_key::PublicKey::from_openssh(&format!("{kind} {blob}"))
-        // The library quotes what it found.
-        .map_err(|error| format!("not a public key: {}", one_line(&error.to_string())))?;
+    let not_a_key = |why: &str| format!("not a public key: {}", one_line(why)); // the library quotes what it found
+    let line = format!("{kind} {blob}");
+    let key = ssh_key::PublicKey::from_openssh(&line).map_err(|error| not_a_key(&error.to_string()))?;
+    // The library reads over lengths that OpenSSH does not.
+    if key.to_openssh().map_err(|error| not_a_key(&error.to_string()))?.trim_end() != line {
+        return Err(not_a_key("OpenSSH writes it otherwise"));
+    }
     PublicKey::new(key.key_data().clone())
 }
 
@@ -90,7 +94,9 @@ pub(super) fn verify(armour: &[u8], payload: &[u8]) -> Result<PublicKey, Violati
         b"sha512" => HashAlg::Sha512,
         _ => return Err(bad("its signature names a hash other than sha256 and sha512")),
     };
-    let key = ssh_key::PublicKey::from_bytes(parts.key).map_err(|_| bad("its signature names a key that cannot be read"))?;
+    let key = ssh_key::PublicKey::from_bytes(parts.key).ok();
+    let key = key.filter(|key| key.to_bytes().is_ok_and(|bytes| bytes == parts.key)); // else OpenSSH may read another one
+    let key = key.ok_or_else(|| bad("its signature names a key that cannot be read"))?;
     let taken = PublicKey::new(key.key_data().clone()).map_err(|detail| Violation::new(Rule::WeakKey, detail))?;
     let signature = Signature::try_from(parts.signature).map_err(|_| bad("its signature cannot be read"))?;
     let same_kind = match (key.algorithm(), signature.algorithm()) {

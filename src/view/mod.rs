@@ -1,7 +1,9 @@
 //! What people see: data in, text out. Pure: time, width and colour come from the caller.
 
+pub mod explain;
 pub mod federation;
 pub mod findings;
+pub mod log;
 pub mod plan;
 pub mod policies;
 pub mod status;

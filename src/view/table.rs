@@ -70,7 +70,7 @@ pub fn render(header: &[&str], rows: &[Vec<Cell>], look: Look) -> String {
 }
 
 /// Breaks text between words.
-fn wrap(text: &str, room: usize) -> Vec<String> {
+pub(super) fn wrap(text: &str, room: usize) -> Vec<String> {
     let mut lines: Vec<String> = vec![String::new()];
     for word in text.split(' ') {
         let line = lines.last().map_or(0, |line| line.chars().count());

@@ -37,6 +37,8 @@ fn play(timeline: &Timeline, keep: bool) -> Step<()> {
     let start = Instant::now();
     let stage = Stage::start(&EXAMPLE);
     timeline.seen(&format!("API servers ready in {:.1} s; they are empty", start.elapsed().as_secs_f64()));
+    stage.introduce();
+    timeline.person("commit \"Say who may sign\"  every commit is signed and verified from here on");
     let agents: Vec<Arc<Agent>> = EXAMPLE.iter().map(|(mesh, _)| Arc::new(stage.agent(mesh))).collect();
     let narrator = Narrator::follow(timeline, agents.clone());
     let result = federate(timeline, &stage).and_then(|()| live(timeline, &stage)).and_then(|()| finish(timeline, &stage));

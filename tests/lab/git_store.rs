@@ -5,7 +5,11 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::time::SystemTime;
+
+/// Where a commit lies until it is signed.
+const UNSIGNED: &str = "refs/lab/unsigned";
 
 /// A file of a commit: its path, and its content or `None` to delete it.
 pub type Change<'a> = (&'a str, Option<&'a str>);
@@ -34,12 +38,14 @@ pub fn git(home: &Path) -> Command {
 pub struct GitStore {
     home: PathBuf,
     path: PathBuf,
+    /// Private key that signs what is committed here.
+    signer: OnceLock<PathBuf>,
 }
 
 impl GitStore {
     /// Makes it as `repo.git` in a directory.
     pub fn create(dir: &Path) -> Self {
-        let store = Self { home: dir.to_owned(), path: dir.join("repo.git") };
+        let store = Self { home: dir.to_owned(), path: dir.join("repo.git"), signer: OnceLock::new() };
         run(git(dir).args(["init", "--quiet", "--bare", "-b", "main"]).arg(&store.path));
         // Also without a password; Git's own default is to take pushes over HTTP only from users who gave one.
         store.configure("http.receivepack", "true");
@@ -85,8 +91,9 @@ impl GitStore {
     /// Commits onto a branch, which is made if there is none (without a parent then).
     pub fn commit_on(&self, branch: &str, message: &str, changes: &[Change]) -> String {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is after 1970").as_secs();
+        let reference = if self.signer.get().is_some() { UNSIGNED } else { &format!("refs/heads/{branch}") };
         let mut input = vec![
-            format!("commit refs/heads/{branch}"),
+            format!("commit {reference}"),
             format!("committer Platform team <platform@example.com> {now} +0000"),
             data(message),
         ];
@@ -101,7 +108,27 @@ impl GitStore {
         }
         input.push(String::new());
         self.fast_import(&input.join("\n"));
+        if let Some(key) = self.signer.get() {
+            self.sign(key, branch);
+        }
         self.head(branch).expect("the branch has a commit now")
+    }
+
+    /// From now on each commit made here is signed with this OpenSSH key.
+    pub fn sign_with(&self, key: &Path) {
+        self.signer.set(key.to_owned()).expect("there is one signer");
+    }
+
+    /// Makes of the commit that waits for its signature the tip of a branch, so that nobody sees it without one.
+    fn sign(&self, key: &Path, branch: &str) {
+        let parents = self.git(&["log", "-1", "--format=%P", UNSIGNED]);
+        let message = self.git(&["log", "-1", "--format=%B", UNSIGNED]);
+        let mut command = git(&self.home);
+        command.arg("-C").arg(&self.path).args(["-c", "gpg.format=ssh", "-c", &format!("user.signingkey={}", key.display())]);
+        command.args(["commit-tree", "-S", "-m", &message, &format!("{UNSIGNED}^{{tree}}")]);
+        let signed = run(command.args(parents.split_whitespace().flat_map(|parent| ["-p", parent])));
+        self.git(&["update-ref", "-d", UNSIGNED]);
+        self.git(&["update-ref", &format!("refs/heads/{branch}"), &signed]);
     }
 
     /// The commit that a branch is at, if there is such a branch.

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -13,6 +13,7 @@ use tokio::runtime::Runtime;
 
 use crate::lab::cluster::Cluster;
 use crate::lab::git_server::GitServer;
+use crate::lab::git_store::run;
 use crate::lab::poll;
 use crate::lab::process::{Process, Scratch};
 use crate::lab::standin::net::Dns;
@@ -39,6 +40,15 @@ pub fn layout() -> PathBuf {
 pub fn example(path: &str) -> String {
     std::fs::read_to_string(layout().join(path)).unwrap_or_else(|error| panic!("repo-layout/{path}: {error}"))
 }
+
+/// Everything is one team's.
+const POLICY: &str = "apiVersion: meshfed.dev/v1alpha1
+kind: TrustPolicy
+spec:
+  roles: {root: [platform@example.com]}
+  rules:
+  - {paths: ['**'], allow: [root]}
+";
 
 /// What the Federation says where a resync of the control plane takes a second instead of a minute.
 const QUICK_GATING: &str = "  gating: {settle: 1s}\n";
@@ -93,6 +103,8 @@ pub struct Stage {
     pub git: GitServer,
     pub sites: BTreeMap<String, Site>,
     pub scratch: Scratch,
+    /// Commit and digest with which agents are introduced; without them nobody verifies anything.
+    introduction: OnceLock<[String; 2]>,
     runtime: Runtime,
     dns: Dns,
 }
@@ -119,7 +131,7 @@ impl Stage {
             starts.into_iter().map(|(name, start)| (name, start.join().expect("the cluster starts"))).collect()
         });
         let git = GitServer::start(&scratch.join("git"));
-        Self { git, sites, scratch, runtime, dns }
+        Self { git, sites, scratch, introduction: OnceLock::new(), runtime, dns }
     }
 
     /// The cluster of a mesh is lost with all that was in it, and so is what its agent kept; there is an empty one now.
@@ -153,10 +165,46 @@ impl Stage {
         status.lines().find_map(|line| line.trim().strip_prefix(&start).map(|value| value.trim().to_owned()))
     }
 
+    /// From now on everything is signed and verified: what people commit here by one of them, and what agents publish by keys that their
+    /// `mesh.yaml` lists. The first commit of the repository.
+    pub fn introduce(&self) {
+        let person = self.key("person");
+        self.git.sign_with(&person);
+        let signers = format!("platform@example.com namespaces=\"git\" {}", public(&person));
+        let commit = self
+            .git
+            .commit("Say who may sign", &[("trust/allowed_signers", Some(&signers)), ("trust/policy.yaml", Some(POLICY))]);
+        let options = meshfed::repo::Options::new(self.git.file_url(), self.scratch.join("introduction"));
+        let mut mirror = meshfed::repo::Mirror::open(&options).expect("a mirror");
+        mirror.fetch().expect("the repository answers");
+        let anchor = commit.parse().expect("a commit");
+        let digest = meshfed::trust::Verifier::digest(&mirror, anchor).expect("it has trust/").to_string();
+        self.introduction.set([commit, digest]).expect("it is introduced once");
+    }
+
+    /// Somebody's private key file, made when it is first asked for.
+    fn key(&self, name: &str) -> PathBuf {
+        let path = self.scratch.join(&format!("{name}.key"));
+        if !path.exists() {
+            run(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"]).arg(&path));
+        }
+        path
+    }
+
+    /// What a file of the example says besides, on this stage.
+    fn addition(&self, path: &str) -> String {
+        match path.split('/').collect::<Vec<_>>().as_slice() {
+            ["federation.yaml"] => QUICK_GATING.to_owned(),
+            ["meshes", mesh, "mesh.yaml"] if self.introduction.get().is_some() => {
+                format!("  agent:\n    keys: [{}]\n", public(&self.key(mesh)))
+            }
+            _ => String::new(),
+        }
+    }
+
     /// Commits files of the example as they are.
     pub fn commit_example(&self, message: &str, paths: &[&str]) -> String {
-        let quick = |path: &str| if path == "federation.yaml" { QUICK_GATING } else { "" };
-        let files: Vec<(&str, String)> = paths.iter().map(|path| (*path, example(path) + quick(path))).collect();
+        let files: Vec<(&str, String)> = paths.iter().map(|path| (*path, example(path) + &self.addition(path))).collect();
         let changes: Vec<(&str, Option<&str>)> = files.iter().map(|(path, text)| (*path, Some(text.as_str()))).collect();
         self.git.commit(message, &changes)
     }
@@ -168,8 +216,20 @@ impl Stage {
 
     /// Starts it with another repository address and more arguments.
     pub fn agent_with(&self, mesh: &str, repo: &str, arguments: &[&str]) -> Agent {
-        Agent::start(mesh, repo, self.site(mesh).cluster.kubeconfig(), &self.scratch, arguments)
+        let kubeconfig = self.site(mesh).cluster.kubeconfig();
+        let Some([anchor, digest]) = self.introduction.get() else {
+            return Agent::start(mesh, repo, kubeconfig, &self.scratch, arguments);
+        };
+        let key = self.key(mesh).display().to_string();
+        let introduction = ["--trust-anchor", anchor, "--trust-digest", digest, "--signing-key", &key];
+        Agent::start(mesh, repo, kubeconfig, &self.scratch, &[&introduction, arguments].concat())
     }
+}
+
+/// The public half of a key file, `type base64`.
+fn public(key: &Path) -> String {
+    let text = std::fs::read_to_string(key.with_extension("key.pub")).expect("ssh-keygen makes both halves");
+    text.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
 }
 
 /// A running agent.

@@ -379,3 +379,35 @@ fn an_agent_whose_key_nobody_lists_says_so() {
     let agent = signed.agent_with("stranger", &[]);
     agent.wait_for("so that no peer believes what it publishes");
 }
+
+#[test]
+fn t10_an_agents_own_branch_that_goes_back_is_put_right_by_its_agent() {
+    let signed = Signed::new("frozen-own");
+    let agent = signed.agent();
+    signed.declare(Some("root"), &[("a", "one")]);
+    signed.wait_for("a", "one");
+    signed.wait_until_thawed();
+    let branch = format!("refs/heads/published/{}", signed.solo.mesh);
+    signed.declare(Some("root"), &[("a", "two")]);
+    let last = eventually("two commits", || {
+        let count = signed.work.git(&["rev-list", "--count", &branch]);
+        if count.parse::<u32>().unwrap() > 1 { Ok(signed.work.git(&["rev-parse", &branch])) } else { Err(count) }
+    });
+    // It has to be known to be verified: something new on main makes the agent look.
+    signed.declare(Some("root"), &[("a", "three")]);
+    eventually("the floor", || {
+        let state = signed.solo.get("configmap", "meshfed").unwrap_or_default();
+        let floor = state["data"]["verified"].as_str().unwrap_or_default();
+        if floor.contains(&last) { Ok(()) } else { Err(floor.to_owned()) }
+    });
+    signed.work.git(&["update-ref", &branch, &format!("{last}~1")]);
+    agent.wait_for("SourceRewound");
+    eventually("the branch goes on from where it was", || {
+        let base = signed.work.git(&["merge-base", &last, &branch]);
+        if base == last { Ok(()) } else { Err(base) }
+    });
+    eventually("nothing is refused", || match signed.status() {
+        status if status.contains("SourceRewound") => Err(status),
+        _ => Ok(()),
+    });
+}

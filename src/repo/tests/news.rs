@@ -1,7 +1,7 @@
 //! What is new on `main` for whoever knows an earlier commit.
 
-use crate::repo::News;
 use crate::repo::testing::{Lab, git};
+use crate::repo::{Change, News};
 
 const ALLOW: &str = "Meshfed-Allow-Delete";
 
@@ -39,4 +39,23 @@ fn after_a_reset_only_what_was_never_there_is_new() {
     mirror.fetch().unwrap();
     let news = News { commits: vec![(new, vec!["rosa".to_owned()])], descends: false };
     assert_eq!(mirror.since(new, Some(applied), ALLOW).unwrap(), news);
+}
+
+#[test]
+fn a_commit_changes_what_differs_from_its_first_parent() {
+    let lab = Lab::new();
+    let first = lab.tip("main");
+    lab.commit("Two files", &[("meshes/a", "1"), ("meshes/b", "1")]);
+    git(&lab.person, &["rm", "--quiet", "meshes/b"]);
+    std::os::unix::fs::symlink("a", lab.person.join("meshes/link")).unwrap();
+    let last = lab.commit("One changes, one goes", &[("meshes/a", "2")]);
+    let mut mirror = lab.mirror();
+    mirror.fetch().unwrap();
+    let told = |commit| -> Vec<(String, bool, bool)> {
+        let changes = mirror.changed(commit).unwrap();
+        changes.into_iter().map(|Change { path, before, after }| (path, before.is_some(), after.is_some())).collect()
+    };
+    let expected = [("federation.yaml".to_owned(), false, true), ("meshes/rosa/mesh.yaml".to_owned(), false, true)];
+    assert_eq!(told(first), expected, "all is new in the first");
+    assert_eq!(told(last), [("meshes/a".to_owned(), true, true), ("meshes/b".to_owned(), true, false)], "a link is no file");
 }

@@ -206,3 +206,48 @@ fn names_that_are_no_mesh_or_file_are_refused() {
         assert!(matches!(error, RepoError::Invalid { .. }), "{file}: {error}");
     }
 }
+
+#[test]
+fn a_branch_that_went_back_is_continued_from_what_was_kept_of_it() {
+    for (http, gone) in [(false, false), (true, false), (false, true), (true, true)] {
+        let lab = Lab::new();
+        let (mut mirror, key) = (over(&lab, http), key(&lab));
+        let first = pushed(mirror.publish(&publication("1"), &key).unwrap());
+        let second = pushed(mirror.publish(&publication("2"), &key).unwrap());
+        mirror.keep(BRANCH, second).unwrap();
+        if gone {
+            git(&lab.shared, &["update-ref", "-d", &format!("refs/heads/{BRANCH}")]);
+        } else {
+            git(&lab.shared, &["update-ref", &format!("refs/heads/{BRANCH}"), &first.to_string()]);
+        }
+        git(&lab.shared, &["gc", "--quiet", "--prune=now"]);
+        mirror.fetch().unwrap();
+        let third = pushed(mirror.publish(&publication("3"), &key).unwrap());
+        assert_eq!(show(&lab, "%H"), format!("{third}\n{second}\n{first}"));
+        git(&lab.shared, &["fsck", "--strict"]);
+        // Also where nothing new is to be said.
+        git(&lab.shared, &["update-ref", &format!("refs/heads/{BRANCH}"), &first.to_string()]);
+        mirror.keep(BRANCH, third).unwrap();
+        mirror.fetch().unwrap();
+        assert_eq!(mirror.publish(&publication("3"), &key).unwrap(), Outcome::Pushed(third));
+        assert_eq!(lab.tip(BRANCH), third);
+    }
+}
+
+#[test]
+fn what_is_kept_outlives_the_host_and_a_mirror_that_is_made_anew() {
+    let lab = Lab::new();
+    let mut mirror = over(&lab, false);
+    let (old, newest) = (lab.tip("main"), lab.commit("Second", &[("a", "1")]));
+    mirror.fetch().unwrap();
+    mirror.keep("main", newest).unwrap();
+    git(&lab.shared, &["update-ref", "refs/heads/main", &old.to_string()]);
+    git(&lab.shared, &["gc", "--quiet", "--prune=now"]);
+    let _ = mirror.damaged(&git2::Error::from_str("for the test"));
+    assert_eq!(mirror.fetch().unwrap().main, Some(old));
+    assert_eq!(mirror.commit(newest).unwrap().summary, "Second");
+    mirror.keep("main", old).unwrap();
+    let _ = mirror.damaged(&git2::Error::from_str("for the test"));
+    mirror.fetch().unwrap();
+    assert!(mirror.commit(newest).is_err(), "one commit of a branch is kept");
+}

@@ -52,6 +52,7 @@ fn what_openssh_takes_and_we_do_not_is_refused_with_its_line() {
         ("a@b namespaces=\"git\"".to_owned(), "without a key"),
         ("a@b ssh-ed25519 AAAA".to_owned(), "not a public key"),
         (format!("a@b {}", ada.replace("ssh-ed25519", "ssh-rsa")), "not a public key"),
+        (format!("a@b {}", ada.replace("NTE5AAAAI", "NTE5AAAAM")), "OpenSSH writes it otherwise"),
         (format!("a@b {}", ada.replace(' ', "\u{c}")), "a control character"),
         (format!("a@b {ada} comment\0more"), "a control character"),
         (format!("a@b {}", ada.replace("ssh-ed25519", "ssh-ed25519-cert-v01@openssh.com")), "certificates are not taken"),
@@ -236,10 +237,11 @@ fn armour_is_read_strictly() {
         format!("{armour}{armour}"),
         armour.replace("SSH", "PGP"),
         armour.replace("U1NI", "U1NJ"),
+        armour.replacen("MjU1MTkAAAAg", "MjU1MTkAAAAw", 1), // the key's length, which the library reads over
         armour.replacen('A', "", 1),
         armour.replace('=', ""),
     ];
-    for armour in broken.iter().filter(|broken| **broken != armour) {
+    for armour in &broken {
         assert_eq!(verify(armour.as_bytes(), b"content").unwrap_err().rule, Rule::BadSignature, "{armour}");
     }
 }

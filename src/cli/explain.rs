@@ -1,0 +1,197 @@
+//! `meshfed explain`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use clap::ValueEnum;
+use jiff::Timestamp;
+
+use super::output;
+use super::remote::RepoArgs;
+use super::render::find;
+use crate::agent::declarations;
+use crate::decide::Status;
+use crate::derive::{Derived, Inputs, Need, Observed, Source, derive, origin};
+use crate::error::{Error, Exit};
+use crate::facts::published::FACTS_PATH;
+use crate::object::Key;
+use crate::policy::Cache;
+use crate::repo::{Mirror, PUBLISHED, RepoError};
+use crate::view::explain::{self, Brought, Explanation, Part};
+
+/// Names by which kubectl knows kinds that meshes are made of.
+const SHORT: [(&str, &str); 15] = [
+    ("cm", "ConfigMap"),
+    ("deploy", "Deployment"),
+    ("dr", "DestinationRule"),
+    ("ess", "ExportedServiceSet"),
+    ("iss", "ImportedServiceSet"),
+    ("ns", "Namespace"),
+    ("sa", "ServiceAccount"),
+    ("smcp", "ServiceMeshControlPlane"),
+    ("smm", "ServiceMeshMember"),
+    ("smmr", "ServiceMeshMemberRoll"),
+    ("smp", "ServiceMeshPeer"),
+    ("sub", "Subscription"),
+    ("svc", "Service"),
+    ("vs", "VirtualService"),
+    ("netpol", "NetworkPolicy"),
+];
+
+/// Objects named in a hint.
+const NAMED: usize = 8;
+
+/// Show where an object comes from: the rule, the lines, who wrote them, and what it waits for
+///
+/// From Git alone. For each field: the place in a document or the facts of a peer that it follows from, and the commit that brought it.
+/// Example: meshfed explain ServiceMeshPeer/aro-stg-mesh --mesh rosa-prod-mesh --repo . --field spec.security
+#[derive(clap::Args, Debug)]
+pub struct Explain {
+    /// The object as KIND/NAME or KIND/NAMESPACE/NAME; kinds also as kubectl shortens them, such as smp or vs
+    object: String,
+    /// Name of the mesh
+    #[arg(long, env = "MESHFED_MESH")]
+    mesh: String,
+    #[command(flatten)]
+    repo: RepoArgs,
+    /// Only this field and what is in it, such as spec.remote
+    #[arg(long, value_name = "PATH")]
+    field: Option<String>,
+    /// Format
+    #[arg(short, long, default_value = "text")]
+    output: Format,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// A line for each field
+    Text,
+    /// For programs
+    Json,
+}
+
+impl Explain {
+    pub(super) fn run(self) -> Result<Exit, Error> {
+        let remote = self.repo.fetch()?;
+        let mut explanation = self.explain(&remote.mirror, Timestamp::now())?;
+        if let Some(field) = &self.field {
+            explanation.parts.retain(|part| explain::concerns(&part.field, field));
+        }
+        match self.output {
+            Format::Text => output::print(&explain::render(&explanation, output::look()))?,
+            Format::Json => output::print_json(&explanation)?,
+        }
+        Ok(Exit::Fine)
+    }
+
+    fn explain(&self, mirror: &Mirror, now: Timestamp) -> Result<Explanation, Error> {
+        let me = self.mesh.as_str();
+        let tip = mirror.main()?;
+        let snapshot = mirror
+            .snapshot(tip, &|path| path == "federation.yaml" || path.starts_with("meshes/") || path.starts_with("policies/"))?;
+        let federation = declarations::federation_of(mirror, &snapshot, &mut Cache::default()).federation;
+        let folder = find(&federation, me)?;
+        let mut facts = BTreeMap::new();
+        for peer in folder.peers.keys() {
+            if let Some(branch) = declarations::branch(mirror, peer, &federation.allow_addresses, now)? {
+                facts.insert(peer.clone(), branch.facts.unwrap_or_default());
+            }
+        }
+        let derived = derive(Inputs { federation: &federation, me, facts: &facts, observed: &Observed::assumed(folder) });
+        let key = self.key(&derived)?;
+        let Some(origin) = origin(&federation, me, &key) else {
+            return Err(Error::unavailable(format!("nothing says where {key} comes from"), ""));
+        };
+        let mut parts = Vec::new();
+        for part in origin.parts {
+            let (place, commit) = match &part.from {
+                Source::Document { path, span } if span.line == 0 => (path.clone(), brought(mirror, tip, path, 0, None)?),
+                Source::Document { path, span } => {
+                    (format!("{path}:{}", span.line), brought(mirror, tip, path, span.line, None)?)
+                }
+                Source::Facts(mesh) => (format!("{PUBLISHED}{mesh}:{FACTS_PATH}"), published(mirror, mesh)?),
+            };
+            parts.push(Part { field: part.field, what: part.what, place, commit });
+        }
+        let needs = derived.wanted.get(&key).map(|wanted| wanted.needs.as_slice()).unwrap_or_default();
+        let needs = needs.iter().map(|need| match need {
+            Need::Exists(key) => format!("{key} is there"),
+            Need::Applied(key) => format!("{key} is applied"),
+        });
+        let branch = declarations::branch(mirror, me, &federation.allow_addresses, now)?;
+        let status = branch.and_then(|branch| branch.status).unwrap_or_default();
+        Ok(Explanation {
+            object: key.to_string(),
+            mesh: me.to_owned(),
+            rule: origin.rule,
+            parts,
+            needs: needs.collect(),
+            waits: waits(&key, &derived, &status),
+        })
+    }
+
+    /// The one object that is meant, among those that are derived or wait.
+    fn key(&self, derived: &Derived) -> Result<Key, Error> {
+        let all: BTreeSet<&Key> =
+            derived.wanted.keys().chain(derived.holds.iter().filter_map(|hold| hold.key.as_ref())).collect();
+        let parts: Vec<&str> = self.object.split('/').collect();
+        let (kind, namespace, name) = match parts.as_slice() {
+            [kind, name] => (*kind, None, *name),
+            [kind, namespace, name] => (*kind, Some(*namespace), *name),
+            _ => return Err(Error::usage("an object is KIND/NAME or KIND/NAMESPACE/NAME", "for example smp/aro-stg-mesh")),
+        };
+        let named = |key: &&Key| *key.name == *name && (namespace.is_none() || namespace == key.namespace.as_deref());
+        let found: Vec<&Key> = all.iter().copied().filter(|key| is_kind(kind, &key.kind)).filter(named).collect();
+        let list = |keys: &[&Key]| {
+            let texts: Vec<String> = keys.iter().map(ToString::to_string).collect();
+            crate::words::some(&texts.iter().map(String::as_str).collect::<Vec<_>>(), NAMED)
+        };
+        match found.as_slice() {
+            [key] => Ok((*key).clone()),
+            [] => {
+                let of_kind: Vec<&Key> = all.iter().copied().filter(|key| is_kind(kind, &key.kind)).collect();
+                let near = if of_kind.is_empty() { all.into_iter().collect() } else { of_kind };
+                let message = format!("{} has no object {}", self.mesh, self.object.escape_debug());
+                Err(Error::unavailable(message, format!("there is: {}", list(&near))))
+            }
+            several => Err(Error::usage("more than one object is called so", format!("name one of {}", list(several)))),
+        }
+    }
+}
+
+/// `smp`, `servicemeshpeers` and `ServiceMeshPeer` are one kind.
+fn is_kind(given: &str, kind: &str) -> bool {
+    let (given, kind) = (given.to_lowercase(), kind.to_lowercase());
+    let short = SHORT.iter().any(|(short, long)| *short == given && long.to_lowercase() == kind);
+    short || given == kind || [format!("{kind}s"), format!("{}ies", kind.trim_end_matches('y'))].contains(&given)
+}
+
+/// What an object waits for: as its mesh's agent says where it has seen it, else as follows from Git.
+fn waits(key: &Key, derived: &Derived, status: &Status) -> Vec<String> {
+    let subject = key.to_string();
+    let about = |text: &str| text.strip_prefix(&subject).is_some_and(|rest| rest.starts_with([':', ' ']));
+    let told: Vec<String> = status.holds.iter().filter(|hold| about(hold)).cloned().collect();
+    if !told.is_empty() || derived.wanted.contains_key(key) {
+        return told;
+    }
+    derived.holds.iter().filter(|hold| hold.key.as_ref() == Some(key)).map(ToString::to_string).collect()
+}
+
+fn brought(
+    mirror: &Mirror,
+    tip: crate::repo::CommitId,
+    path: &str,
+    line: u32,
+    by: Option<String>,
+) -> Result<Option<Brought>, RepoError> {
+    let commit = mirror.blame(tip, path, line)?;
+    let by = by.unwrap_or(commit.author_email);
+    Ok(Some(Brought { id: commit.id.to_string(), at: commit.committed_at, by, subject: commit.summary }))
+}
+
+/// The commit that brought the facts of a mesh; none where it never published.
+fn published(mirror: &Mirror, mesh: &str) -> Result<Option<Brought>, RepoError> {
+    match mirror.refs().published.get(mesh) {
+        Some(tip) => brought(mirror, *tip, FACTS_PATH, 0, Some(format!("agent of {mesh}"))),
+        None => Ok(None),
+    }
+}

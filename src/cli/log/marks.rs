@@ -1,0 +1,137 @@
+//! What verification says of each commit, while the histories are walked from the newest commit backwards.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::error::Error;
+use crate::model::{Cache, ContentId, Federation, Place, load_some};
+use crate::repo::{Commit, CommitId, Mirror};
+use crate::trust::{Digest, FOLDER, Id, PublicKey, Revoked, Verdict, Verifier, public_key, published};
+use crate::view::log::Mark;
+
+/// Where the list of revoked keys is.
+const REVOKED_PATH: &str = "trust/revoked_keys";
+
+/// The verifier, and where on `main` the walk is.
+pub(super) struct Marks<'a> {
+    mirror: &'a Mirror,
+    verifier: Verifier,
+    anchor: Id,
+    verdict: Verdict,
+    part: Part,
+    /// Commit that a person accepted → the commit that says so.
+    accepted: HashMap<Id, Id>,
+    /// Keys that verified commits listed for each mesh's agent, as far as the walk has come.
+    keys: BTreeMap<String, BTreeSet<PublicKey>>,
+    revoked: Revoked,
+}
+
+/// Parts of `main`, the newest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    NotInForce,
+    Verified,
+    BeforeAnchor,
+}
+
+impl<'a> Marks<'a> {
+    /// Verifies `main` from the anchor to its tip.
+    pub fn new(mirror: &'a Mirror, anchor: CommitId, digest: Digest) -> Result<Self, Error> {
+        let mut verifier = Verifier::new();
+        let anchor = Id::from(anchor);
+        verifier.introduce(mirror, anchor, digest).map_err(Error::other)?.map_err(|refusal| {
+            Error::unavailable(
+                format!("the anchor is not the one that is meant: {refusal}"),
+                "ask whoever gave you anchor and digest",
+            )
+        })?;
+        let verdict = verifier.main(mirror, anchor, mirror.main()?.into()).map_err(Error::other)?;
+        let newest = CommitId::from(verdict.verified.unwrap_or(anchor));
+        let snapshot = mirror.snapshot(newest, &|path| {
+            [REVOKED_PATH, &format!("{FOLDER}/"), "meshes/"].contains(&path)
+                || matches!(Place::of(path), Place::Mesh(_))
+                || (path.starts_with("meshes/") && path.matches('/').count() == 2 && path.ends_with('/'))
+        })?;
+        let revoked = match snapshot.entries.get(REVOKED_PATH) {
+            Some(id) => String::from_utf8_lossy(&mirror.read(*id)?).into_owned(),
+            None => String::new(),
+        };
+        let revoked = Revoked::parse(REVOKED_PATH, &revoked).map_err(|finding| Error::unavailable(finding.to_string(), ""))?;
+        let mut marks = Self {
+            mirror,
+            verifier,
+            anchor,
+            verdict,
+            part: Part::NotInForce,
+            accepted: HashMap::new(),
+            keys: BTreeMap::new(),
+            revoked,
+        };
+        let meshes = snapshot.entries.iter().filter(|(path, _)| matches!(Place::of(path), Place::Mesh(_)));
+        let meshes = meshes.map(|(path, id)| (path.clone(), ContentId(id.bytes()))).collect();
+        let mut read = |path: &str, _: ContentId| match snapshot.entries.get(path) {
+            Some(id) => mirror.read(*id).map_err(|error| error.to_string()),
+            None => Err("not in this commit".to_owned()),
+        };
+        marks.learn(&load_some(&meshes, &mut read, &mut Cache::default()));
+        Ok(marks)
+    }
+
+    /// Keys that agents had before a verified commit are keys of theirs until then.
+    pub fn learn(&mut self, before: &Federation) {
+        if self.part == Part::BeforeAnchor {
+            return;
+        }
+        for mesh in before.meshes.values().filter_map(|folder| folder.mesh.as_ref()) {
+            let keys = mesh.keys.iter().filter_map(|key| public_key(key).ok());
+            self.keys.entry(mesh.name.clone()).or_default().extend(keys);
+        }
+    }
+
+    /// The next older commit of `main`.
+    pub fn main(&mut self, commit: &Commit) -> Result<Mark, Error> {
+        let id = Id::from(commit.id);
+        if self.part == Part::NotInForce && self.verdict.verified == Some(id) {
+            self.part = Part::Verified;
+        }
+        if id == self.anchor {
+            self.part = Part::BeforeAnchor;
+            return Ok(Mark::Verified { signer: "the trust anchor".to_owned() });
+        }
+        if self.part == Part::BeforeAnchor {
+            return Ok(Mark::Unknown { reason: "it is before the trust anchor".to_owned() });
+        }
+        let Some(parent) = commit.parents.first() else {
+            return Ok(Mark::Unknown { reason: "it does not descend from the trust anchor".to_owned() });
+        };
+        let step = self.verifier.step(self.mirror, (*parent).into(), id).map_err(Error::other)?;
+        self.accepted.extend(step.accepts.into_iter().map(|accepted| (accepted, id)));
+        let first_bad = self.verdict.refusal.as_ref().map(|refusal| refusal.commit.to_string()).unwrap_or_default();
+        Ok(match (step.refusal, step.signer) {
+            (Some(refusal), signer) => {
+                let path = refusal.path.map(|path| format!("{path}: ")).unwrap_or_default();
+                let accepted = self.accepted.get(&id).map(ToString::to_string);
+                Mark::Refused { reason: format!("{path}{} ({})", refusal.detail, refusal.rule), signer, accepted }
+            }
+            (None, signer) if self.part == Part::Verified => Mark::Verified { signer: signer.unwrap_or_default() },
+            (None, signer) => {
+                let reason = format!("{} before it is refused", first_bad.get(..7).unwrap_or_default());
+                Mark::Waits { signer: signer.unwrap_or_default(), reason }
+            }
+        })
+    }
+
+    /// A commit of a published branch.
+    pub fn published(&self, mesh: &str, commit: &Commit) -> Result<Mark, Error> {
+        let Some(keys) = self.keys.get(mesh).filter(|keys| !keys.is_empty()) else {
+            return Ok(Mark::Unknown { reason: format!("meshes/{mesh}/mesh.yaml lists no key of its agent") });
+        };
+        let parent = commit.parents.first().map(|parent| Id::from(*parent));
+        let verdict = published(self.mirror, keys, &self.revoked, parent, commit.id.into()).map_err(Error::other)?;
+        Ok(match verdict.refusal {
+            None => Mark::Verified { signer: format!("agent of {mesh}") },
+            Some(refusal) => {
+                Mark::Refused { reason: format!("{} ({})", refusal.detail, refusal.rule), signer: None, accepted: None }
+            }
+        })
+    }
+}

@@ -1,0 +1,96 @@
+//! `meshfed log`.
+
+mod filter;
+mod marks;
+mod walk;
+
+use clap::{Args, ValueEnum};
+use jiff::Timestamp;
+
+use self::filter::Filter;
+use self::marks::Marks;
+use self::walk::Walk;
+use super::output;
+use super::remote::RepoArgs;
+use crate::error::{Error, Exit};
+use crate::repo::CommitId;
+use crate::trust::Digest;
+use crate::view::log;
+
+/// Commits shown where people do not say how many: a few screens.
+const DEFAULT_COUNT: usize = 50;
+
+/// Show who changed what in the federation, and when each mesh had applied it
+///
+/// The history of main and of all published branches, in the terms of a federation, newest first. With --trust-anchor and
+/// --trust-digest each commit is marked: ✔ signed by somebody who may change what it changes, ✘ refused, … good by itself but not in
+/// force, ? nobody can say. Times are UTC. Example: meshfed log --repo . --since 2w --peering rosa-prod-mesh:aro-stg-mesh
+#[derive(clap::Args, Debug)]
+pub struct Log {
+    #[command(flatten)]
+    repo: RepoArgs,
+    #[command(flatten)]
+    filter: Filter,
+    #[command(flatten)]
+    trust: TrustArgs,
+    /// At most this many commits
+    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = DEFAULT_COUNT)]
+    max_count: usize,
+    /// Format
+    #[arg(short, long, default_value = "text")]
+    output: Format,
+}
+
+/// Where trust begins.
+#[derive(Args, Debug)]
+struct TrustArgs {
+    /// Commit of main from which on signatures are verified
+    #[arg(long, env = "MESHFED_TRUST_ANCHOR", value_name = "COMMIT", requires = "trust_digest")]
+    trust_anchor: Option<CommitId>,
+    /// Digest of trust/ in that commit, as `sha256:…`
+    #[arg(long, env = "MESHFED_TRUST_DIGEST", value_name = "DIGEST", requires = "trust_anchor")]
+    trust_digest: Option<Digest>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// A commit with its changes below it
+    Text,
+    /// One array, for programs
+    Json,
+}
+
+impl Log {
+    pub(super) fn run(self) -> Result<Exit, Error> {
+        let remote = self.repo.fetch()?;
+        let mirror = &remote.mirror;
+        let since = self.filter.since(Timestamp::now())?;
+        let marks = match self.trust.trust_anchor.zip(self.trust.trust_digest) {
+            Some((anchor, digest)) => Some(Marks::new(mirror, anchor, digest)?),
+            None => None,
+        };
+        let verified = marks.is_some();
+        let mut walk = Walk::new(mirror, &self.repo.branch, marks)?;
+        let (mut entries, mut more) = (Vec::new(), false);
+        while let Some(found) = walk.next(since.from)? {
+            if !since.holds(found.entry.at) {
+                continue;
+            }
+            let Some(entry) = self.filter.apply(found) else { continue };
+            more = entries.len() == self.max_count;
+            if more {
+                break;
+            }
+            entries.push(entry);
+        }
+        let entries = walk.with_applied(entries);
+        match self.output {
+            Format::Text => {
+                output::print(&log::render(&entries, output::look()))?;
+                eprintln!("{}", log::summary(&entries, more, verified));
+            }
+            Format::Json => output::print_json(&entries)?,
+        }
+        Ok(Exit::Fine)
+    }
+}

@@ -1,0 +1,287 @@
+//! What each part of an object follows from: the places in documents, and the facts of a peer.
+
+use super::kinds;
+use crate::model::{Destination, Export, Federation, Mesh, MeshFolder, Peer, Span, Traffic};
+use crate::object::Key;
+
+/// Why an object is derived, and from what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The rule in words.
+    pub rule: &'static str,
+    /// Its parts, in the order of its fields.
+    pub parts: Vec<Part>,
+}
+
+/// A field, and what it follows from. A field may follow from several things; it stands here once for each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Path of the field, `spec.remote.addresses`; `*` for the whole object.
+    pub field: String,
+    /// What is taken from there.
+    pub what: String,
+    /// From where.
+    pub from: Source,
+}
+
+/// Where something comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A document on `main`; its whole where the line is 0.
+    Document {
+        /// Path.
+        path: String,
+        /// Place in it.
+        span: Span,
+    },
+    /// What the agent of this mesh published.
+    Facts(String),
+}
+
+/// What an object of the mesh `me` follows from, whether it is there already or waits. `None` for one that nothing declares.
+pub fn origin(federation: &Federation, me: &str, key: &Key) -> Option<Origin> {
+    let folder = federation.meshes.get(me)?;
+    let manifest = || folder.manifests.iter().find(|manifest| manifest.object.key == *key);
+    if let Some(manifest) = manifest().filter(|_| derived(federation, folder, key).is_none()) {
+        let from = Source::Document { path: manifest.object.source.to_string(), span: manifest.span };
+        let parts = vec![Part { field: "*".into(), what: "the object as it stands there".into(), from }];
+        return Some(Origin { rule: "an object of manifests/ is applied as it is", parts });
+    }
+    derived(federation, folder, key)
+}
+
+fn derived(federation: &Federation, folder: &MeshFolder, key: &Key) -> Option<Origin> {
+    let mesh = folder.mesh.as_ref()?;
+    let is = |of: (&str, &str)| kinds::kind(of).kind == key.kind && kinds::kind(of).group == key.group;
+    let traffic = || {
+        let mut all = folder.traffic.values();
+        all.find(|traffic| *traffic.name == *key.name && Some(&*traffic.service.namespace) == key.namespace.as_deref())
+    };
+    let peer = |name: &str| folder.peers.get(name).map(|ours| Half { federation, mesh, ours, name: name.to_owned() });
+    if is(kinds::CONTROL_PLANE) && *key.name == *mesh.control_plane {
+        return Some(control_plane(mesh, folder));
+    }
+    if is(kinds::CONFIG_MAP) {
+        let name = folder.peers.keys().find(|name| kinds::roots_name(name) == *key.name)?;
+        return peer(name).map(|half| half.roots());
+    }
+    if is(kinds::PEER) {
+        return peer(&key.name).map(|half| half.peer());
+    }
+    if is(kinds::EXPORTED) {
+        return peer(&key.name).map(|half| half.exports());
+    }
+    if is(kinds::IMPORTED) {
+        return peer(&key.name).map(|half| half.imports());
+    }
+    if is(kinds::VIRTUAL_SERVICE) {
+        return traffic().filter(|traffic| !traffic.rules.is_empty()).map(|traffic| virtual_service(folder, traffic));
+    }
+    if is(kinds::DESTINATION_RULE) {
+        return traffic().filter(|traffic| traffic.has_policy()).map(destination_rule);
+    }
+    let whole = |rule, what: String| Origin { rule, parts: vec![of_document("*", what, &mesh.path, Span::default())] };
+    if is(kinds::MEMBER) && mesh.members.iter().any(|member| Some(member.as_str()) == key.namespace.as_deref()) {
+        let what = format!("members: {}", key.namespace.as_deref().unwrap_or_default());
+        return Some(whole("each member namespace has a ServiceMeshMember", what));
+    }
+    if is(kinds::NAMESPACE) && mesh.create_namespaces && mesh.namespaces().any(|name| name == &*key.name) {
+        return Some(whole("createNamespaces: the control plane's and the members' namespaces are made", key.name.to_string()));
+    }
+    let operator = mesh.operators.iter().any(|operator| *operator.name == *key.name);
+    (is(kinds::SUBSCRIPTION) && operator)
+        .then(|| whole("operators: each is ensured by an OLM Subscription", key.name.to_string()))
+}
+
+fn of_document(field: impl Into<String>, what: impl Into<String>, path: &str, span: Span) -> Part {
+    Part { field: field.into(), what: what.into(), from: Source::Document { path: path.to_owned(), span } }
+}
+
+fn control_plane(mesh: &Mesh, folder: &MeshFolder) -> Origin {
+    let mut parts = Vec::new();
+    for peer in folder.peers.values().filter(|peer| !peer.suspend) {
+        let gateway = |side: &str, name: &str| {
+            let field = format!("spec.gateways.{side}.{name}");
+            of_document(field, format!("gateway for {}", *peer.name), &peer.path, peer.name.span)
+        };
+        parts.extend([gateway("additionalIngress", &peer.ingress), gateway("additionalEgress", &peer.egress)]);
+    }
+    let domain = format!("trust domain {}", *mesh.trust_domain);
+    parts.push(of_document("spec.security.trust.domain", domain, &mesh.path, mesh.trust_domain.span));
+    if mesh.base.is_some() {
+        parts.push(of_document("*", "all other fields: controlPlane.base", &mesh.path, Span::default()));
+    }
+    Origin { rule: "the control plane has one ingress and one egress gateway for each peer, and the mesh's trust domain", parts }
+}
+
+/// One half of a peering, with what is known of the other.
+struct Half<'a> {
+    federation: &'a Federation,
+    mesh: &'a Mesh,
+    ours: &'a Peer,
+    name: String,
+}
+
+impl Half<'_> {
+    fn ours(&self, field: &str, what: impl Into<String>) -> Part {
+        of_document(field, what, &self.ours.path, self.ours.name.span)
+    }
+
+    fn facts(&self, field: &str, what: &str) -> Part {
+        Part { field: field.into(), what: what.into(), from: Source::Facts(self.name.clone()) }
+    }
+
+    /// The peer's half.
+    fn theirs(&self) -> Option<&Peer> {
+        self.federation.peer(&self.name, &self.mesh.name)
+    }
+
+    fn roots(&self) -> Origin {
+        let parts = vec![
+            self.ours("*", format!("the peering with {}", self.name)),
+            self.facts(&format!("data.{}", kinds::ROOTS_KEY), "CA roots"),
+        ];
+        Origin { rule: "the control plane reads the CA roots of a peer from this ConfigMap", parts }
+    }
+
+    fn peer(&self) -> Origin {
+        let mut parts = vec![
+            self.facts(&format!("metadata.annotations.{}", super::ROOTS_ANNOTATION), "CA roots"),
+            self.ours("metadata.name", format!("the peering with {}", self.name)),
+            self.facts("spec.remote", "ingress address"),
+            self.ours("spec.gateways.ingress.name", &self.ours.ingress),
+            self.ours("spec.gateways.egress.name", &self.ours.egress),
+        ];
+        if let Some(mesh) = self.federation.mesh(&self.name) {
+            let domain = format!("trust domain {}", *mesh.trust_domain);
+            parts.push(of_document("spec.security.trustDomain", &domain, &mesh.path, mesh.trust_domain.span));
+            parts.push(of_document("spec.security.clientID", domain, &mesh.path, mesh.trust_domain.span));
+        }
+        if let Some(theirs) = self.theirs() {
+            let what = format!("egress {}", theirs.egress);
+            parts.push(of_document("spec.security.clientID", what, &theirs.path, theirs.name.span));
+        }
+        Origin { rule: "each peering that both sides declare has a ServiceMeshPeer, once the peer's CA roots are known", parts }
+    }
+
+    fn exports(&self) -> Origin {
+        let rule = |(number, export): (usize, &Export)| {
+            let (what, span) = match export {
+                Export::Service { service, .. } => (service.to_string(), service.span),
+                Export::Selector { namespace, .. } => (format!("services of {}", **namespace), namespace.span),
+            };
+            of_document(format!("spec.exportRules[{number}]"), what, &self.ours.path, span)
+        };
+        let parts = self.ours.exports.iter().enumerate().map(rule).collect();
+        Origin { rule: "what a Peer document exports is what the peer may use", parts }
+    }
+
+    fn imports(&self) -> Origin {
+        let offered =
+            |name| self.theirs()?.exports.iter().find_map(|export| export.exported_name().filter(|other| ***other == name));
+        let mut parts = Vec::new();
+        for (number, import) in self.ours.imports.iter().enumerate() {
+            let field = format!("spec.importRules[{number}]");
+            let what = import.service.as_ref().map_or("everything".to_owned(), ToString::to_string);
+            parts.push(of_document(&field, what, &self.ours.path, import.service.span));
+            let theirs = import.service.value.clone().and_then(offered).zip(self.theirs());
+            parts.extend(
+                theirs.map(|(export, half)| of_document(field, format!("exported as {}", **export), &half.path, export.span)),
+            );
+        }
+        if self.ours.locality.is_some() {
+            parts.push(self.ours("spec.locality", "locality"));
+        }
+        Origin { rule: "what a Peer document imports is taken, once the peer exports it", parts }
+    }
+}
+
+fn virtual_service(folder: &MeshFolder, traffic: &Traffic) -> Origin {
+    let mut parts = vec![of_document("spec.hosts", traffic.service.to_string(), &traffic.path, traffic.service.span)];
+    for (number, rule) in traffic.rules.iter().enumerate() {
+        for (place, route) in rule.routes.iter().enumerate() {
+            let field = format!("spec.http[{number}].route[{place}]");
+            let what = match &route.to {
+                Destination::Local { subset } => format!("local {} {} %", subset.as_deref().unwrap_or_default(), route.weight),
+                Destination::Imported { peer, service } => format!("{peer} {service} {} %", route.weight),
+            };
+            parts.push(of_document(&field, what.replace("  ", " "), &traffic.path, route.span));
+            let Destination::Imported { peer, service } = &route.to else { continue };
+            let imports =
+                folder.peers.get(peer).into_iter().flat_map(|half| half.imports.iter().map(move |import| (half, import)));
+            let import = imports.into_iter().find(|(_, import)| import.imported_as() == Some(service));
+            parts.extend(import.map(|(half, import)| of_document(field, "imported", &half.path, import.service.span)));
+        }
+    }
+    if let Some(mirror) = &traffic.mirror {
+        parts.push(of_document("spec.http[*].mirror", format!("{} %", mirror.percentage), &traffic.path, mirror.span));
+    }
+    Origin {
+        rule: "a Traffic routes the requests for its service; weight flows to a peer while its import is live and its watch fresh",
+        parts,
+    }
+}
+
+fn destination_rule(traffic: &Traffic) -> Origin {
+    let mut parts = vec![of_document("spec.host", traffic.service.to_string(), &traffic.path, traffic.service.span)];
+    let spans = |name: &String| {
+        let named = |to: &Destination| matches!(to, Destination::Local { subset: Some(subset) } if subset == name);
+        traffic.destinations().find(|(to, _)| named(to)).map(|(_, span)| span).unwrap_or_default()
+    };
+    parts.extend(
+        traffic.subsets.keys().map(|name| of_document("spec.subsets", format!("subset {name}"), &traffic.path, spans(name))),
+    );
+    if traffic.outlier_detection.is_some() {
+        parts.push(of_document("spec.trafficPolicy.outlierDetection", "outlier detection", &traffic.path, Span::default()));
+    }
+    if let Some(first) = traffic.failover.first() {
+        let field = "spec.trafficPolicy.loadBalancer";
+        parts.push(of_document(field, format!("failover to {}", **first), &traffic.path, first.span));
+    }
+    Origin { rule: "a Traffic with subsets, outlier detection or failover has a DestinationRule", parts }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::derive::{Inputs, Observed, derive};
+    use crate::model::testing::{Repo, example};
+
+    fn text(repo: &Repo, part: &Part) -> String {
+        match &part.from {
+            Source::Facts(mesh) => format!("published/{mesh}"),
+            Source::Document { path, span } if span.line == 0 => format!("{path}: whole"),
+            Source::Document { path, span } => {
+                let text = String::from_utf8(repo.files[path].clone()).unwrap();
+                format!("{path}:{}: {}", span.line, text.lines().nth(span.line as usize - 1).unwrap().trim())
+            }
+        }
+    }
+
+    #[test]
+    fn every_object_of_the_example_has_an_origin() {
+        let repo = example();
+        let federation = repo.valid();
+        let mut told = String::new();
+        for me in federation.meshes.keys() {
+            let inputs = Inputs { federation: &federation, me, facts: &BTreeMap::new(), observed: &Observed::default() };
+            let derived = derive(inputs);
+            let held = derived.holds.iter().filter_map(|hold| hold.key.as_ref());
+            for key in derived.wanted.keys().chain(held) {
+                let origin = origin(&federation, me, key).unwrap_or_else(|| panic!("{key} has no origin"));
+                assert!(!origin.parts.is_empty(), "{key}");
+                if key.group.contains("maistra") || key.group.contains("istio") {
+                    told.extend([key.to_string(), "\n".to_owned()]);
+                    told.extend(
+                        origin.parts.iter().map(|part| format!("  {} ({}) {}\n", part.field, part.what, text(&repo, part))),
+                    );
+                }
+            }
+            let nothing = kinds::key(kinds::PEER, me, "nobody");
+            assert_eq!(origin(&federation, me, &nothing), None);
+        }
+        insta::assert_snapshot!(told);
+    }
+}
