@@ -2,11 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use meshfed::cli::{self, Cli};
+use meshfed::cli;
 
 fn main() -> ExitCode {
-    match cli::run(Cli::parse()) {
+    match cli::run(cli::parse()) {
         Ok(exit) => exit.into(),
         Err(error) => {
             if let Some(message) = error.message() {

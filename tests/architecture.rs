@@ -7,11 +7,12 @@ use std::path::Path;
 use crate::schemas::files;
 
 /// From the ground up. A module may use those of lower layers only; modules of one layer do not know each other.
-const LAYERS: [&[&str]; 12] = [
+const LAYERS: [&[&str]; 13] = [
     &["object", "words"],
     &["model"],
     &["facts"],
     &["derive"],
+    &["lint"],
     &["policy", "trust"],
     &["decide"],
     &["changes"],
@@ -23,7 +24,7 @@ const LAYERS: [&[&str]; 12] = [
 ];
 
 /// Modules that compute and do nothing else.
-const PURE: [&str; 10] = ["object", "words", "model", "facts", "derive", "decide", "trust", "policy", "changes", "view"];
+const PURE: [&str; 11] = ["object", "words", "model", "facts", "derive", "lint", "decide", "trust", "policy", "changes", "view"];
 
 /// What only edges use: I/O, clocks, randomness, threads.
 const IMPURE: [&str; 19] = [

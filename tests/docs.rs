@@ -15,11 +15,12 @@ use crate::schemas::files;
 
 const READMES: [&str; 2] = ["README.md", "repo-layout/README.md"];
 
-#[derive(Debug, PartialEq)]
-struct Block {
-    language: String,
+/// A fenced block.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Block {
+    pub language: String,
     line: usize,
-    text: String,
+    pub text: String,
 }
 
 fn root() -> &'static Path {
@@ -27,7 +28,7 @@ fn root() -> &'static Path {
 }
 
 /// The fenced blocks of a text.
-fn blocks(text: &str) -> Vec<Block> {
+pub fn blocks(text: &str) -> Vec<Block> {
     let mut found: Vec<Block> = Vec::new();
     let mut open = false;
     for (i, line) in text.lines().enumerate() {
@@ -70,7 +71,7 @@ fn matches(shown: &str, printed: &str) -> bool {
 }
 
 /// Commands of a `console` block with what each prints.
-fn commands(text: &str) -> Vec<(&str, String)> {
+pub fn commands(text: &str) -> Vec<(&str, String)> {
     let mut found: Vec<(&str, String)> = Vec::new();
     for line in text.lines() {
         match (line.strip_prefix("$ "), found.last_mut()) {

@@ -51,7 +51,7 @@ fn every_example_names_its_schema_and_keeps_to_it() {
             Place::Mesh(_) => "mesh.json",
             Place::Peer { .. } => "peer.json",
             Place::Traffic { .. } => "traffic.json",
-            Place::Manifests { .. } | Place::Policy | Place::Foreign => continue,
+            Place::Manifests { .. } | Place::Policy | Place::Definition | Place::Foreign => continue,
             Place::Unknown { help } => panic!("repo-layout/{name} is read by nobody: {help}"),
         };
         let text = fs::read_to_string(&path).unwrap();

@@ -7,10 +7,10 @@ use jiff::Timestamp;
 
 use super::output;
 use super::remote::RepoArgs;
-use super::render::{assumed, find};
+use super::render::find;
 use crate::agent::declarations;
 use crate::decide::Status;
-use crate::derive::{Derived, Inputs, Need, Source, derive, origin};
+use crate::derive::{Derived, Inputs, Need, Observed, Source, derive, origin};
 use crate::error::{Error, Exit};
 use crate::facts::published::FACTS_PATH;
 use crate::object::Key;
@@ -96,7 +96,7 @@ impl Explain {
                 facts.insert(peer.clone(), branch.facts.unwrap_or_default());
             }
         }
-        let derived = derive(Inputs { federation: &federation, me, facts: &facts, observed: &assumed(folder) });
+        let derived = derive(Inputs { federation: &federation, me, facts: &facts, observed: &Observed::assumed(folder) });
         let key = self.key(&derived)?;
         let Some(origin) = origin(&federation, me, &key) else {
             return Err(Error::unavailable(format!("nothing says where {key} comes from"), ""));

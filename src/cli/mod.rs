@@ -4,16 +4,19 @@ mod agent;
 mod check;
 mod clone;
 mod committed;
+mod completions;
 mod explain;
 mod facts;
 mod graph;
 mod init;
 mod join;
 mod log;
+mod man;
 mod offline;
 mod output;
 mod peer;
 mod plan;
+mod policies;
 mod remote;
 mod render;
 mod schema;
@@ -21,7 +24,9 @@ mod status;
 mod tree;
 mod trust;
 
-use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::error::{Error, Exit};
 
@@ -44,12 +49,27 @@ enum Command {
     Check(check::Check),
     Render(render::Render),
     Plan(plan::Plan),
+    Policies(policies::Policies),
     Status(status::Status),
     Log(log::Log),
     Explain(explain::Explain),
     Graph(graph::Graph),
     Trust(trust::Trust),
     Schema(schema::Schema),
+    Completions(completions::Completions),
+    Man(man::Man),
+}
+
+/// As which `kubectl` finds a plugin in the path.
+const PLUGIN: &str = "kubectl-meshfed";
+
+/// Reads the command line; ends the process where it asks for help or cannot be meant. Under its name as a plugin, help speaks of
+/// `kubectl meshfed`.
+pub fn parse() -> Cli {
+    let name = std::env::args_os().next().map(PathBuf::from);
+    let plugin = name.as_ref().and_then(|name| name.file_stem()).is_some_and(|name| name == PLUGIN);
+    let command = if plugin { Cli::command().bin_name("kubectl meshfed") } else { Cli::command() };
+    Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
 }
 
 /// Runs what the command line asks for.
@@ -62,11 +82,14 @@ pub fn run(cli: Cli) -> Result<Exit, Error> {
         Command::Check(command) => command.run(),
         Command::Render(command) => command.run(),
         Command::Plan(command) => command.run(),
+        Command::Policies(command) => command.run(),
         Command::Status(command) => command.run(),
         Command::Log(command) => command.run(),
         Command::Explain(command) => command.run(),
         Command::Graph(command) => command.run(),
         Command::Trust(command) => command.run(),
         Command::Schema(command) => command.run(),
+        Command::Completions(command) => command.run(),
+        Command::Man(command) => command.run(),
     }
 }

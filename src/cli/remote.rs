@@ -18,7 +18,7 @@ const MIRRORS: usize = 4;
 #[derive(Args, Debug)]
 pub(super) struct RepoArgs {
     /// URL or path of the shared Git repository
-    #[arg(long, env = "MESHFED_REPO", hide_env_values = true, value_name = "URL")]
+    #[arg(long, env = "MESHFED_REPO", hide_env_values = true, value_name = "URL", default_value = "", hide_default_value = true)]
     pub(super) repo: String,
     /// Branch that people write
     #[arg(long, env = "MESHFED_BRANCH", default_value = DEFAULT_BRANCH)]
@@ -38,9 +38,21 @@ pub(super) struct Remote {
 }
 
 impl RepoArgs {
+    /// Whether a repository is named.
+    pub(super) fn given(&self) -> bool {
+        !self.repo.is_empty()
+    }
+
+    /// The same with another branch.
+    pub(super) fn on(&self, branch: &str) -> Self {
+        let Self { repo, branch: _, http_user, http_password_file } = self;
+        let (http_user, http_password_file) = (http_user.clone(), http_password_file.clone());
+        Self { repo: repo.clone(), branch: branch.to_owned(), http_user, http_password_file }
+    }
+
     /// Fetches what the repository has now.
     pub(super) fn fetch(&self) -> Result<Remote, Error> {
-        if self.repo.is_empty() {
+        if !self.given() {
             return Err(Error::usage("the repository is not given", "set --repo or MESHFED_REPO"));
         }
         let (state_dir, lock) = self.place()?;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::tree::Tree;
 use super::{facts, offline, output};
-use crate::derive::{Derived, ImportState, Inputs, Need, Observed, PeerState, Wanted, derive, kinds};
+use crate::derive::{Derived, Inputs, Need, Observed, Wanted, derive, kinds};
 use crate::error::{Error, Exit};
 use crate::model::{Diagnostic, Federation, MeshFolder, Place, Severity};
 use crate::object::{Key, Object};
@@ -19,7 +19,9 @@ use crate::policy::Loaded;
 /// Print the Kubernetes objects of one mesh
 ///
 /// Objects come in an order in which they can be applied. What waits is listed on stderr. Exit code 1 means that a document of
-/// the mesh has an error; its objects are left out. Example: meshfed render --mesh rosa-prod-mesh repo-layout --assume-live
+/// the mesh has an error; its objects are left out.
+///
+/// Example: meshfed render --mesh rosa-prod-mesh repo-layout --assume-live
 #[derive(clap::Args, Debug)]
 pub struct Render {
     /// Name of the mesh
@@ -58,7 +60,7 @@ impl Render {
             Some(dir) => facts::read(dir, &peers, &federation.allow_addresses, Timestamp::now())?,
             None => Default::default(),
         };
-        let observed = if self.assume_live { assumed(folder) } else { Observed::default() };
+        let observed = if self.assume_live { Observed::assumed(folder) } else { Observed::default() };
         let mut derived = derive(Inputs { federation: &federation, me, facts: &facts, observed: &observed });
         let forbidden = offline::take_out(folder, &mut derived, &policies);
         let concerns = |finding: &&Diagnostic| Place::of(&finding.path).concerns(me, &peers);
@@ -92,19 +94,6 @@ pub(super) fn find<'a>(federation: &'a Federation, mesh: &str) -> Result<&'a Mes
         };
         Error::unavailable(format!("there is no mesh `{}`", mesh.escape_debug()), hint)
     })
-}
-
-/// A cluster in which everything that the mesh imports is there.
-pub(super) fn assumed(folder: &MeshFolder) -> Observed {
-    let state = |(name, peer): (&String, &crate::model::Peer)| {
-        let imports = peer.imports.iter().filter_map(|import| {
-            let exported = import.service.as_ref()?;
-            let host = import.host(name, import.imported_as()?);
-            Some((format!("{}.{}", exported.name, exported.namespace), ImportState::Live(host)))
-        });
-        (name.clone(), PeerState { connected: true, remote_connected: true, imports: imports.collect(), ..PeerState::default() })
-    };
-    Observed { peers: folder.peers.iter().map(state).collect(), ..Observed::default() }
 }
 
 /// Every object after what it needs, and by identity among those that could go first.

@@ -10,8 +10,11 @@ use sha2::{Digest, Sha256};
 use crate::error::Error;
 use crate::model::yaml::MAX_FILE_BYTES;
 use crate::model::{Code, ContentId, Diagnostic, Place, Span};
-use crate::policy::{self, Cache, Loaded};
-use crate::repo::{MAX_DEPTH, MAX_FILES};
+use crate::policy::{self, Cache, Loaded, Verdict};
+use crate::repo::{CommitId, MAX_DEPTH, MAX_FILES, Mirror};
+
+/// What a federation has at its top.
+pub(super) const TOPS: [&str; 4] = ["federation.yaml", "meshes", "policies", "crds"];
 
 /// The files of a federation.
 pub(super) struct Tree {
@@ -21,7 +24,12 @@ pub(super) struct Tree {
     files: BTreeMap<String, Result<Vec<u8>, String>>,
     /// Places that hold no file.
     refused: Vec<Diagnostic>,
+    /// No federation, but objects of one that people wrote by hand: any YAML file counts.
+    plain: bool,
 }
+
+/// What objects of a federation have in their `apiVersion`.
+const BY_HAND: &str = "maistra.io/";
 
 impl Tree {
     /// Reads the federation that `path` is in: the nearest folder upwards with `federation.yaml`, or `path` itself.
@@ -32,12 +40,34 @@ impl Tree {
         let metadata = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
         let start = if metadata.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
         let root = root(start);
-        let mut tree = Self { root, files: BTreeMap::new(), refused: Vec::new() };
+        let mut tree = Self { root, files: BTreeMap::new(), refused: Vec::new(), plain: false };
         fs::read_dir(&tree.root).map_err(|error| unreadable(&tree.root, &error))?;
-        for top in ["federation.yaml", "meshes", "policies"] {
+        for top in TOPS {
             tree.take(top, 0)?;
         }
+        if tree.files.is_empty() && tree.refused.is_empty() {
+            tree.take_plain(path, metadata.is_file())?;
+        }
         Ok(tree)
+    }
+
+    /// Objects of a federation that somebody wrote by hand: one file, or all in a folder.
+    fn take_plain(&mut self, path: &Path, file: bool) -> Result<(), Error> {
+        self.plain = true;
+        match path.file_name().and_then(|name| name.to_str()).filter(|_| file) {
+            Some(name) => self.take(name, 0)?,
+            None => self.take(".", 0)?,
+        }
+        self.plain = self.texts().values().any(|text| text.contains(BY_HAND));
+        if !self.plain {
+            self.files.clear();
+        }
+        Ok(())
+    }
+
+    /// Whether it holds no federation, but objects of one that people wrote by hand.
+    pub(super) fn plain(&self) -> bool {
+        self.plain
     }
 
     /// One file, or a folder with all that is in it.
@@ -59,11 +89,13 @@ impl Tree {
             };
             for entry in entries {
                 match entry.file_name().to_str().filter(|name| !name.chars().any(char::is_control)) {
+                    Some(name) if self.plain && name.starts_with('.') => {}
+                    Some(name) if path == "." => self.take(name, depth + 1)?,
                     Some(name) => self.take(&format!("{path}/{name}"), depth + 1)?,
                     None => self.refuse(&format!("{path}/?"), "a name is not printable UTF-8: rename it"),
                 }
             }
-        } else if Place::of(path) == Place::Foreign {
+        } else if Place::of(path) == Place::Foreign && !(self.plain && yaml(path)) {
             // README and the like
         } else if metadata.is_file() {
             self.files.insert(path.to_owned(), content(&place, metadata.len()));
@@ -79,22 +111,49 @@ impl Tree {
         Ok(())
     }
 
+    /// The files of a commit.
+    pub(super) fn at(mirror: &Mirror, commit: CommitId) -> Result<Self, Error> {
+        let mut tree = Self { root: PathBuf::new(), files: BTreeMap::new(), refused: Vec::new(), plain: false };
+        let wanted = |path: &str| {
+            let top = path.split('/').next().unwrap_or_default();
+            TOPS.contains(&top) && (path.ends_with('/') || Place::of(path) != Place::Foreign)
+        };
+        let snapshot = mirror.snapshot(commit, &wanted)?;
+        for (path, id) in snapshot.entries {
+            tree.files.insert(path, mirror.read(id).map_err(|error| error.to_string()));
+        }
+        for (path, reason) in snapshot.refused {
+            tree.refuse(&path, &reason);
+        }
+        Ok(tree)
+    }
+
     fn refuse(&mut self, path: &str, reason: &str) {
         self.refused.push(Diagnostic::error(path, Span::default(), Code::Misplaced, reason, "only regular files are read"));
     }
 
     /// Its declarations and policies, and all that is wrong with them.
     pub(super) fn load(&self) -> Loaded {
+        policy::load(&self.entries(), &self.refused, &mut |path, _| self.read_file(path), &mut Cache::default())
+    }
+
+    /// What each policy says of each declaration that it means.
+    pub(super) fn survey(&self, loaded: &Loaded) -> Vec<Verdict> {
+        policy::survey(&self.entries(), &mut |path, _| self.read_file(path), &loaded.federation, &loaded.policies)
+    }
+
+    fn entries(&self) -> BTreeMap<String, ContentId> {
         let id = |content: &Result<Vec<u8>, String>| {
             let mut id = [0; 20];
             let digest = Sha256::digest(content.as_deref().unwrap_or_default());
             id.copy_from_slice(&digest[..20]);
             ContentId(id)
         };
-        let entries = self.files.iter().map(|(path, content)| (path.clone(), id(content))).collect();
-        let mut read =
-            |path: &str, _: ContentId| self.files.get(path).cloned().unwrap_or_else(|| Err("it is not there".to_owned()));
-        policy::load(&entries, &self.refused, &mut read, &mut Cache::default())
+        self.files.iter().map(|(path, content)| (path.clone(), id(content))).collect()
+    }
+
+    fn read_file(&self, path: &str) -> Result<Vec<u8>, String> {
+        self.files.get(path).cloned().unwrap_or_else(|| Err("it is not there".to_owned()))
     }
 
     /// Number of files.
@@ -105,6 +164,11 @@ impl Tree {
     /// The text of a file, if it is text.
     pub(super) fn text(&self, path: &str) -> Option<&str> {
         std::str::from_utf8(self.files.get(path)?.as_ref().ok()?).ok()
+    }
+
+    /// The texts of all files that are text, by path.
+    pub(super) fn texts(&self) -> BTreeMap<&str, &str> {
+        self.files.keys().filter_map(|path| Some((path.as_str(), self.text(path)?))).collect()
     }
 
     /// What stands before each path so that it leads there from where the person is.
@@ -124,6 +188,10 @@ impl Tree {
         });
         peers.collect()
     }
+}
+
+fn yaml(path: &str) -> bool {
+    [".yaml", ".yml", ".json"].iter().any(|end| path.ends_with(end))
 }
 
 fn root(start: &Path) -> PathBuf {

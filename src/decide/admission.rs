@@ -10,7 +10,7 @@ use super::admitted::admitted;
 use crate::derive::{Derived, Hold, Wanted, kinds};
 use crate::model::Mesh;
 use crate::object::{Key, Live, Object};
-use crate::policy::{Operation, Policies, Subject};
+use crate::policy::{Operation, Policies, Subject, Verdict};
 
 /// Verdicts made before. An object is judged anew only when it, what is live of it, or the policies have changed.
 #[derive(Debug, Default)]
@@ -104,22 +104,39 @@ impl Verdicts {
 fn forbids(policies: &Policies, object: &Object, live: Option<&Live>, namespace: Option<&Value>) -> Option<String> {
     let old = live.map(Live::value);
     let value = live.map_or_else(|| object.value(), |live| admitted(object, live));
-    policies.forbids(&Subject {
+    policies.forbids(&subject(object, &value, old.as_ref(), namespace))
+}
+
+fn subject<'a>(object: &'a Object, value: &'a Value, old: Option<&'a Value>, namespace: Option<&'a Value>) -> Subject<'a> {
+    Subject {
         kind: &object.kind,
         namespace: object.key.namespace.as_deref(),
         name: &object.key.name,
         operation: if old.is_some() { Operation::Update } else { Operation::Create },
-        object: &value,
-        old: old.as_ref(),
+        object: value,
+        old,
         namespace_object: namespace,
-    })
+    }
 }
 
-/// The objects that policies forbid, as far as this can be said without a cluster, each with the reason.
-pub fn forbidden(policies: &Policies, derived: &Derived) -> Vec<(Key, String)> {
+/// What each policy says of each object that it means, as far as this can be said without a cluster.
+pub fn survey(policies: &Policies, derived: &Derived) -> Vec<Verdict> {
     let judge = |(key, wanted): (&Key, &Wanted)| {
         let namespace = key.namespace.as_deref().map(|name| namespace(name, None, derived).1);
-        Some((key.clone(), forbids(policies, &wanted.object, None, namespace.as_ref())?))
+        let value = wanted.object.value();
+        policies.verdicts(&key.to_string(), &subject(&wanted.object, &value, None, namespace.as_ref()))
+    };
+    derived.wanted.iter().flat_map(judge).collect()
+}
+
+/// The objects that policies forbid, as far as this can be said without a cluster, each with the reason. What was there `before` is updated, not
+/// created.
+pub fn forbidden(policies: &Policies, derived: &Derived, before: &Derived) -> Vec<(Key, String)> {
+    let judge = |(key, wanted): (&Key, &Wanted)| {
+        let namespace = key.namespace.as_deref().map(|name| namespace(name, None, derived).1);
+        let (value, old) = (wanted.object.value(), before.wanted.get(key).map(|wanted| wanted.object.value()));
+        let why = policies.forbids(&subject(&wanted.object, &value, old.as_ref(), namespace.as_ref()))?;
+        Some((key.clone(), why))
     };
     derived.wanted.iter().filter_map(judge).collect()
 }

@@ -47,7 +47,7 @@ use crate::policy::Policies;
 
 pub use addresses::Settling;
 use admission::Namespaces;
-pub use admission::forbidden;
+pub use admission::{forbidden, survey};
 pub use admit::FORCE_ANNOTATION;
 use admit::{admit, claimed, found};
 use claim::Standing;

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::facts::probe::Answers;
-use crate::model::{Destination, ServiceName};
+use crate::model::{Destination, MeshFolder, Peer, ServiceName};
 
 /// The cluster, as far as derivation cares.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,6 +38,22 @@ pub struct Observed {
     pub replaced: BTreeMap<String, Replacement>,
     /// Gateways of ours, by side and name, that nothing declares any more but that must stay for now, and why.
     pub kept: BTreeMap<(&'static str, String), String>,
+}
+
+impl Observed {
+    /// A cluster in which everything that a mesh imports is there.
+    pub fn assumed(folder: &MeshFolder) -> Self {
+        let state = |(name, peer): (&String, &Peer)| {
+            let imports = peer.imports.iter().filter_map(|import| {
+                let exported = import.service.as_ref()?;
+                let host = import.host(name, import.imported_as()?);
+                Some((format!("{}.{}", exported.name, exported.namespace), ImportState::Live(host)))
+            });
+            let imports = imports.collect();
+            (name.clone(), PeerState { connected: true, remote_connected: true, imports, ..PeerState::default() })
+        };
+        Self { peers: folder.peers.iter().map(state).collect(), ..Self::default() }
+    }
 }
 
 /// The roots of one peer that are in use here.

@@ -112,6 +112,18 @@ pub struct MeshFolder {
     pub manifests: Vec<Arc<Manifest>>,
 }
 
+impl MeshFolder {
+    /// Where the declaration of an object begins, in the file that is its source.
+    pub fn place_of(&self, object: &Object) -> Span {
+        let source = &*object.source;
+        let peer = self.peers.values().find(|peer| peer.path == source).map(|peer| peer.name.span);
+        let traffic = || self.traffic.values().find(|traffic| traffic.path == source).map(|traffic| traffic.service.span);
+        let manifest = || self.manifests.iter().find(|manifest| manifest.object.key == object.key).map(|manifest| manifest.span);
+        let mesh = || self.mesh.as_ref().filter(|mesh| mesh.path == source).map(|mesh| mesh.trust_domain.span);
+        peer.or_else(traffic).or_else(manifest).or_else(mesh).unwrap_or_default()
+    }
+}
+
 /// An object of `manifests/` and where it stands.
 #[derive(Debug)]
 pub struct Manifest {
@@ -216,7 +228,7 @@ pub struct Ingress {
 #[derive(Clone, Debug)]
 pub struct Ca {
     /// Declared roots and intermediates, in the order of the document.
-    pub roots: Vec<Root>,
+    pub roots: Vec<At<Root>>,
     /// How long a replaced root stays published.
     pub overlap: jiff::SignedDuration,
 }

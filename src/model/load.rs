@@ -6,8 +6,9 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 use super::at::Span;
+use super::code::Code;
 use super::convert::{self, Findings};
-use super::diagnostic::{Code, Diagnostic, Severity};
+use super::diagnostic::{Diagnostic, Severity};
 use super::documents::{FederationDocument, MeshDocument, PeerDocument, TrafficDocument};
 use super::federation::{Federation, Manifest, Mesh, MeshFolder, Peer, Settings};
 use super::place::Place;
@@ -94,8 +95,11 @@ fn take_all(entries: &BTreeMap<String, ContentId>, read: &mut Reader, cache: &mu
     let mut found = Vec::new();
     let mut used = HashMap::new();
     let mut total = 0;
-    let mut places: Vec<(&String, ContentId, Place)> =
-        entries.iter().map(|(path, id)| (path, *id, Place::of(path))).filter(|(_, _, place)| *place != Place::Policy).collect();
+    let mut places: Vec<(&String, ContentId, Place)> = entries
+        .iter()
+        .map(|(path, id)| (path, *id, Place::of(path)))
+        .filter(|(_, _, place)| !matches!(place, Place::Policy | Place::Definition))
+        .collect();
     // Meshes first: the set that objects belong to is named after the control plane's namespace. Manifests last: however many there are,
     // they must not crowd out a peering.
     places.sort_by_key(|(_, _, place)| match place {
@@ -176,7 +180,7 @@ fn content(path: &str, place: &Place, set: &str, bytes: Vec<u8>) -> File {
             let found = Diagnostic::warning(path, Span::default(), Code::Misplaced, "this file is not read", *help);
             File::new(Content::Nothing, vec![found])
         }
-        Place::Policy | Place::Foreign => File::new(Content::Nothing, Vec::new()),
+        Place::Policy | Place::Definition | Place::Foreign => File::new(Content::Nothing, Vec::new()),
     }
 }
 

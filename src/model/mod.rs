@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod at;
+mod code;
 mod convert;
 pub mod defaults;
 mod diagnostic;
@@ -13,6 +14,7 @@ mod federation;
 mod load;
 pub mod names;
 mod network;
+mod node;
 mod place;
 mod references;
 pub mod root;
@@ -23,7 +25,8 @@ mod traffic;
 pub mod yaml;
 
 pub use at::{At, Span};
-pub use diagnostic::{Code, Diagnostic, Severity};
+pub use code::Code;
+pub use diagnostic::{Also, Diagnostic, Severity};
 pub use documents::CaPolicy;
 pub use federation::{
     Base, Ca, Export, Federation, Gating, Guards, Import, Ingress, Locality, Manifest, Mesh, MeshFolder, Operator, Peer,
@@ -31,6 +34,7 @@ pub use federation::{
 };
 pub use load::{Cache, ContentId, MAX_TOTAL_BYTES, Reader, load, load_some, withdraw};
 pub use network::Cidr;
+pub use node::Node;
 pub use place::Place;
 pub use references::offered;
 pub use traffic::{Destination, Match, Mirror, OutlierDetection, Retries, Route, Rule, TextMatch, Traffic};

@@ -96,23 +96,30 @@ pub fn header(name: &str) -> Result<(), String> {
 }
 
 /// Most names that a finding lists: more are no help.
-const MAX_NAMED: usize = 10;
+pub const MAX_NAMED: usize = 10;
 
 /// What a person may have meant, for the help of a finding.
 pub fn closest<S: AsRef<str>>(wrong: &str, known: &[S]) -> String {
-    let shared = |name: &&str| name.bytes().zip(wrong.bytes()).take_while(|(a, b)| a == b).count();
     let known: Vec<&str> = known.iter().map(AsRef::as_ref).collect();
     match known.as_slice() {
         [] => "there is none yet".into(),
-        all => match all.iter().max_by_key(|name| shared(name)) {
-            Some(name) if shared(name) * 2 >= wrong.len() => format!("did you mean `{name}`?"),
-            _ if all.len() == 1 => format!("the only one is `{}`", all[0]),
-            _ if all.len() > MAX_NAMED => {
+        all => match similar(wrong, all) {
+            Some(name) => format!("did you mean `{name}`?"),
+            None if all.len() == 1 => format!("the only one is `{}`", all[0]),
+            None if all.len() > MAX_NAMED => {
                 format!("there are: {} and {} more", all[..MAX_NAMED].join(", "), all.len() - MAX_NAMED)
             }
-            _ => format!("there are: {}", all.join(", ")),
+            None => format!("there are: {}", all.join(", ")),
         },
     }
+}
+
+/// The name that is nearest: a third of its letters may be wrong, as with rustc, or only its end.
+pub fn similar<'a>(wrong: &str, known: &[&'a str]) -> Option<&'a str> {
+    let begins_alike = |name: &str| name.bytes().zip(wrong.bytes()).take_while(|(a, b)| a == b).count() * 2 >= wrong.len();
+    let scored = known.iter().map(|name| (strsim::damerau_levenshtein(wrong, name), *name));
+    let near = scored.filter(|(distance, name)| *distance * 3 <= wrong.chars().count().max(3) || begins_alike(name));
+    near.min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
 }
 
 #[cfg(test)]

@@ -28,6 +28,8 @@ pub enum Place {
     },
     /// `policies/**.yaml`.
     Policy,
+    /// `crds/**.yaml`: schemas of kinds, for `check` alone.
+    Definition,
     /// Under `meshes/` or `policies/`, but nowhere that is read: probably a slip.
     Unknown {
         /// What to do about it.
@@ -55,6 +57,9 @@ impl Place {
             {
                 Self::Manifests { mesh: (*mesh).into() }
             }
+            ["crds", .., name] if name.ends_with(".yaml") || name.ends_with(".yml") || name.ends_with(".json") => {
+                Self::Definition
+            }
             ["policies", .., name] if name.ends_with(".yaml") || name.ends_with(".yml") => Self::Policy,
             [.., name] if name.to_ascii_lowercase().starts_with("readme") || name.starts_with('.') => Self::Foreign,
             ["meshes", _, "manifests", ..] | ["policies", ..] => Self::Unknown { help: "name it *.yaml" },
@@ -67,7 +72,7 @@ impl Place {
     pub fn mesh(&self) -> Option<&str> {
         match self {
             Self::Mesh(mesh) | Self::Peer { mesh, .. } | Self::Traffic { mesh, .. } | Self::Manifests { mesh } => Some(mesh),
-            Self::Federation | Self::Policy | Self::Unknown { .. } | Self::Foreign => None,
+            Self::Federation | Self::Policy | Self::Definition | Self::Unknown { .. } | Self::Foreign => None,
         }
     }
 
@@ -78,7 +83,7 @@ impl Place {
             Self::Mesh(mesh) => mesh == me || peers.contains(mesh),
             Self::Peer { mesh, file } => mesh == me || (file == me && peers.contains(mesh)),
             Self::Traffic { mesh, .. } | Self::Manifests { mesh } => mesh == me,
-            Self::Unknown { .. } | Self::Foreign => false,
+            Self::Definition | Self::Unknown { .. } | Self::Foreign => false,
         }
     }
 }

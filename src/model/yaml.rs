@@ -4,8 +4,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::at::{At, Span};
-use super::diagnostic::{Code, Diagnostic};
+use super::code::Code;
+use super::diagnostic::Diagnostic;
 use super::names;
+use super::node::Node;
 use crate::words;
 
 /// Largest file that is read, in bytes: far above anything that people write by hand and others review, far below what would hurt an
@@ -47,6 +49,17 @@ pub fn documents(path: &str, text: &str) -> Result<Vec<At<Value>>, Box<Diagnosti
         serde_saphyr::from_multiple_with_options(text, options).map_err(|e| Box::new(finding(path, &e)))?;
     all.retain(|document| !document.is_null());
     all.iter_mut().for_each(|document| whole_numbers(&mut document.value));
+    Ok(all)
+}
+
+/// Reads a file of any number of documents, with the place of each part of them; empty ones are left out.
+pub fn nodes(path: &str, text: &str) -> Result<Vec<At<Node>>, Box<Diagnostic>> {
+    limit(path, text)?;
+    let mut options = options();
+    options.legacy_octal_numbers = true; // as in `documents`
+    let mut all: Vec<At<Node>> =
+        serde_saphyr::from_multiple_with_options(text, options).map_err(|e| Box::new(finding(path, &e)))?;
+    all.retain(|document| document.value != Node::Scalar(Value::Null));
     Ok(all)
 }
 

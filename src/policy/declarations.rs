@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::outline::Outline;
 use super::read::{self, File};
-use super::{Operation, Policies, Subject, Violation};
+use super::{Operation, Policies, Subject, Verdict, Violation};
 use crate::model::documents::API_VERSION;
 use crate::model::{Code, ContentId, Diagnostic, Federation, Place, Reader, Span, yaml};
 use crate::object::Kind;
@@ -150,9 +150,29 @@ fn verdict(path: &str, document: &Document, policies: &Policies) -> Vec<Diagnost
 
 const HELP: &str = "what this document declared before stays until it is changed";
 
+/// What each policy says of each declaration that can be read.
+pub fn survey(
+    entries: &BTreeMap<String, ContentId>,
+    read: &mut Reader,
+    federation: &Federation,
+    policies: &Policies,
+) -> Vec<Verdict> {
+    let mut verdicts = Vec::new();
+    for (path, id) in entries.iter().filter(|(path, _)| !federation.unreadable.contains(*path)) {
+        let document = kind(&Place::of(path)).and_then(|kind| document(path, kind, *id, read));
+        verdicts
+            .extend(document.iter().flat_map(|document| policies.verdicts(path, &subject(document, &document.value, policies))));
+    }
+    verdicts
+}
+
 fn violations(document: &Document, value: &Value, policies: &Policies) -> Vec<Violation> {
+    policies.violations(&subject(document, value, policies))
+}
+
+fn subject<'a>(document: &'a Document, value: &'a Value, policies: &'a Policies) -> Subject<'a> {
     let mesh = document.mesh.as_ref().and_then(|name| policies.meshes.iter().find(|(other, _)| other == name));
-    policies.violations(&Subject {
+    Subject {
         kind: &document.kind,
         namespace: document.mesh.as_deref(),
         name: &document.name,
@@ -160,7 +180,7 @@ fn violations(document: &Document, value: &Value, policies: &Policies) -> Vec<Vi
         object: value,
         old: None,
         namespace_object: mesh.map(|(_, value)| value),
-    })
+    }
 }
 
 /// The entries of one list that are forbidden also when each of them is alone, where the list without any is not.

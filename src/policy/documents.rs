@@ -95,6 +95,16 @@ pub(super) struct MatchResources {
     pub object_selector: Option<Selector>,
 }
 
+impl MatchResources {
+    /// The resources that its rules name, each once.
+    pub fn resources(&self) -> Vec<String> {
+        let mut all: Vec<String> = self.resource_rules.iter().flat_map(|rule| rule.resources.iter().cloned()).collect();
+        all.sort();
+        all.dedup();
+        all
+    }
+}
+
 /// Whether another version of the same resource is meant too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub(super) enum MatchPolicy {

@@ -14,6 +14,12 @@ use super::value::cel;
 use super::{Binding, Policy, Subject, Violation};
 use crate::words::one_line;
 
+/// Whether a policy means an object, as far as its rules and bindings tell.
+pub(super) fn means(policy: &Policy, subject: &Subject) -> bool {
+    let in_force = |binding: &Binding| binding.resources.as_ref().is_none_or(|resources| matches(resources, subject));
+    matches(&policy.constraints, subject) && (policy.bindings.is_empty() || policy.bindings.iter().any(in_force))
+}
+
 /// What a policy has against an object; `None` where it does not mean it or has nothing against it.
 pub(super) fn judge(policy: &Policy, subject: &Subject, meshes: &[(String, Value)]) -> Option<Violation> {
     if !matches(&policy.constraints, subject) {

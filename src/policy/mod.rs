@@ -27,6 +27,7 @@ use sha2::{Digest, Sha256};
 use crate::model::{ContentId, Span};
 use crate::object::Kind;
 use declarations::Judge;
+pub use declarations::survey;
 use documents::{MatchResources, Selector};
 use expression::Expression;
 pub use expression::FUNCTIONS;
@@ -74,6 +75,32 @@ impl std::fmt::Display for Violation {
     }
 }
 
+/// What one policy says of one object that it means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Name of the policy.
+    pub policy: String,
+    /// The path of a document, or `Kind/namespace/name`.
+    pub subject: String,
+    /// What it has against it; `None` where nothing.
+    pub violation: Option<Violation>,
+}
+
+/// A policy, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct About {
+    /// Name.
+    pub name: String,
+    /// File.
+    pub path: String,
+    /// What it judges, as its rules have it: `peers`, `virtualservices`.
+    pub resources: Vec<String>,
+    /// It holds what it forbids; else it only warns.
+    pub denies: bool,
+    /// Why it cannot be evaluated, so that it forbids all that it means.
+    pub broken: Option<String>,
+}
+
 /// All policies of a repository.
 #[derive(Debug, Default)]
 pub struct Policies {
@@ -112,6 +139,31 @@ impl Policies {
             self.all.iter().filter_map(|policy| evaluate::judge(policy, subject, &self.meshes)).collect();
         found.sort_by(|a, b| (&a.policy, &a.path).cmp(&(&b.policy, &b.path)));
         found
+    }
+
+    /// Each policy, by name.
+    pub fn about(&self) -> Vec<About> {
+        let about = |policy: &Policy| About {
+            name: policy.name.clone(),
+            path: policy.path.clone(),
+            resources: policy.constraints.resources(),
+            denies: policy.bindings.is_empty() || policy.bindings.iter().any(|binding| binding.denies),
+            broken: policy.broken.clone(),
+        };
+        let mut all: Vec<About> = self.all.iter().map(about).collect();
+        all.sort_by(|a, b| (&a.name, &a.path).cmp(&(&b.name, &b.path)));
+        all
+    }
+
+    /// What each policy that means an object says of it; `name` is the object's, for people.
+    pub fn verdicts(&self, name: &str, subject: &Subject) -> Vec<Verdict> {
+        let meant = self.all.iter().filter(|policy| evaluate::means(policy, subject));
+        let verdict = |policy: &Policy| Verdict {
+            policy: policy.name.clone(),
+            subject: name.to_owned(),
+            violation: evaluate::judge(policy, subject, &self.meshes),
+        };
+        meant.map(verdict).collect()
     }
 
     /// Why an object must not be applied, one line; `None` where it may.

@@ -66,6 +66,14 @@ pub enum RepoError {
         /// Branches that are there.
         has: Vec<String>,
     },
+    /// No commit, branch or tag of this name.
+    #[error("{revision:?} names no commit of {url}")]
+    NoRevision {
+        /// The repository, without credentials.
+        url: String,
+        /// What was asked for.
+        revision: String,
+    },
     /// Nothing was fetched yet, and no earlier mirror is there.
     #[error("repository {url} was not fetched yet")]
     NotFetched {

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::error::{RepoError, one_line};
 use super::id::{BlobId, CommitId};
+use super::local;
 use super::mirror::Mirror;
 use super::snapshot::MAX_FILES;
 
@@ -84,6 +85,25 @@ impl Mirror {
     /// One commit. Fails with [`RepoError::NoCommit`] if the mirror does not have it.
     pub fn commit(&self, id: CommitId) -> Result<Commit, RepoError> {
         Ok(describe(&self.find_commit(id)?))
+    }
+
+    /// The commit that a revision names, as Git understands it. Of a repository on this disk also those of branches that are not fetched.
+    pub fn resolve(&self, revision: &str) -> Result<CommitId, RepoError> {
+        let find = |repo: &git2::Repository| {
+            let names = [revision.to_owned(), format!("refs/remotes/origin/{revision}")];
+            let commit = |name: &String| repo.revparse_single(name).ok()?.peel_to_commit().ok();
+            names.iter().find_map(commit).map(|commit| CommitId::from_oid(commit.id()))
+        };
+        let unknown = || RepoError::NoRevision { url: self.url(), revision: one_line(revision) };
+        let Some(path) = self.transport.local() else { return find(self.repository()).ok_or_else(unknown) };
+        let there = local::open(&self.transport, path)?;
+        let id = find(&there).ok_or_else(unknown)?;
+        if self.repository().find_commit(id.oid()).is_err() {
+            let have: Vec<_> = self.refs.main.iter().chain(self.refs.published.values()).map(|id| id.oid()).collect();
+            local::copy(&there, self.repository(), &[id.oid()], &have)
+                .map_err(|error| RepoError::git("copying a commit", &error))?;
+        }
+        Ok(id)
     }
 
     /// Whether the mirror has this commit.

@@ -6,6 +6,7 @@ pub mod findings;
 pub mod graph;
 pub mod log;
 pub mod plan;
+pub mod policies;
 pub mod status;
 pub mod table;
 pub mod trust;

@@ -2,7 +2,7 @@
 
 use super::{Findings, locality};
 use crate::model::at::{At, Span};
-use crate::model::diagnostic::Code;
+use crate::model::code::Code;
 use crate::model::documents::{BaseSpec, CaSpec, IngressSpec, MeshDocument, MeshSpec, OperatorSpec, ServiceType};
 use crate::model::federation::{Base, Ca, Ingress, Mesh, Operator};
 use crate::model::root::{self, Root};
@@ -36,13 +36,15 @@ pub fn mesh(document: MeshDocument, folder: &str, findings: &mut Findings) -> Me
         let message = "`spec.trustDomain` is missing";
         findings.error(
             name.span,
-            Code::BadValue,
+            Code::TrustDomain,
             message,
             format!("add `trustDomain: {folder}.local`; it must be the control plane's"),
         );
         name.clone()
     });
-    findings.name(&trust_domain, names::trust_domain);
+    if let Err(message) = names::trust_domain(&trust_domain) {
+        findings.error(trust_domain.span, Code::TrustDomain, message, "");
+    }
     let namespace = control_plane.namespace.unwrap_or_else(|| name.clone());
     findings.name(&namespace, names::label);
     let control_plane_name = control_plane.name.unwrap_or_else(|| name.clone());
@@ -148,7 +150,7 @@ fn static_address(text: &At<String>, findings: &mut Findings) -> Option<String> 
 /// Whether a root has expired is asked when it is used: a document that was right must not become wrong by waiting.
 fn ca(spec: CaSpec, findings: &mut Findings) -> Ca {
     let CaSpec { roots: texts, overlap } = spec;
-    let mut roots: Vec<Root> = Vec::new();
+    let mut roots: Vec<At<Root>> = Vec::new();
     for text in &texts {
         match root::read(text) {
             Ok(read) => {
@@ -157,7 +159,7 @@ fn ca(spec: CaSpec, findings: &mut Findings) -> Ca {
                         let message = format!("CA root {} is listed twice", root.short());
                         findings.error(text.span, Code::Duplicate, message, "remove one");
                     } else {
-                        roots.push(root);
+                        roots.push(At { value: root, span: text.span });
                     }
                 }
             }

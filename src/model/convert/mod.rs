@@ -13,7 +13,8 @@ pub use traffic::traffic;
 use jiff::SignedDuration;
 
 use super::at::{At, Span};
-use super::diagnostic::{Code, Diagnostic};
+use super::code::Code;
+use super::diagnostic::Diagnostic;
 use super::documents::{FederationDocument, LocalitySpec};
 use super::federation::{Gating, Guards, Locality, ServiceName, Settings};
 use super::names;

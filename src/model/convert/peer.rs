@@ -2,7 +2,7 @@
 
 use super::{Findings, locality};
 use crate::model::at::{At, Span};
-use crate::model::diagnostic::Code;
+use crate::model::code::Code;
 use crate::model::documents::{ExportSpec, ImportSpec, PeerDocument};
 use crate::model::federation::{Export, Import, Peer};
 use crate::model::{defaults, names, root};

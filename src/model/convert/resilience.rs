@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Findings;
 use crate::model::at::{At, Span};
-use crate::model::diagnostic::Code;
+use crate::model::code::Code;
 use crate::model::documents::{FailoverSpec, OutlierDetectionSpec, RetriesSpec};
 use crate::model::traffic::{Destination, OutlierDetection, Retries, Rule};
 use crate::model::{defaults, names};
@@ -89,7 +89,7 @@ pub(super) fn outlier_detection(spec: OutlierDetectionSpec, findings: &mut Findi
 pub(super) fn failover(spec: At<FailoverSpec>, rules: &[Rule], findings: &mut Findings) -> Vec<At<String>> {
     let At { value: FailoverSpec { to }, span } = spec;
     if to.is_empty() {
-        findings.error(span, Code::BadValue, "there is no peer to fail over to", "name peers: `to: [aro-stg-mesh]`");
+        findings.error(span, Code::Failover, "there is no peer to fail over to", "name peers: `to: [aro-stg-mesh]`");
     }
     let mut seen = BTreeSet::new();
     for peer in to.iter().filter(|peer| !seen.insert(&*peer.value)) {
@@ -100,12 +100,12 @@ pub(super) fn failover(spec: At<FailoverSpec>, rules: &[Rule], findings: &mut Fi
         routes().filter_map(|route| matches!(route.to, Destination::Local { subset: Some(_) }).then_some(route.span)).collect();
     for span in &subsets {
         let help = "route to `local: {}`, or remove `failover`";
-        findings.error(*span, Code::BadValue, "a subset hides the endpoints that `failover` adds to the service", help);
+        findings.error(*span, Code::Failover, "a subset hides the endpoints that `failover` adds to the service", help);
     }
     let served = routes().any(|route| route.weight > 0 && route.to == Destination::Local { subset: None });
     if !rules.is_empty() && subsets.is_empty() && !served {
         let help = "failover helps requests to the service itself: add a route to `local: {}`";
-        findings.error(span, Code::BadValue, "no request goes to the service that `failover` is about", help);
+        findings.error(span, Code::Failover, "no request goes to the service that `failover` is about", help);
     }
     to
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Findings;
 use crate::model::at::{At, Span};
-use crate::model::diagnostic::Code;
+use crate::model::code::Code;
 use crate::model::documents::{LocalSpec, MatchSpec, MirrorSpec, RouteSpec, TextMatchSpec};
 use crate::model::traffic::{Destination, Match, Mirror, Route, Rule, TextMatch};
 use crate::model::{defaults, names};

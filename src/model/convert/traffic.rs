@@ -4,7 +4,7 @@ use super::Findings;
 use super::resilience::{duration, failover, outlier_detection, retries};
 use super::routes::{mirror, routes, rule};
 use crate::model::at::{At, Span};
-use crate::model::diagnostic::Code;
+use crate::model::code::Code;
 use crate::model::documents::{MatchSpec, RouteSpec, TrafficDocument};
 use crate::model::names;
 use crate::model::traffic::{Destination, Route, Rule, Traffic, default_subset};

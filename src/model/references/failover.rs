@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::Found;
 use super::traffic::declared_peer;
 use crate::model::at::{At, Span};
-use crate::model::diagnostic::{Code, Diagnostic};
+use crate::model::code::Code;
+use crate::model::diagnostic::Diagnostic;
 use crate::model::federation::{Federation, Mesh, MeshFolder, Peer};
 use crate::model::traffic::Traffic;
 
@@ -20,7 +21,7 @@ pub(super) fn check(federation: &Federation, mesh: &Mesh, folder: &MeshFolder, t
         Some(locality) => _ = regions.insert(&*locality.region, &*mesh.name),
         None => {
             let message = format!("failover needs the region of `{}`", mesh.name);
-            error(first.span, Code::Dangling, message, format!("add `locality: {{region: …}}` to {}", mesh.path));
+            error(first.span, Code::Failover, message, format!("add `locality: {{region: …}}` to {}", mesh.path));
         }
     }
     for name in &traffic.failover {
@@ -30,13 +31,13 @@ pub(super) fn check(federation: &Federation, mesh: &Mesh, folder: &MeshFolder, t
         match peer.runs_in(Some(theirs)) {
             None => {
                 let help = format!("add `locality: {{region: …}}` to {} or to {}", theirs.path, peer.path);
-                error(name.span, Code::Dangling, format!("failover needs the region of `{}`", **name), help);
+                error(name.span, Code::Failover, format!("failover needs the region of `{}`", **name), help);
             }
             Some(locality) => {
                 if let Some(other) = regions.insert(&*locality.region, &**name).filter(|other| *other != **name) {
                     let message = format!("`{}` is in the same region as `{other}`: {}", **name, locality.region);
                     let help = "requests fail over from one region to another; say where each mesh runs under `locality`";
-                    error(name.span, Code::BadValue, message, help.into());
+                    error(name.span, Code::Failover, message, help.into());
                 }
             }
         }
@@ -54,12 +55,12 @@ fn join(peer: &Peer, traffic: &Traffic, name: &At<String>, error: &mut dyn FnMut
                 "failover needs `asLocal: true` in {}; from one peer a service is either failover or a target of weights",
                 peer.path
             );
-            error(name.span, Code::BadValue, message, help);
+            error(name.span, Code::Failover, message, help);
         }
         None => {
             let message = format!("nothing is imported from `{}` as `{service}`", **name);
             let help = format!("add an import with `as: {service}` and `asLocal: true` to {}", peer.path);
-            error(name.span, Code::Dangling, message, help);
+            error(name.span, Code::Failover, message, help);
         }
     }
 }

@@ -9,7 +9,8 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::at::Span;
-use super::diagnostic::{Code, Diagnostic};
+use super::code::Code;
+use super::diagnostic::Diagnostic;
 use super::federation::{Federation, Mesh, MeshFolder};
 use super::names;
 use crate::object::Key;
@@ -58,7 +59,9 @@ fn trust_domains(federation: &Federation, found: &mut Found) {
     twice(meshes.map(|mesh| (&*mesh.trust_domain.value, mesh)), |domain, first, second| {
         for (one, other) in [(*first, second), (second, *first)] {
             let message = format!("trust domain `{domain}` is also that of `{}`", other.name);
-            found.push(Diagnostic::error(&one.path, one.trust_domain.span, Code::Duplicate, message, "each mesh needs its own"));
+            let finding =
+                Diagnostic::error(&one.path, one.trust_domain.span, Code::TrustDomain, message, "each mesh needs its own");
+            found.push(finding.also(&other.path, other.trust_domain.span, format!("that of `{}`", other.name)));
         }
     });
 }
@@ -76,13 +79,9 @@ fn gateways(mesh: &Mesh, folder: &MeshFolder, found: &mut Found) {
     let all = folder.peers.values().flat_map(|peer| [(&peer.ingress, peer), (&peer.egress, peer)]);
     twice(all, |gateway, first, second| {
         let message = format!("gateway `{gateway}` also serves `{}`", *first.name);
-        found.push(Diagnostic::error(
-            &second.path,
-            second.name.span,
-            Code::Duplicate,
-            message,
-            "each peer needs gateways of its own",
-        ));
+        let help = "each peer needs gateways of its own";
+        let finding = Diagnostic::error(&second.path, second.name.span, Code::Duplicate, message, help);
+        found.push(finding.also(&first.path, first.name.span, format!("`{gateway}` serves this peer")));
     });
 }
 
@@ -108,7 +107,8 @@ fn manifests(mesh: &Mesh, folder: &MeshFolder, found: &mut Found) {
     twice(folder.manifests.iter().map(|manifest| (&manifest.object.key, manifest)), |key, first, second| {
         for (one, other) in [(*first, second), (second, *first)] {
             let message = format!("{key} is also declared in {}:{}", other.object.source, other.span.line);
-            found.push(Diagnostic::error(&one.object.source, one.span, Code::Duplicate, message, "keep one of them"));
+            let finding = Diagnostic::error(&one.object.source, one.span, Code::Duplicate, message, "keep one of them");
+            found.push(finding.also(&other.object.source, other.span, "declared here too"));
         }
     });
 }

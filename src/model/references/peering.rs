@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 
 use super::{Found, members, twice};
 use crate::model::at::{At, Span};
-use crate::model::diagnostic::{Code, Diagnostic};
+use crate::model::code::Code;
+use crate::model::diagnostic::Diagnostic;
 use crate::model::federation::{Export, Federation, Mesh, Peer, ServiceName};
-use crate::model::names;
+use crate::model::names::{self, MAX_NAMED};
+use crate::words;
 
 pub(super) fn check(federation: &Federation, name: &str, mesh: &Mesh, peer: &Peer, found: &mut Found) {
     peering(federation, name, mesh, peer, found);
@@ -68,12 +70,24 @@ fn exports(mesh: &Mesh, peer: &Peer, found: &mut Found) {
     twice(here.into_iter().map(|service| (&service.value, service.span)), |service, first, second| {
         let message = format!("`{service}` is already exported in line {}", first.line);
         let help = "a service has one exported name for each peer";
-        found.push(Diagnostic::error(&peer.path, second, Code::Duplicate, message, help));
+        let finding = Diagnostic::error(&peer.path, second, Code::Duplicate, message, help);
+        found.push(finding.also(&peer.path, *first, "exported here"));
     });
     twice(exported.into_iter().map(|name| (&name.value, name.span)), |name, first, second| {
         let message = format!("`{name}` is already the exported name of the service in line {}", first.line);
-        found.push(Diagnostic::error(&peer.path, second, Code::Duplicate, message, "give one of them another name with `as`"));
+        found.push(another_name(peer, second, message).also(&peer.path, *first, "first here"));
     });
+}
+
+fn another_name(peer: &Peer, span: Span, message: String) -> Diagnostic {
+    Diagnostic::error(&peer.path, span, Code::Duplicate, message, "give one of them another name with `as`")
+}
+
+/// What a half of a peering offers, for people.
+fn exports_of(offered: &BTreeSet<&ServiceName>) -> String {
+    let names: Vec<String> = offered.iter().map(ToString::to_string).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    if names.is_empty() { "exports nothing".into() } else { format!("exports {}", words::some(&names, MAX_NAMED)) }
 }
 
 /// The control plane exports only what members hold.
@@ -89,12 +103,14 @@ fn imports(federation: &Federation, me: &str, mesh: &Mesh, peer: &Peer, found: &
     twice(peer.imports.iter().map(|import| (&import.service.value, import.service.span)), |service, first, second| {
         let name = service.as_ref().map_or("*".to_owned(), ToString::to_string);
         let message = format!("`{name}` is already imported in line {}", first.line);
-        found.push(Diagnostic::error(&peer.path, second, Code::Duplicate, message, "a service is imported under one name"));
+        let help = "a service is imported under one name";
+        let finding = Diagnostic::error(&peer.path, second, Code::Duplicate, message, help);
+        found.push(finding.also(&peer.path, *first, "imported here"));
     });
     let local = peer.imports.iter().filter_map(|import| Some((import.imported_as()?, import.service.span)));
     twice(local, |name, first, second| {
         let message = format!("`{name}` is already the name of the import in line {}", first.line);
-        found.push(Diagnostic::error(&peer.path, second, Code::Duplicate, message, "give one of them another name with `as`"));
+        found.push(another_name(peer, second, message).also(&peer.path, *first, "first here"));
     });
     for import in peer.imports.iter().filter(|import| import.as_local) {
         let outside = import.imported_as().filter(|name| !mesh.members.contains(&name.namespace));
@@ -117,13 +133,9 @@ fn imports(federation: &Federation, me: &str, mesh: &Mesh, peer: &Peer, found: &
         {
             let message = format!("`{}` does not export `{service}` to `{me}`", *peer.name);
             let help = names::closest(&service.to_string(), &offered.iter().map(ToString::to_string).collect::<Vec<_>>());
-            found.push(Diagnostic::warning(
-                &peer.path,
-                *span,
-                Code::NotExported,
-                message,
-                format!("it waits until then; {help}"),
-            ));
+            let help = format!("it waits until then; {help}");
+            let finding = Diagnostic::warning(&peer.path, *span, Code::NotExported, message, help);
+            found.push(finding.also(&theirs.path, theirs.name.span, exports_of(&offered)));
         }
     }
 }

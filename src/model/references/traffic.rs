@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use super::{Found, failover, members, twice};
 use crate::model::at::Span;
-use crate::model::diagnostic::{Code, Diagnostic};
+use crate::model::code::Code;
+use crate::model::diagnostic::Diagnostic;
 use crate::model::federation::{Federation, Mesh, MeshFolder, Peer, ServiceName};
 use crate::model::names;
 use crate::model::traffic::{Destination, Traffic};
@@ -84,7 +85,8 @@ fn owners(folder: &MeshFolder, found: &mut Found) {
     twice(folder.traffic.values().map(|traffic| (&traffic.service.value, traffic)), |service, first, second| {
         for (one, other) in [(*first, second), (second, *first)] {
             let message = format!("requests for `{service}` are also routed by {}", other.path);
-            found.push(Diagnostic::error(&one.path, one.service.span, Code::Duplicate, message, "keep one of them"));
+            let finding = Diagnostic::error(&one.path, one.service.span, Code::Duplicate, message, "keep one of them");
+            found.push(finding.also(&other.path, other.service.span, "the same service"));
         }
     });
 }
@@ -112,9 +114,11 @@ fn by_hand(folder: &MeshFolder, found: &mut Found) {
             }
             let path = &manifest.object.source;
             let message = format!("`{}` also has the {kind} in {path}:{}", *traffic.service, manifest.span.line);
-            found.push(Diagnostic::error(&traffic.path, traffic.service.span, Code::Duplicate, message, "keep one of them"));
+            let finding = Diagnostic::error(&traffic.path, traffic.service.span, Code::Duplicate, message, "keep one of them");
+            found.push(finding.also(path, manifest.span, "written by hand here"));
             let message = format!("`{}` also has a {kind} from {}", *traffic.service, traffic.path);
-            found.push(Diagnostic::error(path, manifest.span, Code::Duplicate, message, "keep one of them"));
+            let finding = Diagnostic::error(path, manifest.span, Code::Duplicate, message, "keep one of them");
+            found.push(finding.also(&traffic.path, traffic.service.span, "declared here"));
         }
     }
 }

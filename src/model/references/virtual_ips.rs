@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use super::{Found, twice};
 use crate::model::at::Span;
-use crate::model::diagnostic::{Code, Diagnostic};
+use crate::model::code::Code;
+use crate::model::diagnostic::Diagnostic;
 use crate::model::federation::{Import, MeshFolder, Peer};
 
 pub(super) fn check(folder: &MeshFolder, found: &mut Found) {
@@ -22,7 +23,8 @@ pub(super) fn check(folder: &MeshFolder, found: &mut Found) {
                 at.line
             );
             let help = "they can get one virtual IP, and requests for one then reach the other; give one another port";
-            found.push(Diagnostic::warning(&peer.path, span, Code::Suspicious, message, help));
+            let finding = Diagnostic::warning(&peer.path, span, Code::Suspicious, message, help);
+            found.push(finding.also(&other.path, at, format!("{} of `{}`", name(theirs), *other.name)));
         }
     });
 }

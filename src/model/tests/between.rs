@@ -33,8 +33,8 @@ fn a_folder_without_its_mesh_is_reported() {
 fn a_trust_domain_belongs_to_one_mesh() {
     let found = check("//- meshes/b/mesh.yaml\nkind: Mesh\nmetadata: {name: b}\nspec: {trustDomain: a.example}\n");
     assert_snapshot!(found, @r"
-    meshes/a/mesh.yaml:5:16: error[MF006]: trust domain `a.example` is also that of `b` (each mesh needs its own)
-    meshes/b/mesh.yaml:4:21: error[MF006]: trust domain `a.example` is also that of `a` (each mesh needs its own)
+    meshes/a/mesh.yaml:5:16: error[MF015]: trust domain `a.example` is also that of `b` (each mesh needs its own)
+    meshes/b/mesh.yaml:4:21: error[MF015]: trust domain `a.example` is also that of `a` (each mesh needs its own)
     ");
 }
 
@@ -381,8 +381,8 @@ fn failover_needs_distinct_regions() {
     let [b, c] = ["meshes/a/peers/b.yaml", "meshes/c/mesh.yaml"];
     let same = repo.clone().edit(b, "region: two", "region: one").edit(c, "region: three", "region: one");
     assert_snapshot!(check_repo(&same), @r"
-    meshes/a/traffic/x.yaml:6:19: error[MF007]: `b` is in the same region as `a`: one (requests fail over from one region to another; say where each mesh runs under `locality`)
-    meshes/a/traffic/x.yaml:6:22: error[MF007]: `c` is in the same region as `b`: one (requests fail over from one region to another; say where each mesh runs under `locality`)
+    meshes/a/traffic/x.yaml:6:19: error[MF016]: `b` is in the same region as `a`: one (requests fail over from one region to another; say where each mesh runs under `locality`)
+    meshes/a/traffic/x.yaml:6:22: error[MF016]: `c` is in the same region as `b`: one (requests fail over from one region to another; say where each mesh runs under `locality`)
     ");
     let none = repo.edit(b, "  locality: {region: two}\n", "").edit(c, "  locality: {region: three}\n", "").edit(
         "meshes/a/mesh.yaml",
@@ -390,9 +390,9 @@ fn failover_needs_distinct_regions() {
         "",
     );
     assert_snapshot!(check_repo(&none), @r"
-    meshes/a/traffic/x.yaml:6:19: error[MF005]: failover needs the region of `a` (add `locality: {region: …}` to meshes/a/mesh.yaml)
-    meshes/a/traffic/x.yaml:6:19: error[MF005]: failover needs the region of `b` (add `locality: {region: …}` to meshes/b/mesh.yaml or to meshes/a/peers/b.yaml)
-    meshes/a/traffic/x.yaml:6:22: error[MF005]: failover needs the region of `c` (add `locality: {region: …}` to meshes/c/mesh.yaml or to meshes/a/peers/c.yaml)
+    meshes/a/traffic/x.yaml:6:19: error[MF016]: failover needs the region of `a` (add `locality: {region: …}` to meshes/a/mesh.yaml)
+    meshes/a/traffic/x.yaml:6:19: error[MF016]: failover needs the region of `b` (add `locality: {region: …}` to meshes/b/mesh.yaml or to meshes/a/peers/b.yaml)
+    meshes/a/traffic/x.yaml:6:22: error[MF016]: failover needs the region of `c` (add `locality: {region: …}` to meshes/c/mesh.yaml or to meshes/a/peers/c.yaml)
     ");
 }
 
@@ -403,8 +403,8 @@ fn failover_needs_an_import_that_joins_the_service() {
         .edit("meshes/a/peers/c.yaml", "as: apps/x", "as: apps/y")
         .edit("meshes/a/traffic/x.yaml", "[b, c]", "[b, c, d]");
     assert_snapshot!(check_repo(&repo), @r"
-    meshes/a/traffic/x.yaml:6:19: error[MF007]: `apps/x` is imported from `b` with a host of its own (failover needs `asLocal: true` in meshes/a/peers/b.yaml; from one peer a service is either failover or a target of weights)
-    meshes/a/traffic/x.yaml:6:22: error[MF005]: nothing is imported from `c` as `apps/x` (add an import with `as: apps/x` and `asLocal: true` to meshes/a/peers/c.yaml)
+    meshes/a/traffic/x.yaml:6:19: error[MF016]: `apps/x` is imported from `b` with a host of its own (failover needs `asLocal: true` in meshes/a/peers/b.yaml; from one peer a service is either failover or a target of weights)
+    meshes/a/traffic/x.yaml:6:22: error[MF016]: nothing is imported from `c` as `apps/x` (add an import with `as: apps/x` and `asLocal: true` to meshes/a/peers/c.yaml)
     meshes/a/traffic/x.yaml:6:25: error[MF005]: `d` is no peer of `a` (peers are declared in files like meshes/a/peers/d.yaml)
     ");
 }

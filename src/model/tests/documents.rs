@@ -92,7 +92,7 @@ spec:
     assert_snapshot!(found, @r"
     meshes/a/mesh.yaml:3:18: error[MF003]: `A` is not a DNS label: lower-case letters, digits and `-`, at most 63, a letter or digit at both ends
     meshes/a/mesh.yaml:3:18: error[MF004]: this document is called `A` but its folder `a` (call it `a`, or rename the folder)
-    meshes/a/mesh.yaml:5:16: error[MF003]: `cluster.local` is every mesh's default; a federated mesh needs a trust domain of its own
+    meshes/a/mesh.yaml:5:16: error[MF015]: `cluster.local` is every mesh's default; a federated mesh needs a trust domain of its own
     meshes/a/mesh.yaml:6:13: error[MF003]: `Apps` is not a DNS label: lower-case letters, digits and `-`, at most 63, a letter or digit at both ends
     meshes/a/mesh.yaml:6:19: error[MF003]: `a_b` is not a DNS label: lower-case letters, digits and `-`, at most 63, a letter or digit at both ends
     meshes/a/mesh.yaml:6:30: error[MF006]: member `apps` is listed twice (remove one)
@@ -106,7 +106,7 @@ spec:
 
 #[test]
 fn a_mesh_needs_a_trust_domain() {
-    assert_snapshot!(check("//- meshes/a/mesh.yaml\nkind: Mesh\nmetadata: {name: a}\nspec: {members: [apps]}\n"), @"meshes/a/mesh.yaml:3:18: error[MF007]: `spec.trustDomain` is missing (add `trustDomain: a.local`; it must be the control plane's)");
+    assert_snapshot!(check("//- meshes/a/mesh.yaml\nkind: Mesh\nmetadata: {name: a}\nspec: {members: [apps]}\n"), @"meshes/a/mesh.yaml:3:18: error[MF015]: `spec.trustDomain` is missing (add `trustDomain: a.local`; it must be the control plane's)");
 }
 
 #[test]
@@ -270,7 +270,7 @@ spec:
     );
     assert_snapshot!(found, @r"
     meshes/a/peers/b.yaml:3:18: error[MF004]: this document is called `c` but its file `b` (call it `b`, or rename the file)
-    meshes/a/peers/b.yaml:3:18: error[MF005]: there is no mesh `c` (the only one is `b`)
+    meshes/a/peers/b.yaml:3:18: error[MF005]: there is no mesh `c` (did you mean `b`?)
     meshes/a/peers/b.yaml:3:18: error[MF006]: gateway `gate` also serves `c` (each peer needs gateways of its own)
     meshes/a/peers/b.yaml:5:37: error[MF006]: `gate` is both ingress and egress (give them different names)
     meshes/a/peers/b.yaml:7:14: error[MF003]: `details` is not a service (write `namespace/name`)
@@ -465,7 +465,7 @@ spec: {service: apps/five, failover: {to: []}}
 ",
     );
     assert_snapshot!(found, @r"
-    meshes/a/traffic/five.yaml:4:38: error[MF007]: there is no peer to fail over to (name peers: `to: [aro-stg-mesh]`)
+    meshes/a/traffic/five.yaml:4:38: error[MF016]: there is no peer to fail over to (name peers: `to: [aro-stg-mesh]`)
     meshes/a/traffic/four.yaml:4:37: error[MF007]: `0s` is shorter than a millisecond or a fraction of one (leave it out for no limit)
     meshes/a/traffic/one.yaml:6:12: error[MF007]: `3 parsecs` is not a length of time (write it as `500ms`, `3s` or `1m 30s`)
     meshes/a/traffic/one.yaml:7:23: error[MF007]: `attempts: 0` turns retries off (remove the other fields of `retries`)
@@ -475,16 +475,16 @@ spec: {service: apps/five, failover: {to: []}}
     meshes/a/traffic/one.yaml:8:44: error[MF007]: 0 errors turn it off (at least 1; to turn it off remove `outlierDetection`)
     meshes/a/traffic/one.yaml:8:57: error[MF007]: `0s` is shorter than a millisecond or a fraction of one (leave it out for no limit)
     meshes/a/traffic/one.yaml:8:81: error[MF007]: 101 is not a share of the endpoints (1 to 100)
-    meshes/a/traffic/three.yaml:6:13: error[MF007]: no request goes to the service that `failover` is about (failover helps requests to the service itself: add a route to `local: {}`)
-    meshes/a/traffic/three.yaml:6:19: error[MF005]: failover needs the region of `a` (add `locality: {region: …}` to meshes/a/mesh.yaml)
-    meshes/a/traffic/three.yaml:6:19: error[MF005]: failover needs the region of `b` (add `locality: {region: …}` to meshes/b/mesh.yaml or to meshes/a/peers/b.yaml)
-    meshes/a/traffic/three.yaml:6:19: error[MF005]: nothing is imported from `b` as `apps/three` (add an import with `as: apps/three` and `asLocal: true` to meshes/a/peers/b.yaml)
-    meshes/a/traffic/three.yaml:6:22: error[MF005]: failover needs the region of `b` (add `locality: {region: …}` to meshes/b/mesh.yaml or to meshes/a/peers/b.yaml)
-    meshes/a/traffic/three.yaml:6:22: error[MF005]: nothing is imported from `b` as `apps/three` (add an import with `as: apps/three` and `asLocal: true` to meshes/a/peers/b.yaml)
+    meshes/a/traffic/three.yaml:6:13: error[MF016]: no request goes to the service that `failover` is about (failover helps requests to the service itself: add a route to `local: {}`)
+    meshes/a/traffic/three.yaml:6:19: error[MF016]: failover needs the region of `a` (add `locality: {region: …}` to meshes/a/mesh.yaml)
+    meshes/a/traffic/three.yaml:6:19: error[MF016]: failover needs the region of `b` (add `locality: {region: …}` to meshes/b/mesh.yaml or to meshes/a/peers/b.yaml)
+    meshes/a/traffic/three.yaml:6:19: error[MF016]: nothing is imported from `b` as `apps/three` (add an import with `as: apps/three` and `asLocal: true` to meshes/a/peers/b.yaml)
     meshes/a/traffic/three.yaml:6:22: error[MF006]: `b` is listed twice (remove one)
+    meshes/a/traffic/three.yaml:6:22: error[MF016]: failover needs the region of `b` (add `locality: {region: …}` to meshes/b/mesh.yaml or to meshes/a/peers/b.yaml)
+    meshes/a/traffic/three.yaml:6:22: error[MF016]: nothing is imported from `b` as `apps/three` (add an import with `as: apps/three` and `asLocal: true` to meshes/a/peers/b.yaml)
     meshes/a/traffic/three.yaml:7:12: error[MF005]: nothing is imported from `b` as `shop/x` (there is none yet)
-    meshes/a/traffic/two.yaml:6:13: error[MF007]: there is no peer to fail over to (name peers: `to: [aro-stg-mesh]`)
-    meshes/a/traffic/two.yaml:7:43: error[MF007]: a subset hides the endpoints that `failover` adds to the service (route to `local: {}`, or remove `failover`)
+    meshes/a/traffic/two.yaml:6:13: error[MF016]: there is no peer to fail over to (name peers: `to: [aro-stg-mesh]`)
+    meshes/a/traffic/two.yaml:7:43: error[MF016]: a subset hides the endpoints that `failover` adds to the service (route to `local: {}`, or remove `failover`)
     ");
 }
 

@@ -1,0 +1,82 @@
+//! `meshfed plan`.
+
+mod live;
+mod revisions;
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+
+use super::output;
+use super::remote::RepoArgs;
+use crate::error::{Error, Exit};
+use crate::view::plan::{self, Plans};
+
+/// Show what a change of the repository would do in each mesh, without changing anything
+///
+/// Compares two revisions, or a revision with the files as they are, without any cluster: every import counts as working, and addresses and CA
+/// roots are those that the meshes publish now. With --live, shows what the agent of a mesh would change in its cluster now. Exit code 1
+/// means that there is something to change.
+///
+/// Example: meshfed plan main..feature/ratings
+///
+/// Example: meshfed plan --live --mesh rosa-prod-mesh --context rosa
+#[derive(clap::Args, Debug)]
+pub struct Plan {
+    /// A..B compares two revisions, A compares it with the files as they are [default: the branch that people write]
+    #[arg(value_name = "RANGE", conflicts_with = "live")]
+    range: Option<String>,
+    /// Only this mesh
+    #[arg(long, env = "MESHFED_MESH")]
+    mesh: Option<String>,
+    #[command(flatten)]
+    repo: RepoArgs,
+    /// Folder with facts of the peers, instead of those in published branches: <DIR>/<mesh>.yaml or <DIR>/<mesh>/published.yaml
+    #[arg(long, value_name = "DIR")]
+    facts: Option<PathBuf>,
+    /// Compare with the mesh's cluster; needs --mesh
+    #[arg(long)]
+    live: bool,
+    /// Kubeconfig of the mesh's cluster
+    #[arg(long, env = "MESHFED_KUBECONFIG", value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Context in the kubeconfig
+    #[arg(long, env = "MESHFED_CONTEXT", value_name = "NAME")]
+    context: Option<String>,
+    /// Format
+    #[arg(short, long, default_value = "text")]
+    output: Format,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// Objects and their fields
+    Text,
+    /// For programs
+    Json,
+    /// Markdown, for the comment of a merge request
+    Md,
+}
+
+impl Plan {
+    pub(super) fn run(mut self) -> Result<Exit, Error> {
+        if !self.repo.given() {
+            ".".clone_into(&mut self.repo.repo);
+        }
+        let plans = match (&self.mesh, self.live) {
+            (Some(mesh), true) => self.live(mesh)?,
+            (None, true) => return Err(Error::usage("the mesh is not given", "set --mesh or MESHFED_MESH")),
+            (_, false) => self.between()?,
+        };
+        self.print(&plans)?;
+        Ok(Exit::findings(plans.any()))
+    }
+
+    fn print(&self, plans: &Plans) -> Result<(), Error> {
+        match self.output {
+            Format::Text => output::print(&plan::render(plans, output::look())),
+            Format::Json => output::print_json(plans),
+            Format::Md => output::print(&plan::markdown(plans)),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Gateways of ServiceMeshControlPlanes: what the operator does not render, and what two peers must not share.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::Scene;
+use crate::derive::kinds;
+use crate::lint::Plain;
+use crate::model::{At, Diagnostic, Node, defaults, names};
+
+/// The gateways of one side of a control plane.
+pub(super) fn of<'a>(plain: &'a Plain, side: &str) -> impl Iterator<Item = (&'a At<String>, &'a At<Node>)> + use<'a> {
+    let gateways = plain.object.at(&["spec", "gateways", side]);
+    gateways.into_iter().flat_map(|gateways| gateways.fields()).map(|(name, gateway)| (name, gateway))
+}
+
+pub(super) fn check(scene: &Scene, found: &mut Vec<Diagnostic>) {
+    for plain in scene.of(kinds::CONTROL_PLANE).filter(|plain| plain.whole()) {
+        trust_domain(scene, plain, found);
+        let peers: Vec<&Plain> = scene.beside(plain, kinds::PEER).filter(|peer| peer.namespace() == plain.namespace()).collect();
+        let mut seen: BTreeMap<&str, &At<String>> = BTreeMap::new();
+        for (side, field) in [("additionalIngress", "ingress"), ("additionalEgress", "egress")] {
+            for (name, gateway) in of(plain, side) {
+                if let Some(first) = seen.insert(name, name) {
+                    let finding = plain.error(
+                        name.span,
+                        format!("gateway `{}` is there twice", name.escape_debug()),
+                        "the operator refuses it",
+                    );
+                    found.push(finding.also(plain.path, first.span, "first here"));
+                }
+                let using: Vec<&Plain> = peers.iter().copied().filter(|peer| uses(peer, field, name)).collect();
+                if is_for_a_peer(gateway) || !using.is_empty() {
+                    one(plain, name, gateway, found);
+                    shared(plain, name, &using, found);
+                    if side == "additionalEgress" {
+                        network_view(plain, name, gateway, &using, found);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn trust_domain(scene: &Scene, plain: &Plain, found: &mut Vec<Diagnostic>) {
+    let Some(given) = plain.text(&["spec", "security", "trust", "domain"]) else { return };
+    if let Err(message) = names::trust_domain(&given) {
+        found.push(plain.error(given.span, message, ""));
+    }
+    let declared = super::folder(plain).and_then(|mesh| scene.federation.mesh(mesh));
+    if let Some(mesh) = declared.filter(|mesh| plain.namespace() == Some(&mesh.namespace) && *mesh.trust_domain != given.value) {
+        let message = format!("`{}` is not the trust domain of `{}`", given.escape_debug(), mesh.name);
+        found.push(plain.error(given.span, message, format!("write `{}`", *mesh.trust_domain)).also(
+            &mesh.path,
+            mesh.trust_domain.span,
+            "declared here",
+        ));
+    }
+    let same =
+        |other: &&Plain| other.text(&["spec", "security", "trust", "domain"]).is_some_and(|theirs| theirs.value == given.value);
+    let mut others = scene.of(kinds::CONTROL_PLANE).filter(|other| other.whole() && other.namespace() != plain.namespace());
+    if let Some(other) = others.find(same) {
+        let message = format!("another control plane has the trust domain `{}` too", given.escape_debug());
+        found.push(plain.error(given.span, message, "each mesh needs its own").also(other.path, other.span(), "this one"));
+    }
+}
+
+fn uses(peer: &Plain, field: &str, gateway: &str) -> bool {
+    peer.text(&["spec", "gateways", field, "name"]).is_some_and(|name| name.value == gateway)
+}
+
+/// Labels that samples and documentation put on gateways of a federation.
+fn is_for_a_peer(gateway: &Node) -> bool {
+    let labels = gateway.at(&["service", "metadata", "labels"]);
+    labels.is_some_and(|labels| labels.fields().iter().any(|(key, _)| key.starts_with("federation.maistra.io/")))
+}
+
+/// What the operator leaves out, and what istiod looks for.
+fn one(plain: &Plain, name: &At<String>, gateway: &At<Node>, found: &mut Vec<Diagnostic>) {
+    if let Err(message) = names::gateway(name, plain.namespace().unwrap_or_default()) {
+        found.push(plain.error(name.span, message, ""));
+    }
+    if gateway.get("enabled").is_none_or(|enabled| enabled.value != Node::Scalar(Value::Bool(true))) {
+        let message = format!("gateway `{}` is not enabled, so the operator does not make it", name.escape_debug());
+        found.push(plain.error(name.span, message, "write `enabled: true`; there is no default"));
+    }
+    let ports = gateway.at(&["service", "ports"]);
+    let has = |port: u16| {
+        let ports = ports.map(|ports| ports.items()).unwrap_or_default();
+        ports.iter().any(|entry| entry.get("port").is_some_and(|number| number.value == Node::Scalar(port.into())))
+    };
+    for port in [defaults::DISCOVERY_PORT, defaults::SERVICE_PORT] {
+        if !has(port) {
+            let message = format!("the Service of gateway `{}` lacks port {port}", name.escape_debug());
+            let span = ports.map_or(name.span, |ports| ports.span);
+            found.push(plain.error(span, message, "federation speaks on 8188 (discovery) and 15443 (tls)"));
+        }
+    }
+}
+
+fn shared(plain: &Plain, name: &At<String>, using: &[&Plain], found: &mut Vec<Diagnostic>) {
+    if let [first, second, ..] = using {
+        let message = format!("gateway `{}` serves two peers, and each is refused by the other's policy", name.escape_debug());
+        let finding = plain.error(name.span, message, "each peer needs gateways of its own");
+        found.push(finding.also(first.path, first.span(), "one").also(second.path, second.span(), "and the other"));
+    }
+}
+
+/// The code has `network-<peer>`, the documentation says otherwise (maistra/istio pkg/servicemesh/federation/discovery).
+fn network_view(plain: &Plain, name: &At<String>, gateway: &At<Node>, using: &[&Plain], found: &mut Vec<Diagnostic>) {
+    let Some(peer) = using.first().and_then(|peer| peer.name()) else { return };
+    let view = format!("network-{}", peer.value);
+    let given = gateway.get("requestedNetworkView");
+    if !given.is_some_and(|given| given.items().iter().any(|item| item.text() == Some(&view))) {
+        let message =
+            format!("gateway `{}` does not request the network of its peer `{}`", name.escape_debug(), peer.escape_debug());
+        found.push(plain.warning(
+            given.map_or(name.span, |given| given.span),
+            message,
+            format!("write `requestedNetworkView: [{view}]`"),
+        ));
+    }
+}

@@ -1,0 +1,148 @@
+//! ExportedServiceSets and ImportedServiceSets: whom they are for, names that collide, and whether the two sides meet.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::Scene;
+use crate::derive::kinds;
+use crate::lint::Plain;
+use crate::model::names::closest;
+use crate::model::{At, Diagnostic, Node, Span};
+
+pub(super) fn check(scene: &Scene, found: &mut Vec<Diagnostic>) {
+    for plain in scene.of(kinds::EXPORTED).chain(scene.of(kinds::IMPORTED)) {
+        peer(scene, plain, found);
+    }
+    for plain in scene.of(kinds::EXPORTED) {
+        collisions(plain, &exported(plain), "exported", found);
+    }
+    for plain in scene.of(kinds::IMPORTED) {
+        rules(plain, found);
+        collisions(plain, &imported(plain).into_iter().filter_map(|(_, name)| name).collect::<Vec<_>>(), "imported", found);
+        meet(scene, plain, found);
+    }
+}
+
+/// The control plane looks for a set by its peer's name.
+fn peer(scene: &Scene, plain: &Plain, found: &mut Vec<Diagnostic>) {
+    let Some(name) = plain.name() else { return };
+    let by_hand = scene.beside(plain, kinds::PEER).filter(|peer| peer.namespace() == plain.namespace());
+    let mut peers: Vec<&str> = by_hand.filter_map(|peer| Some(peer.name()?.value)).collect();
+    let folder = super::folder(plain).and_then(|mesh| scene.federation.meshes.get(mesh));
+    peers.extend(folder.iter().flat_map(|folder| folder.peers.keys()).map(String::as_str));
+    if !peers.is_empty() && !peers.contains(&name.value) {
+        let message =
+            format!("there is no ServiceMeshPeer `{}` beside this {}, so it is ignored", name.escape_debug(), plain.kind.kind);
+        found.push(plain.error(name.span, message, closest(&name, &peers)));
+    }
+}
+
+/// A name `namespace/name` with its place; `None` where it depends on the cluster.
+type Name = Option<At<String>>;
+
+fn fixed<'a>(node: Option<&'a At<Node>>, field: &str) -> Option<At<&'a str>> {
+    node?.get(field)?.located().filter(|text| !["", "*"].contains(&text.value))
+}
+
+/// What a selector takes, and under which name it goes on.
+fn names(selector: &At<Node>) -> (Name, Name) {
+    let alias = selector.get("alias");
+    let (namespace, name) = (fixed(Some(selector), "namespace"), fixed(Some(selector), "name"));
+    let join = |namespace: Option<At<&str>>, name: Option<At<&str>>| {
+        let (namespace, name) = (namespace?, name?);
+        Some(At { value: format!("{}/{}", namespace.value, name.value), span: name.span })
+    };
+    let from = join(namespace.clone(), name.clone());
+    let to = join(fixed(alias, "namespace").or(namespace), fixed(alias, "name").or(name));
+    (from, to)
+}
+
+fn selectors<'a>(plain: &'a Plain, list: &str) -> Vec<&'a At<Node>> {
+    plain.items(&["spec", list]).iter().filter_map(|rule| rule.get("nameSelector")).collect()
+}
+
+pub(super) fn imported(plain: &Plain) -> Vec<(Name, Name)> {
+    selectors(plain, "importRules").into_iter().map(names).collect()
+}
+
+/// Names that are exported for certain; a wildcard with a fixed alias gives one for many.
+fn exported(plain: &Plain) -> Vec<At<String>> {
+    selectors(plain, "exportRules").into_iter().filter_map(|selector| names(selector).1).collect()
+}
+
+/// Two services under one name stop the status of the whole peering ("Duplicate value").
+fn collisions(plain: &Plain, all: &[At<String>], what: &str, found: &mut Vec<Diagnostic>) {
+    let mut seen: BTreeMap<&str, Span> = BTreeMap::new();
+    for name in all {
+        if let Some(first) = seen.insert(name, name.span) {
+            let message = format!("two services are {what} as `{}`", name.escape_debug());
+            let finding =
+                plain.error(name.span, message, "give one of them another alias; the API server refuses the status of both");
+            found.push(finding.also(plain.path, first, "first here"));
+        }
+    }
+    let list = if what == "exported" { "exportRules" } else { "importRules" };
+    for selector in selectors(plain, list) {
+        if let (None, Some(alias)) = (fixed(Some(selector), "name"), fixed(selector.get("alias"), "name")) {
+            let message = format!("every service that this takes gets the one name `{}`", alias.escape_debug());
+            found.push(plain.error(alias.span, message, "a fixed alias needs a fixed name"));
+        }
+    }
+}
+
+fn rules(plain: &Plain, found: &mut Vec<Diagnostic>) {
+    for rule in plain.items(&["spec", "importRules"]) {
+        let local = rule.get("importAsLocal").filter(|local| local.value == Node::Scalar(Value::Bool(true)));
+        let alias = rule.at(&["nameSelector", "alias"]);
+        if let (Some(local), None) = (local, fixed(alias, "namespace")) {
+            let help = "write the namespace of the local Service under `alias.namespace`";
+            found.push(plain.error(local.span, "`importAsLocal` without `alias.namespace`: the rule is skipped", help));
+        }
+    }
+    let suffixes = plain.items(&["spec", "importRules"]).iter().map(|rule| rule.get("domainSuffix"));
+    for suffix in suffixes.chain([plain.object.at(&["spec", "domainSuffix"])]).flatten().filter_map(At::<Node>::located) {
+        if suffix.value == "svc.cluster.local" {
+            found.push(plain.error(suffix.span, "a rule with this suffix is skipped", "write `importAsLocal: true`"));
+        }
+    }
+}
+
+/// Whether the other side exports what is imported, where both are written by hand.
+fn meet(scene: &Scene, plain: &Plain, found: &mut Vec<Diagnostic>) {
+    let Some(theirs) = other_side(scene, plain) else { return };
+    let selectors = selectors(theirs, "exportRules");
+    let offered: Vec<At<String>> = exported(theirs);
+    if offered.len() != theirs.items(&["spec", "exportRules"]).len() || selectors.len() != offered.len() {
+        return; // what a selector or a wildcard finds is known in the cluster only
+    }
+    let names: Vec<&str> = offered.iter().map(|name| name.value.as_str()).collect();
+    for wanted in imported(plain).into_iter().filter_map(|(from, _)| from) {
+        if !names.contains(&wanted.value.as_str()) {
+            let message = format!("nobody exports `{}` to this mesh", wanted.escape_debug());
+            let place = offered.first().map_or(theirs.span(), |name| name.span);
+            found.push(plain.error(wanted.span, message, closest(&wanted, &names)).also(
+                theirs.path,
+                place,
+                "the peer's exports",
+            ));
+        }
+    }
+}
+
+/// The ExportedServiceSet of the peer for this mesh: each side has its own name for the other.
+fn other_side<'a>(scene: &Scene<'a>, plain: &'a Plain<'a>) -> Option<&'a Plain<'a>> {
+    let name = plain.name()?;
+    let domain_of = |peer: &'a Plain<'a>| peer.text(&["spec", "security", "trustDomain"]);
+    let named = |peer: &&Plain| peer.namespace() == plain.namespace() && peer.name().is_some_and(|peer| peer.value == name.value);
+    let peer = scene.beside(plain, kinds::PEER).find(named)?;
+    let theirs = scene.trusting(domain_of(peer)?.value)?;
+    let own = scene.own(plain)?;
+    let back = scene.of(kinds::PEER).find(|back| {
+        back.namespace() == Some(&*theirs.namespace) && domain_of(back).is_some_and(|domain| domain.value == own.trust_domain)
+    })?;
+    let set = |set: &&Plain| {
+        set.namespace() == back.namespace() && set.name().map(|name| name.value) == back.name().map(|name| name.value)
+    };
+    scene.of(kinds::EXPORTED).find(set)
+}

@@ -1,0 +1,77 @@
+//! What does not fit the cloud that a mesh runs in, and services that are exported but nowhere to be found.
+
+use crate::model::documents::Platform;
+use crate::model::names::closest;
+use crate::model::{Code, Diagnostic, Export, Federation, Mesh, MeshFolder};
+
+/// Chooses the kind of load balancer (Kubernetes cloud provider for AWS). A classic one, the default, does not pass on TLS as federation needs it.
+pub(super) const AWS_TYPE: &str = "service.beta.kubernetes.io/aws-load-balancer-type";
+
+/// The one of layer 4.
+const NLB: &str = "nlb";
+
+pub(super) fn check(federation: &Federation, found: &mut Vec<Diagnostic>) {
+    for folder in federation.meshes.values() {
+        let Some(mesh) = &folder.mesh else { continue };
+        load_balancer(mesh, found);
+        addresses(mesh, found);
+        services(folder, found);
+    }
+}
+
+fn load_balancer(mesh: &Mesh, found: &mut Vec<Diagnostic>) {
+    let Some(given) = mesh.ingress.annotations.get(AWS_TYPE) else { return };
+    if mesh.platform == Platform::Aws && given != NLB {
+        let message = format!("`{AWS_TYPE}: {}` replaces the network load balancer", given.escape_debug());
+        let help = "federation needs a load balancer of layer 4: leave the annotation out";
+        found.push(Diagnostic::warning(&mesh.path, mesh.trust_domain.span, Code::Suspicious, message, help));
+    }
+}
+
+/// Load balancers of AWS have names, those of Azure and Google have addresses.
+fn addresses(mesh: &Mesh, found: &mut Vec<Diagnostic>) {
+    for address in &mesh.ingress.addresses {
+        if let Some((message, help)) = odd(mesh.platform, address) {
+            found.push(Diagnostic::warning(&mesh.path, mesh.trust_domain.span, Code::Suspicious, message, help));
+        }
+    }
+}
+
+/// What is odd about an address of an ingress in this cloud.
+pub(super) fn odd(platform: Platform, address: &str) -> Option<(String, &'static str)> {
+    let is_ip = address.parse::<std::net::IpAddr>().is_ok();
+    match platform {
+        Platform::Aws if is_ip => Some((
+            format!("{address} is an IP address, and load balancers of AWS have names whose addresses change"),
+            "take `status.loadBalancer.ingress[].hostname` of the ingress Service",
+        )),
+        Platform::Azure | Platform::Gcp if !is_ip && (address.contains(".elb.") || address.ends_with(".amazonaws.com")) => {
+            Some((
+                format!("{address} is a load balancer of AWS, and this mesh runs elsewhere"),
+                "take `status.loadBalancer.ingress[].ip` of the ingress Service",
+            ))
+        }
+        _ => None,
+    }
+}
+
+/// Exported services that are not among the Services of their namespace, where the repository has some.
+fn services(folder: &MeshFolder, found: &mut Vec<Diagnostic>) {
+    let keys = folder.manifests.iter().map(|manifest| &manifest.object.key);
+    let services: Vec<_> = keys.filter(|key| key.group.is_empty() && &*key.kind == "Service").collect();
+    for peer in folder.peers.values() {
+        for export in &peer.exports {
+            let Export::Service { service, .. } = export else { continue };
+            let names: Vec<&str> = services
+                .iter()
+                .filter(|key| key.namespace.as_deref() == Some(&service.namespace))
+                .map(|key| &*key.name)
+                .collect();
+            if !names.is_empty() && !names.contains(&service.name.as_str()) {
+                let message = format!("`{}` is not among the Services that `manifests/` has of its namespace", **service);
+                let help = closest(&service.name, &names);
+                found.push(Diagnostic::warning(&peer.path, service.span, Code::Suspicious, message, help));
+            }
+        }
+    }
+}

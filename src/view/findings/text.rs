@@ -1,0 +1,80 @@
+//! As rustc shows them: code, message, place, the lines concerned, and what to do.
+
+use std::ops::Range;
+
+use crate::model::{Also, Code, Diagnostic, Severity, Span};
+use crate::view::Look;
+use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+
+/// Columns of the excerpts where the screen has no width of its own.
+const DEFAULT_WIDTH: usize = 140;
+
+/// All findings as text. `prefix` stands before each path, so that it can be clicked; `source` gives a file's text.
+pub fn render<'a>(found: &[Diagnostic], prefix: &str, source: &dyn Fn(&str) -> Option<&'a str>, look: Look) -> String {
+    let renderer = if look.colour { Renderer::styled() } else { Renderer::plain() };
+    let renderer = renderer.term_width(look.width.unwrap_or(DEFAULT_WIDTH));
+    let mut out = String::new();
+    for diagnostic in found {
+        // The lines concerned would put a secret into the logs of whatever runs this.
+        let source = |path: &str| source(path).filter(|_| diagnostic.code != Code::Secret);
+        out.push_str(&renderer.render(&[group(diagnostic, prefix, &source)]));
+        out.push_str("\n\n");
+    }
+    out
+}
+
+fn group<'a>(diagnostic: &'a Diagnostic, prefix: &str, source: &dyn Fn(&str) -> Option<&'a str>) -> Group<'a> {
+    let Diagnostic { path, span, severity, code, message, help, also } = diagnostic;
+    let level = match severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    let (here, elsewhere): (Vec<&Also>, Vec<&Also>) = also.iter().partition(|other| other.path == *path);
+    let title = level.primary_title(message.as_str()).id(code.number());
+    let marked = source(path).and_then(|text| Some((text, range(text, *span)?)));
+    let mut group = match marked {
+        Some((text, range)) => {
+            let others = here.iter().filter_map(|other| context(text, other));
+            let snippet = Snippet::source(text).path(format!("{prefix}{path}"));
+            title.element(snippet.annotation(AnnotationKind::Primary.span(range)).annotations(others))
+        }
+        None => title.element(place(format!("{prefix}{path}"), *span)),
+    };
+    for other in elsewhere {
+        let Also { path, span, words } = other;
+        group = match source(path).and_then(|text| Some((text, context(text, other)?))) {
+            Some((text, mark)) => group.element(Snippet::source(text).path(format!("{prefix}{path}")).annotation(mark)),
+            None => group.element(place(format!("{prefix}{path}"), *span)).element(Level::NOTE.message(words.as_str())),
+        };
+    }
+    if !help.is_empty() {
+        group = group.element(Level::HELP.message(help.as_str()));
+    }
+    group
+}
+
+fn context<'a>(source: &str, also: &'a Also) -> Option<Annotation<'a>> {
+    Some(AnnotationKind::Context.span(range(source, also.span)?).label(also.words.as_str()))
+}
+
+fn place<'a>(path: String, span: Span) -> Origin<'a> {
+    let origin = Origin::path(path);
+    if span.line == 0 { origin } else { origin.line(span.line as usize).char_column(span.column as usize) }
+}
+
+/// The bytes to mark: from the place on, at most to the end of its line.
+fn range(source: &str, span: Span) -> Option<Range<usize>> {
+    let line = source.split_inclusive('\n').nth((span.line as usize).checked_sub(1)?)?;
+    let start = line.as_ptr() as usize - source.as_ptr() as usize; // `line` is a part of `source`
+    let text = line.trim_end_matches(['\n', '\r']);
+    let column = text.char_indices().nth((span.column as usize).saturating_sub(1)).map_or(text.len(), |(at, _)| at);
+    // Of a mapping or list in braces the parser gives the opening one: mark all that its line has of it.
+    let rest = text[column..].split(" #").next().unwrap_or_default();
+    let len = if rest.starts_with(['{', '[']) && span.len <= 1 { rest.len() } else { (span.len as usize).max(1) };
+    let mut end = column.saturating_add(len).min(text.len());
+    while !text.is_char_boundary(end) {
+        end += 1; // the end of the line is one
+    }
+    let end = column + text[column..end].trim_end().len();
+    Some(start + column..start + end)
+}

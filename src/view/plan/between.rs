@@ -1,0 +1,153 @@
+//! What changes between two states of the repository, without any cluster.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::origin;
+use super::{Action, Field, Plan, Planned, Waiting, warnings};
+use crate::derive::{Derived, Hold};
+use crate::model::{Federation, Guards, MeshFolder};
+use crate::object::{APPLIED_ANNOTATION, Key, Object, SOURCE_ANNOTATION};
+
+/// One mesh in one state of the repository.
+#[derive(Clone, Copy)]
+pub struct Half<'a> {
+    /// Its documents; `None` where it has none.
+    pub folder: Option<&'a MeshFolder>,
+    /// What follows from them.
+    pub derived: &'a Derived,
+}
+
+/// The documents of `after`, where what is broken is as it was before: it keeps what it declared.
+pub fn kept(mut after: Federation, before: &Federation) -> Federation {
+    for (name, old) in &before.meshes {
+        let broken = |path: &str| after.is_broken(path);
+        let mut mesh = old.mesh.iter().filter(|mesh| broken(&mesh.path));
+        let peers = old.peers.iter().filter(|(_, peer)| broken(&peer.path));
+        let traffic = old.traffic.iter().filter(|(_, traffic)| broken(&traffic.path));
+        let manifests = old.manifests.iter().filter(|manifest| broken(&manifest.object.source));
+        let stays = MeshFolder {
+            mesh: mesh.next().cloned(),
+            peers: peers.map(|(name, peer)| (name.clone(), peer.clone())).collect(),
+            traffic: traffic.map(|(name, traffic)| (name.clone(), traffic.clone())).collect(),
+            manifests: manifests.cloned().collect(),
+        };
+        if stays.mesh.is_none() && stays.peers.is_empty() && stays.traffic.is_empty() && stays.manifests.is_empty() {
+            continue;
+        }
+        let MeshFolder { mesh, peers, traffic, manifests } = stays;
+        let folder = after.meshes.entry(name.clone()).or_default();
+        folder.mesh = folder.mesh.take().or(mesh);
+        peers.into_iter().for_each(|(name, peer)| _ = folder.peers.entry(name).or_insert(peer));
+        traffic.into_iter().for_each(|(name, traffic)| _ = folder.traffic.entry(name).or_insert(traffic));
+        for manifest in manifests {
+            if folder.manifests.iter().all(|other| other.object.key != manifest.object.key) {
+                folder.manifests.push(manifest);
+            }
+        }
+    }
+    after
+}
+
+/// Compares two states of a mesh, the second being that of `after`. `text` gives the text of a file as it would be.
+pub fn between<'a>(mesh: &str, from: Half, to: Half, after: &Federation, text: &dyn Fn(&str) -> Option<&'a str>) -> Plan {
+    let keys: BTreeSet<&Key> = from.derived.wanted.keys().chain(to.derived.wanted.keys()).collect();
+    let held: BTreeSet<&Key> = to.derived.holds.iter().filter_map(|hold| hold.key.as_ref()).collect();
+    let mut changes = Vec::new();
+    for key in keys {
+        let old = from.derived.wanted.get(key).map(|wanted| &*wanted.object);
+        let new = to.derived.wanted.get(key).map(|wanted| &*wanted.object);
+        match (old, new) {
+            (Some(old), None) if !held.contains(key) => changes.push(deleted(old)),
+            (None, Some(new)) => changes.push(created(new, to.folder)),
+            (Some(old), Some(new)) if old.digest != new.digest => changes.extend(changed(old, new, to.folder, text)),
+            _ => {}
+        }
+    }
+    count_peerings(&mut changes, from.derived, mesh, after.guards);
+    changes.sort_by(|a, b| a.object.cmp(&b.object));
+    let known: BTreeSet<&Hold> = from.derived.holds.iter().collect();
+    let news = to.derived.holds.iter().filter(|hold| !known.contains(hold));
+    let waiting = |hold: &Hold| Waiting { subject: hold.subject.clone(), reason: hold.reason.clone(), stuck: hold.stuck };
+    Plan { mesh: mesh.to_owned(), changes, holds: news.map(waiting).collect() }
+}
+
+fn deleted(old: &Object) -> Planned {
+    let warnings = warnings(&old.key, Some(&old.value()), None);
+    let (object, source) = (old.key.to_string(), old.source.to_string());
+    Planned { object, action: Action::Delete, source, line: 0, warnings, fields: Vec::new() }
+}
+
+fn created(new: &Object, folder: Option<&MeshFolder>) -> Planned {
+    let line = folder.map_or(0, |folder| folder.place_of(new).line);
+    let (object, source) = (new.key.to_string(), new.source.to_string());
+    Planned { object, action: Action::Create, source, line, warnings: Vec::new(), fields: Vec::new() }
+}
+
+/// `None` where only notes of ours differ, as with a file that was renamed.
+fn changed<'a>(
+    old: &Object,
+    new: &Object,
+    folder: Option<&MeshFolder>,
+    text: &dyn Fn(&str) -> Option<&'a str>,
+) -> Option<Planned> {
+    let (from, to) = (old.value(), new.value());
+    let mut fields = Vec::new();
+    differences(&from, &to, "", &mut fields);
+    fields.retain(|field| !OURS.iter().any(|note| field.path.ends_with(note)));
+    for field in &mut fields {
+        field.line = folder.map_or(0, |folder| origin::line(folder, new, &field.path, text(&new.source)));
+    }
+    let line = folder.map_or(0, |folder| folder.place_of(new).line);
+    let warnings = warnings(&new.key, Some(&from), Some(&to));
+    let (object, source) = (new.key.to_string(), new.source.to_string());
+    (!fields.is_empty()).then_some(Planned { object, action: Action::Change, source, line, warnings, fields })
+}
+
+/// Annotations that the agent writes for itself.
+const OURS: [&str; 2] = [APPLIED_ANNOTATION, SOURCE_ANNOTATION];
+
+fn differences(from: &Value, to: &Value, path: &str, fields: &mut Vec<Field>) {
+    let field = |path: String, from: Option<&Value>, to: Option<&Value>| Field {
+        path,
+        from: from.cloned(),
+        to: to.cloned().unwrap_or_default(),
+        owners: Vec::new(),
+        line: 0,
+    };
+    let inside = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    match (from, to) {
+        _ if from == to => {}
+        (Value::Object(before), Value::Object(after)) => {
+            let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+            for name in names {
+                match (before.get(name), after.get(name)) {
+                    (Some(from), Some(to)) => differences(from, to, &inside(name), fields),
+                    (from, to) => fields.push(field(inside(name), from, to)),
+                }
+            }
+        }
+        (Value::Array(before), Value::Array(after)) if before.iter().chain(after).all(|item| !item.is_string()) => {
+            for index in 0..before.len().max(after.len()) {
+                match (before.get(index), after.get(index)) {
+                    (Some(from), Some(to)) => differences(from, to, &format!("{path}[{index}]"), fields),
+                    (from, to) => fields.push(field(format!("{path}[{index}]"), from, to)),
+                }
+            }
+        }
+        _ => fields.push(field(path.to_owned(), Some(from), Some(to))),
+    }
+}
+
+/// Says of a peering that ends how many there are, and whether the guard on deletions will ask for a word.
+fn count_peerings(changes: &mut [Planned], before: &Derived, mesh: &str, guards: Guards) {
+    let all = before.wanted.keys().filter(|key| &*key.kind == "ServiceMeshPeer").count();
+    let ends = |change: &Planned| change.action == Action::Delete && change.object.starts_with("ServiceMeshPeer/");
+    let gone = changes.iter().filter(|change| ends(change)).count();
+    let held = gone > (all * usize::from(guards.peerings) / 100).max(1); // as `decide::guard` counts
+    for change in changes.iter_mut().filter(|change| ends(change)) {
+        let word = format!("; held until a commit says `Meshfed-Allow-Delete: {mesh}`");
+        change.warnings.push(format!("{gone} of {all} peerings{}", if held { word } else { String::new() }));
+    }
+}

@@ -1,0 +1,92 @@
+//! For the comment of a merge request.
+
+use std::fmt::Write;
+
+use super::text::value;
+use super::{Action, Field, Plan, Planned, Plans, Waiting};
+use crate::words::printable;
+
+/// All plans as Markdown: what needs thought first, then each mesh in a section that can be closed.
+pub fn markdown(plans: &Plans) -> String {
+    let mut out = format!("### meshfed plan: {} → {}\n\n**{}**\n", inline(&plans.from), inline(&plans.to), plans.summary());
+    let warned = plans.meshes.iter().flat_map(|plan| plan.changes.iter().map(move |change| (&plan.mesh, change)));
+    let warnings: Vec<String> = warned
+        .flat_map(|(mesh, change)| {
+            change
+                .warnings
+                .iter()
+                .map(move |warning| format!("- ⚠️ {}, {}: {}", inline(mesh), inline(&change.object), escape(warning)))
+        })
+        .collect();
+    if !warnings.is_empty() {
+        let _ = writeln!(out, "\n{}", warnings.join("\n")); // writing to a String cannot fail
+    }
+    for plan in plans.meshes.iter().filter(|plan| !plan.changes.is_empty() || !plan.holds.is_empty()) {
+        section(&mut out, plan);
+    }
+    let unchanged: Vec<String> = plans
+        .meshes
+        .iter()
+        .filter(|plan| plan.changes.is_empty() && plan.holds.is_empty())
+        .map(|plan| inline(&plan.mesh))
+        .collect();
+    if !unchanged.is_empty() {
+        let _ = writeln!(out, "\nNo change in {}.", unchanged.join(", ")); // nor here
+    }
+    out
+}
+
+fn section(out: &mut String, plan: &Plan) {
+    let _ = writeln!(out, "\n<details open><summary><b>{}</b>: {}</summary>\n", escape(&plan.mesh), plan.title()); // nor here
+    if !plan.changes.is_empty() {
+        out.push_str("| | object | change | declared in |\n|---|---|---|---|\n");
+    }
+    for change in &plan.changes {
+        let sign = match change.action {
+            Action::Create => "➕",
+            Action::Change => "✏️",
+            Action::Delete => "🗑️",
+            Action::GiveBack => "↩️",
+        };
+        let what = what(change);
+        let _ = writeln!(out, "| {sign} | {} | {what} | {} |", inline(&change.object), inline(&change.place())); // nor here
+    }
+    for Waiting { subject, reason, stuck } in &plan.holds {
+        let sign = if *stuck { "✋" } else { "⏳" };
+        let _ = writeln!(out, "\n{sign} {} {}", inline(subject), escape(reason)); // nor here
+    }
+    out.push_str("\n</details>\n");
+}
+
+fn what(change: &Planned) -> String {
+    let field = |Field { path, from, to, owners: _, line: _ }: &Field| {
+        let from = value(from.as_ref().unwrap_or(&serde_json::Value::Null));
+        format!("{}: {} → {}", inline(path), inline(&from), inline(&value(to)))
+    };
+    match change.action {
+        Action::Create => "new".to_owned(),
+        Action::Change => change.fields.iter().map(field).collect::<Vec<_>>().join("<br>"),
+        Action::Delete => "nothing declares it any more".to_owned(),
+        Action::GiveBack => "given back: nothing declares it any more".to_owned(),
+    }
+}
+
+/// As code: nothing in it means anything to Markdown. A `|` would end a table's cell even so.
+fn inline(text: &str) -> String {
+    format!("`{}`", printable(text).replace('`', "'").replace('|', "\\|"))
+}
+
+/// As text: what a repository says must not become a link, a mention or HTML in somebody's name.
+fn escape(text: &str) -> String {
+    printable(text).chars().fold(String::new(), |mut out, c| {
+        match c {
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            '@' => out.push_str("&#64;"),
+            '|' | '[' | ']' | '!' | '*' | '_' | '~' | '#' => out.extend(['\\', c]),
+            c => out.push(c),
+        }
+        out
+    })
+}

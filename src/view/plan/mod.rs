@@ -1,0 +1,177 @@
+//! What would change, mesh by mesh and object by object: with a pass of the agent, or between two revisions.
+
+mod between;
+mod markdown;
+mod origin;
+mod text;
+mod warnings;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::decide::compare::{Change, Owner};
+use crate::decide::{Comparisons, Decision, LiveObjects};
+use crate::object::{Key, SOURCE_ANNOTATION};
+use crate::words::count;
+pub use between::{Half, between, kept};
+pub use markdown::markdown;
+pub use text::render;
+use warnings::warnings;
+
+/// What would change in some meshes.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Plans {
+    /// What there is: a revision, the files as they are, or the cluster.
+    pub from: String,
+    /// What is compared with it.
+    pub to: String,
+    /// Mesh by mesh.
+    pub meshes: Vec<Plan>,
+}
+
+impl Plans {
+    /// Whether anything would change.
+    pub fn any(&self) -> bool {
+        self.meshes.iter().any(|plan| !plan.changes.is_empty())
+    }
+
+    /// `0 to add, 2 to change, 1 to delete in 2 meshes; 1 waiting`.
+    pub fn summary(&self) -> String {
+        let number = |action| self.meshes.iter().flat_map(|plan| &plan.changes).filter(|change| change.action == action).count();
+        let back = match number(Action::GiveBack) {
+            0 => String::new(),
+            number => format!(", {number} to give back"),
+        };
+        let (add, change, delete) = (number(Action::Create), number(Action::Change), number(Action::Delete));
+        let changed = self.meshes.iter().filter(|plan| !plan.changes.is_empty()).count();
+        let meshes = if changed == 1 { "1 mesh".to_owned() } else { format!("{changed} meshes") };
+        let waiting: usize = self.meshes.iter().map(|plan| plan.holds.len()).sum();
+        format!("{add} to add, {change} to change, {delete} to delete{back} in {meshes}; {waiting} waiting")
+    }
+}
+
+/// What would change in one mesh.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Plan {
+    /// The mesh.
+    pub mesh: String,
+    /// Objects to change, in the order of their names.
+    pub changes: Vec<Planned>,
+    /// What waits, and for what.
+    pub holds: Vec<Waiting>,
+}
+
+/// What would become of one object.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Planned {
+    /// `Kind/namespace/name`.
+    pub object: String,
+    /// What happens to it.
+    pub action: Action,
+    /// Path of its declaration; for a deletion the one that it had.
+    pub source: String,
+    /// Line in it; 0 where it is not known.
+    pub line: u32,
+    /// What people should think about first.
+    pub warnings: Vec<String>,
+    /// Fields that change.
+    pub fields: Vec<Field>,
+}
+
+/// What happens to an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Action {
+    /// It is not there.
+    Create,
+    /// It says something else.
+    Change,
+    /// Nothing declares it any more.
+    Delete,
+    /// Nothing declares it any more, and it was there before us: our fields go.
+    GiveBack,
+}
+
+/// One field that changes.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Field {
+    /// `spec.http[0].weight`.
+    pub path: String,
+    /// Now.
+    pub from: Option<Value>,
+    /// Then; null where it goes.
+    pub to: Value,
+    /// Who else owns it.
+    pub owners: Vec<String>,
+    /// Line in the declaration that it comes from; 0 where it is not known.
+    pub line: u32,
+}
+
+/// Something that waits.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Waiting {
+    /// What.
+    pub subject: String,
+    /// For what.
+    pub reason: String,
+    /// Only people can end it.
+    pub stuck: bool,
+}
+
+impl Plan {
+    /// From a decision and the live objects that it was made from.
+    pub fn new(mesh: &str, decision: &Decision, live: &LiveObjects, comparisons: &mut Comparisons) -> Self {
+        let applied = decision.apply.iter().map(|apply| {
+            let object = &apply.object;
+            let (action, fields) = match live.get(&object.key) {
+                None => (Action::Create, Vec::new()),
+                Some(live) => (Action::Change, comparisons.get(object, live).changes.iter().map(Field::from).collect()),
+            };
+            let now = live.get(&object.key).map(|live| live.value());
+            let warnings = warnings(&object.key, now.as_ref(), Some(&object.value()));
+            Planned { object: object.key.to_string(), action, source: object.source.to_string(), line: 0, warnings, fields }
+        });
+        let source = |body: Value| {
+            let source = body.pointer("/metadata/annotations").and_then(|all| all.get(SOURCE_ANNOTATION)).and_then(Value::as_str);
+            source.unwrap_or_default().to_owned()
+        };
+        let gone = |key: &Key, action, now: Value| {
+            let warnings = warnings(key, Some(&now), None);
+            Planned { object: key.to_string(), action, source: source(now), line: 0, warnings, fields: Vec::new() }
+        };
+        let deleted = decision.delete.iter().map(|live| gone(&live.key, Action::Delete, live.value()));
+        let released = decision
+            .release
+            .iter()
+            .map(|(key, _)| gone(key, Action::GiveBack, live.get(key).map(|live| live.value()).unwrap_or_default()));
+        let mut changes: Vec<Planned> = applied.chain(deleted).chain(released).collect();
+        changes.sort_by(|a, b| a.object.cmp(&b.object));
+        let holds = decision.holds.iter().map(|hold| Waiting {
+            subject: hold.subject.clone(),
+            reason: hold.reason.clone(),
+            stuck: hold.stuck,
+        });
+        Self { mesh: mesh.to_owned(), changes, holds: holds.collect() }
+    }
+
+    /// `2 changes`, `no change`.
+    fn title(&self) -> String {
+        if self.changes.is_empty() { "no change".to_owned() } else { count(self.changes.len(), "change") }
+    }
+}
+
+impl From<&Change> for Field {
+    fn from(change: &Change) -> Self {
+        let Change { path, from, to, owners, ours: _ } = change;
+        let owners = owners.iter().map(|Owner { manager, .. }| manager.clone()).collect();
+        Self { path: path.trim_start_matches('.').to_owned(), from: from.clone(), to: to.clone(), owners, line: 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests;

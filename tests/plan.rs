@@ -1,0 +1,110 @@
+//! What a change of the repository would do, without any cluster.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::commands::example;
+use crate::lab::git_store::GitStore;
+
+/// The example on `main`, and a change of it on `feature/ratings`.
+struct Repository {
+    dir: TempDir,
+    store: GitStore,
+}
+
+const TRAFFIC: &str = "meshes/rosa-prod-mesh/traffic/details.yaml";
+
+impl Repository {
+    fn new() -> Self {
+        let dir = TempDir::new().unwrap();
+        let store = GitStore::create(dir.path());
+        let mut files = example();
+        commit(&store, "main", &files);
+        for (path, text) in &mut files {
+            if path == TRAFFIC {
+                *text = text.replace("weight: 60", "weight: 40").replace("v2, weight: 20", "v2, weight: 40");
+            }
+        }
+        files.retain(|(path, _)| path != "meshes/aro-stg-mesh/manifests/details.yaml");
+        commit(&store, "feature/ratings", &files);
+        Self { dir, store }
+    }
+
+    fn run(&self, directory: &str, arguments: &[&str]) -> (String, String, Option<i32>) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_meshfed"));
+        command.arg("plan").args(arguments).env_clear().env("HOME", self.dir.path()).current_dir(self.dir.path().join(directory));
+        let output = command.output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (text(output.stdout), text(output.stderr), output.status.code())
+    }
+}
+
+fn commit(store: &GitStore, branch: &str, files: &[(String, String)]) {
+    let changes: Vec<_> = files.iter().map(|(path, text)| (path.as_str(), Some(text.as_str()))).collect();
+    store.commit_on(branch, "the example", &changes);
+}
+
+#[test]
+fn two_revisions_are_compared_without_a_cluster() {
+    let repository = Repository::new();
+    let url = repository.store.file_url();
+    let plan = |format: &str| repository.run("", &["main..feature/ratings", "--repo", &url, "-o", format]);
+    let (text, talk, code) = plan("text");
+    assert_eq!((&*talk, code), ("", Some(1)));
+    insta::assert_snapshot!(text);
+    insta::assert_snapshot!(plan("md").0);
+    let json: Value = serde_json::from_str(&plan("json").0).unwrap();
+    let rosa = &json["meshes"][2];
+    assert_eq!((&rosa["mesh"], &rosa["changes"][0]["fields"][0]["line"]), (&"rosa-prod-mesh".into(), &9.into()), "{json:#}");
+    let (one, _, code) = repository.run("", &["main..feature/ratings", "--repo", &url, "--mesh", "gcp-dev-mesh"]);
+    assert_eq!((one.lines().last(), code), (Some("0 to add, 0 to change, 0 to delete in 0 meshes; 0 waiting"), Some(0)));
+    let (_, error, code) = repository.run("", &["main..nowhere", "--repo", &url]);
+    assert!(code == Some(3) && error.contains("branch nowhere does not exist"), "{error}");
+    let (_, error, code) = repository.run("", &["main...feature", "--repo", &url]);
+    assert!(code == Some(2) && error.contains("write two revisions as `main..feature`"), "{error}");
+}
+
+#[test]
+fn the_files_as_they_are_are_compared_with_a_revision() {
+    let repository = Repository::new();
+    let git = |directory: &Path, arguments: &[&str]| {
+        let done = Command::new("git").args(arguments).current_dir(directory).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    };
+    git(repository.dir.path(), &["clone", "--quiet", "repo.git", "clone"]);
+    let (text, talk, code) = repository.run("clone", &[]);
+    assert_eq!(code, Some(0), "{text}{talk}");
+    let file = repository.dir.path().join("clone").join(TRAFFIC);
+    let changed =
+        fs::read_to_string(&file).unwrap().replace("weight: 60", "weight: 59").replace("v2, weight: 20", "v2, weight: 21");
+    fs::write(&file, changed).unwrap();
+    let (text, _, code) = repository.run("clone/meshes", &["HEAD", "--repo", "../"]);
+    assert!(code == Some(1) && text.contains("moves 1 points of traffic to details-v2"), "{text}");
+    let (text, _, code) = repository.run("clone", &["main..origin/feature/ratings"]);
+    assert!(code == Some(1) && text.contains("moves 20 points"), "{text}");
+}
+
+#[test]
+fn what_policies_forbid_of_a_change_waits() {
+    let repository = Repository::new();
+    let policy = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/small-weight-steps.yaml")).unwrap();
+    let traffic = |weights: [u32; 2]| {
+        let text = example().into_iter().find(|(path, _)| path == TRAFFIC).unwrap().1;
+        text.replace("weight: 60", &format!("weight: {}", weights[0]))
+            .replace("v2, weight: 20", &format!("v2, weight: {}", weights[1]))
+    };
+    repository.store.commit("policies", &[("policies/steps.yaml", Some(&policy))]);
+    repository.store.commit("a large step", &[(TRAFFIC, Some(&traffic([20, 60])))]);
+    let (text, _, code) = repository.run("", &["main~1..main", "--repo", "repo.git"]);
+    assert!(
+        code == Some(0) && text.contains("! VirtualService/prod-bookinfo/details: policy meshfed-small-weight-steps"),
+        "{text}"
+    );
+    repository.store.commit("a small step", &[(TRAFFIC, Some(&traffic([50, 30])))]);
+    let (text, _, code) = repository.run("", &["main~2..main", "--repo", "repo.git"]);
+    assert!(code == Some(1) && text.contains("moves 10 points"), "{text}");
+}
