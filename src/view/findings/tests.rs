@@ -17,7 +17,7 @@ fn mk_findings() -> Vec<Diagnostic> {
         span(1, 7, 4),
         "50 % of it, \"here\"",
     );
-    let warning = Diagnostic::warning("a b:c.yaml", span(0, 0, 0), Code::Misplaced, "100 %, not\nread", "");
+    let warning = Diagnostic::warning("a b:c.yaml", span(0, 0, 0), Code::Misplaced, "100 %, not read", "");
     vec![with, warning]
 }
 
@@ -58,7 +58,7 @@ fn code_hosts_read_findings_as_sarif() {
 fn github_reads_findings_as_workflow_commands() {
     insta::assert_snapshot!(github(&mk_findings(), "repo/"), @r"
     ::error file=repo/meshes/a/peers/b.yaml,line=4,col=14,title=MF009%3A an import that the peer does not export::b does not export it%0Ahelp: did you mean `details`?
-    ::warning file=repo/a b%3Ac.yaml,title=MF002%3A a file lies where no document belongs::100 %25, not%0Aread
+    ::warning file=repo/a b%3Ac.yaml,title=MF002%3A a file lies where no document belongs::100 %25, not read
     ");
 }
 
