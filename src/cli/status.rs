@@ -16,9 +16,10 @@ use crate::error::{Error, Exit};
 use crate::facts::published::FACTS_PATH;
 use crate::model::{Cidr, Code, Diagnostic, Severity, Span};
 use crate::policy::Cache;
-use crate::repo::{CommitId, Mirror, RepoError, Verification};
+use crate::repo::{CommitId, Mirror, RepoError};
 use crate::view::federation::{CommitView, FederationStatus, Gathered, MeshView, Published};
 use crate::view::status;
+use crate::view::verification::verification;
 
 /// Time between two looks at the repository: what people who wait do not notice, and a host does not mind.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -166,12 +167,14 @@ pub(super) fn gather(mirror: &Mirror, branch: &str, now: Timestamp) -> Result<Fe
     for (mesh, commit) in &mirror.refs().published {
         published.insert(mesh.clone(), read_published(mirror, mesh, *commit, tip, &federation.allow_addresses, now)?);
     }
+    let id = tip.to_string();
+    let (words, verified) = verification(&id, &published);
     let commit = CommitView {
-        id: tip.to_string(),
+        id,
         author: snapshot.commit.author_email.clone(),
         committed_at: snapshot.commit.committed_at,
-        verification: snapshot.verified.to_string(),
-        verified: !matches!(snapshot.verified, Verification::Off),
+        verification: words,
+        verified,
     };
     let repository = mirror.url();
     Ok(FederationStatus::new(Gathered {

@@ -8,6 +8,9 @@ use super::{Event, World};
 use crate::derive::{Hold, kinds};
 use crate::trust::{Id, Marks, Passage, Refusal, Rule, Verification};
 
+/// What a status says of a commit that was verified.
+pub const VERIFIED: &str = "verified";
+
 /// What verification says of that from which a decision is made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trust {
@@ -51,7 +54,7 @@ impl Trust {
             Verification::Off => "not verified (verification is off)",
             Verification::Warn(_) if self.main.refusal.is_some() => "not verified (verification only warns)",
             Verification::Enforce(_) if self.main.serve.is_none() => "not verified",
-            _ => "verified",
+            _ => VERIFIED,
         }
     }
 

@@ -57,7 +57,7 @@ pub use drain::WITHDRAWAL_GRACE;
 use drain::drain;
 pub use events::Event;
 pub use fights::Fights;
-pub use freeze::Trust;
+pub use freeze::{Trust, VERIFIED};
 use guard::Ruling;
 pub use guard::{Line, Step, TRAILER};
 pub use health::{HealthMemory, Lapse, Lapses};

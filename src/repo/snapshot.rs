@@ -1,7 +1,6 @@
 //! One commit's files, read from the object store.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use git2::{ObjectType, Repository, TreeEntry};
 
@@ -17,29 +16,11 @@ pub const MAX_FILES: usize = 50_000;
 /// Deepest folder looked into. Declarations are four deep; manifests may nest, a tree built to exhaust the stack may not.
 pub const MAX_DEPTH: usize = 16;
 
-/// How a snapshot's commit was verified.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Verification {
-    /// Nobody looked at signatures.
-    Off,
-}
-
-impl fmt::Display for Verification {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Off => f.write_str("not verified (verification is off)"),
-        }
-    }
-}
-
 /// The files of one commit that were asked for. Contents are read one by one with [`Mirror::read`].
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     /// The commit.
     pub commit: Commit,
-    /// How it was verified.
-    pub verified: Verification,
     /// Regular files by path from the root, `/` between names.
     pub entries: BTreeMap<String, BlobId>,
     /// Paths asked for that are not taken, each with the reason.
@@ -75,7 +56,7 @@ impl Store<'_> {
         let mut walk = Walk { store: self, keep, id, entries: BTreeMap::new(), refused: Vec::new() };
         walk.folder(&tree, "", 0)?;
         let Walk { entries, refused, .. } = walk;
-        Ok(Snapshot { commit: describe(&commit), verified: Verification::Off, entries, refused })
+        Ok(Snapshot { commit: describe(&commit), entries, refused })
     }
 
     pub fn read(self, id: BlobId) -> Result<Vec<u8>, RepoError> {

@@ -32,7 +32,7 @@ pub struct Gathered<'a> {
 }
 
 /// What one agent published.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Published {
     /// When.
     pub at: Timestamp,
@@ -78,9 +78,9 @@ pub struct CommitView {
     pub author: String,
     /// When it was committed.
     pub committed_at: Timestamp,
-    /// How it was verified, in words.
+    /// How far the agents have verified it, in words.
     pub verification: String,
-    /// Whether it was.
+    /// An agent has, and none refuses anything.
     pub verified: bool,
 }
 

@@ -10,6 +10,7 @@ pub mod policies;
 pub mod status;
 pub mod table;
 pub mod trust;
+pub mod verification;
 
 /// How text may look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
