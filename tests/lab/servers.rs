@@ -31,7 +31,7 @@ pub fn istio_crds() -> PathBuf {
 }
 
 fn build() -> PathBuf {
-    once("servers", |dir| {
+    once("servers", &pins(), |dir| {
         eprintln!("building etcd, kube-apiserver, kube-controller-manager and kubectl: about five minutes the first time");
         let mut into = dir.as_os_str().to_owned();
         into.push("/");
@@ -44,7 +44,7 @@ fn build() -> PathBuf {
 }
 
 fn fetch_istio_crds() -> PathBuf {
-    let dir = once("istio", |dir| {
+    let dir = once("istio", &pins(), |dir| {
         go(Command::new("go").args(["mod", "download", "istio.io/api"]));
         let module = go(Command::new("go").args(["list", "-m", "-f", "{{.Dir}}", "istio.io/api"]));
         let from = Path::new(module.trim()).join("kubernetes/customresourcedefinitions.gen.yaml");
@@ -54,14 +54,13 @@ fn fetch_istio_crds() -> PathBuf {
 }
 
 /// Makes `<target>/lab/<name>` by `make` unless it was made from the same pins before; others who need it meanwhile wait.
-fn once(name: &str, make: impl FnOnce(&Path)) -> PathBuf {
+pub(super) fn once(name: &str, pins: &str, make: impl FnOnce(&Path)) -> PathBuf {
     let dir = lab_dir().join(name);
     fs::create_dir_all(&dir).unwrap_or_else(|e| panic!("cannot make {}: {e}", dir.display()));
     let lock = dir.join("lock");
     let lock = File::create(&lock).unwrap_or_else(|e| panic!("cannot make {}: {e}", lock.display()));
     lock.lock().expect("the file system of the target directory supports locks");
     let stamp = dir.join("stamp");
-    let pins = pins();
     if fs::read_to_string(&stamp).is_ok_and(|made_from| made_from == pins) {
         return dir;
     }
