@@ -17,6 +17,7 @@ mod guards;
 mod help;
 mod lab;
 mod lab_works;
+mod leading;
 mod lifecycle;
 mod log;
 mod newcomer;
