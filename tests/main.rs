@@ -26,6 +26,7 @@ mod pre_receive;
 mod publishing;
 mod quiet;
 mod replacing;
+mod revisions;
 mod rotation;
 mod scenarios;
 mod schemas;
