@@ -33,6 +33,7 @@ mod schemas;
 mod solo;
 mod stage;
 mod standin_works;
+mod terminal;
 mod threats;
 mod traffic;
 mod trust;

@@ -6,7 +6,8 @@ use insta::assert_snapshot;
 
 use super::{advice, advice_with, mk_root_until, now};
 use crate::facts::{self, Facts};
-use crate::model::testing::{ca_roots, example, pair};
+use crate::lint::derived_too;
+use crate::model::testing::{ca_roots, example, pair, show};
 
 #[test]
 fn the_example_needs_no_advice() {
@@ -33,6 +34,24 @@ fn load_balancers_are_those_of_the_cloud() {
     assert_snapshot!(mesh("  platform: aws\n  ingress: {addresses: [34.91.0.7]}\n"), @"meshes/a/mesh.yaml:5:16: warning[MF012]: 34.91.0.7 is an IP address, and load balancers of AWS have names whose addresses change (take `status.loadBalancer.ingress[].hostname` of the ingress Service)");
     assert_snapshot!(mesh("  platform: gcp\n  ingress: {addresses: [a1b2.elb.us-east-1.amazonaws.com]}\n"), @"meshes/a/mesh.yaml:5:16: warning[MF012]: a1b2.elb.us-east-1.amazonaws.com is a load balancer of AWS, and this mesh runs elsewhere (take `status.loadBalancer.ingress[].ip` of the ingress Service)");
     assert_snapshot!(mesh("  platform: gcp\n  ingress: {addresses: [ingress.example.com, 34.91.0.7]}\n"), @"");
+}
+
+#[test]
+fn what_documents_ask_for_is_not_written_by_hand_too() {
+    let manifest = |kind: &str, name: &str| {
+        let group = if kind == "ConfigMap" { "v1" } else { "federation.maistra.io/v1" };
+        format!("---\napiVersion: {group}\nkind: {kind}\nmetadata: {{name: {name}, namespace: a}}\n")
+    };
+    let by_hand = [("ConfigMap", "b-ca-root-cert"), ("ExportedServiceSet", "b"), ("ConfigMap", "other")];
+    let text: String = by_hand.iter().map(|(kind, name)| manifest(kind, name)).collect();
+    let repo = pair().with(&format!("//- meshes/a/manifests/all.yaml\n{text}"));
+    let federation = repo.valid();
+    let mut found = Vec::new();
+    derived_too::check(&federation, &mut found);
+    assert_snapshot!(show(&found), @r"
+    meshes/a/manifests/all.yaml:2:1: warning[MF006]: ConfigMap/a/b-ca-root-cert is derived from meshes/a/peers/b.yaml too (remove it here; it is not applied once the other can be)
+    meshes/a/manifests/all.yaml:6:1: warning[MF006]: ExportedServiceSet/a/b is derived from the documents too (remove it here; it is not applied once the other can be)
+    ");
 }
 
 #[test]

@@ -123,7 +123,7 @@ fn what_no_object_shows_is_told_and_places_are_those_of_each_field() {
     let to = repo.clone().edit(MESH, "  members:", &format!("  agent: {{keys: [{key}]}}\n  suspend: true\n  members:")).edit(
         "federation.yaml",
         "spec:",
-        "spec:\n  guards: {maxPeeringDeletions: 10%}",
+        "spec:\n  guards: {peerings: 10%}",
     );
     insta::assert_snapshot!(change(&repo, &to));
 }
