@@ -25,6 +25,7 @@ mod policies;
 mod pre_receive;
 mod publishing;
 mod quiet;
+mod reaching;
 mod replacing;
 mod rotation;
 mod scenarios;

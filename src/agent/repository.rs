@@ -6,6 +6,7 @@ use std::sync::mpsc;
 
 use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedSender;
+use tracing::warn;
 
 use super::declarations::{Declarations, Reader};
 use crate::decide;
@@ -50,7 +51,7 @@ pub fn start(
     let (commands, inbox) = mpsc::channel();
     std::thread::spawn(move || {
         let reader = Reader::new(verification, key.public_line(&me));
-        let mut repository = Repository { options, me, key, mirror: None, reader, seen: None };
+        let mut repository = Repository { options, me, key, mirror: None, reader, seen: None, moved: None };
         while let Some(commands) = waiting(&inbox) {
             for command in commands {
                 let answer = match command {
@@ -87,6 +88,8 @@ struct Repository {
     mirror: Option<Mirror>,
     reader: Reader,
     seen: Option<Refs>,
+    /// Where the host says that the repository is now, once that is told.
+    moved: Option<String>,
 }
 
 impl Repository {
@@ -98,7 +101,12 @@ impl Repository {
     }
 
     fn fetch(&mut self) -> Result<News, RepoError> {
-        let refs = self.mirror()?.fetch()?;
+        let mirror = self.mirror()?;
+        let (refs, moved) = (mirror.fetch()?, mirror.moved());
+        if let Some(place) = moved.as_ref().filter(|_| moved != self.moved) {
+            warn!(event = "repository", "the repository has moved to {place}, and is read there; give the agent that address");
+        }
+        self.moved = moved;
         if self.seen.as_ref() == Some(&refs) {
             return Ok(News::Nothing);
         }
