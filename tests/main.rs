@@ -2,8 +2,10 @@
 
 mod addresses;
 mod adoption;
+mod alerts;
 mod architecture;
 mod bad_input;
+mod chart;
 mod cluster_edge;
 mod commands;
 mod deploy;

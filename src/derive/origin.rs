@@ -50,7 +50,8 @@ pub fn origin(federation: &Federation, me: &str, key: &Key) -> Option<Origin> {
     derived(federation, folder, key)
 }
 
-fn derived(federation: &Federation, folder: &MeshFolder, key: &Key) -> Option<Origin> {
+/// What an object follows from that documents other than those of `manifests/` ask for, now or once their facts are there.
+pub fn derived(federation: &Federation, folder: &MeshFolder, key: &Key) -> Option<Origin> {
     let mesh = folder.mesh.as_ref()?;
     let is = |of: (&str, &str)| kinds::kind(of).kind == key.kind && kinds::kind(of).group == key.group;
     let traffic = || {

@@ -111,6 +111,24 @@ fn load_balancers_are_those_of_the_cloud() {
 }
 
 #[test]
+fn what_documents_ask_for_is_not_written_by_hand_too() {
+    let manifest = |kind: &str, name: &str| {
+        let group = if kind == "ConfigMap" { "v1" } else { "federation.maistra.io/v1" };
+        format!("---\napiVersion: {group}\nkind: {kind}\nmetadata: {{name: {name}, namespace: a}}\n")
+    };
+    let by_hand = [("ConfigMap", "b-ca-root-cert"), ("ExportedServiceSet", "b"), ("ConfigMap", "other")];
+    let text: String = by_hand.iter().map(|(kind, name)| manifest(kind, name)).collect();
+    let repo = pair().with(&format!("//- meshes/a/manifests/all.yaml\n{text}"));
+    let federation = repo.valid();
+    let mut found = Vec::new();
+    super::derived_too::check(&federation, &mut found);
+    assert_snapshot!(show(&found), @r"
+    meshes/a/manifests/all.yaml:2:1: warning[MF006]: ConfigMap/a/b-ca-root-cert is derived from meshes/a/peers/b.yaml too (remove it here; it is not applied once the other can be)
+    meshes/a/manifests/all.yaml:6:1: warning[MF006]: ExportedServiceSet/a/b is derived from the documents too (remove it here; it is not applied once the other can be)
+    ");
+}
+
+#[test]
 fn an_exported_service_is_among_those_that_are_declared() {
     let repo = pair().with(
         "\
@@ -176,6 +194,7 @@ spec:
 status: {anything: 1}
 extra: 1
 "), @r#"
+    meshes/a/manifests/x.yaml:1:1: warning[MF006]: ExportedServiceSet/a/b is derived from the documents too (remove it here; it is not applied once the other can be)
     meshes/a/manifests/x.yaml:3:47: error[MF019]: `metadata.labels.x` is a number; a text belongs here (write "1")
     meshes/a/manifests/x.yaml:9:7: error[MF019]: there is no field `alias` in `spec.exportRules[0].labelSelector` of ExportedServiceSet (did you mean `aliases`?)
     meshes/a/manifests/x.yaml:10:11: error[MF019]: `spec.exportRules[1].type` cannot be `NameSelektor` (did you mean `NameSelector`?)

@@ -1,9 +1,8 @@
 //! A Git server over SSH: OpenSSH's own, with keys of its own, for the user who runs the tests.
 
-use super::free_port;
 use super::git_store::{GitStore, run};
 use super::process::{Process, Scratch};
-use super::servers::openssh;
+use super::{debian, free_port};
 use std::fmt::Write as _;
 use std::fs;
 use std::net::{Ipv4Addr, TcpStream};
@@ -14,6 +13,12 @@ use std::time::Duration;
 
 /// Kinds of host keys that the server has unless told otherwise.
 pub const HOST_KEYS: [&str; 3] = ["ed25519", "ecdsa", "rsa"];
+
+/// Where a system has the server.
+const INSTALLED: &str = "/usr/sbin/sshd";
+
+/// Debian's packages: the server, the library of it that no system has without, and what gives it a user of its own.
+const PACKAGES: [&str; 3] = ["openssh-server", "libwrap0", "libnss-wrapper"];
 
 /// A running server of one repository; dropping it ends it. What can be done with the repository itself, [`GitStore`] does.
 pub struct SshServer {
@@ -34,15 +39,15 @@ impl SshServer {
             make_key(&dir.join(kind), kind, "");
         }
         fs::write(dir.join("authorized_keys"), "").expect("a scratch directory takes a file");
-        let server = openssh();
+        let root = unpacked();
         // Where it leaves its privileges behind for those who are not let in yet; a system that has it started has this.
         let _ = fs::create_dir_all("/run/sshd");
         let port = free_port();
         let config = config(&dir, port, host_keys);
         let config = scratch.write("sshd.conf", &config).display().to_string();
-        let mut command = Command::new(&server.program);
+        let mut command = Command::new(root.as_ref().map_or(INSTALLED.into(), |root| root.join("usr/sbin/sshd")));
         command.args(["-D", "-e", "-f", &config]);
-        if let Some(root) = &server.root {
+        if let Some(root) = &root {
             private_users(&mut command, root, scratch);
         }
         let process = Process::spawn("sshd", &command, scratch);
@@ -108,6 +113,11 @@ impl Deref for SshServer {
     fn deref(&self) -> &GitStore {
         &self.store
     }
+}
+
+/// Where the packages are unpacked, if the server is not installed.
+fn unpacked() -> Option<PathBuf> {
+    (!Path::new(INSTALLED).is_file()).then(|| debian::packages(&PACKAGES))
 }
 
 /// Makes a key pair beside which its public half lies in `<path>.pub`.
