@@ -4,9 +4,9 @@
 //! little when it fails. Files are read at each connection, so that each can be replaced at any time.
 
 use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use git2::transport::{Service, SmartSubtransport, SmartSubtransportStream};
@@ -48,9 +48,18 @@ pub(super) struct Ssh {
     pub(super) connect: Duration,
     /// Longest silence of the server.
     pub(super) silence: Duration,
+    /// The connection of the conversation that goes on.
+    pub(super) open: Mutex<Option<TcpStream>>,
 }
 
 impl Ssh {
+    /// Ends the conversation that goes on, wherever libssh2 waits in it.
+    pub(super) fn hang_up(&self) {
+        if let Some(stream) = self.open.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = stream.shutdown(Shutdown::Both); // closed already, as a rule
+        }
+    }
+
     /// Starts a command of Git on the host.
     fn run(&self, command: &str) -> Result<Channel, RepoError> {
         let session = self.session()?;
@@ -83,8 +92,11 @@ impl Ssh {
         for address in addresses {
             match TcpStream::connect_timeout(&address, self.connect) {
                 // Otherwise each small packet waits for the one before to be acknowledged, 40 ms each.
-                Ok(stream) => match stream.set_nodelay(true) {
-                    Ok(()) => return Ok(stream),
+                Ok(stream) => match stream.set_nodelay(true).and_then(|()| stream.try_clone()) {
+                    Ok(open) => {
+                        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some(open);
+                        return Ok(stream);
+                    }
                     Err(error) => last = format!("{address}: {error}"),
                 },
                 Err(error) => last = format!("{address}: {error}"),

@@ -89,6 +89,7 @@ impl Transport {
                 known_hosts: access.known_hosts.clone(),
                 connect: *connect_timeout,
                 silence: *server_timeout,
+                open: Mutex::default(),
             })),
             Way::Disk(_) | Way::Other => Wire::Own,
         };
@@ -106,7 +107,8 @@ impl Transport {
     }
 
     /// Talks to the server, and gives that up when it takes too long: silence is limited otherwise, but a server that sends a byte
-    /// a second could hold us for ever. The call cannot be ended: its thread is left to itself, and there is never a second one.
+    /// a second could hold us for ever. A call into libgit2 cannot be ended. Its thread is left to itself until the connection
+    /// under it ends, and there is never a second one.
     pub(super) fn talk<T: Send + 'static>(
         &self,
         talk: impl FnOnce(&Self) -> Result<T, git2::Error> + Send + 'static,
@@ -133,7 +135,11 @@ impl Transport {
             let _ = give.send(result); // nobody waits any more
         });
         spawned.map_err(|error| git2::Error::from_str(&format!("a thread cannot be started: {error}")))?;
-        match take.recv_timeout(self.transfer_timeout) {
+        let taken = take.recv_timeout(self.transfer_timeout);
+        if let Wire::Ssh(ssh) = &self.wire {
+            ssh.hang_up();
+        }
+        match taken {
             Ok(result) => result,
             Err(_) => Err(git2::Error::new(ErrorCode::User, ErrorClass::Net, "too long")),
         }

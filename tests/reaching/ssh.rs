@@ -3,12 +3,15 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
 
 use meshfed::repo::{Access, RepoError, SshKey};
 
 use super::{fill, mirror, publish, status};
-use crate::lab::process::Scratch;
+use crate::lab::process::{Process, Scratch};
 use crate::lab::ssh_server::{HOST_KEYS, SshServer, make_key};
+use crate::stage::eventually;
 
 fn serving(scratch: &Scratch) -> SshServer {
     let server = SshServer::start(scratch, &HOST_KEYS);
@@ -115,6 +118,26 @@ fn a_key_that_cannot_be_used_is_told_by_what_is_wrong_with_it() {
     assert_eq!(code, Some(1), "{said}");
 }
 
+#[test]
+fn keys_of_an_ssh_agent_are_tried() {
+    let scratch = Scratch::new("ssh-agent");
+    let server = serving(&scratch);
+    let known = scratch.write("known", &server.known_hosts(&HOST_KEYS)).display().to_string();
+    let socket = scratch.join("agent.sock").display().to_string();
+    let _agent = Process::spawn("ssh-agent", Command::new("ssh-agent").args(["-D", "-a", &socket]), &scratch);
+    let stranger = scratch.join("stranger");
+    make_key(&stranger, "ed25519", "");
+    for key in [stranger, server.client_key("own", "rsa", "")] {
+        let key = key.display().to_string();
+        eventually("the agent takes a key", || {
+            let output = Command::new("ssh-add").args(["-q", &key]).env("SSH_AUTH_SOCK", &socket).output().unwrap();
+            if output.status.success() { Ok(()) } else { Err(format!("{output:?}")) }
+        });
+    }
+    let (code, said) = status(&scratch, &server.url(), &["--ssh-known-hosts", &known], &[("SSH_AUTH_SOCK", &socket)]);
+    assert_eq!(code, Some(1), "{said}");
+}
+
 /// Puts files in place as the kubelet does: a new folder, then one link to it replaced.
 fn mount(volume: &Path, version: &str, files: &[(&str, String)]) {
     let data = volume.join(version);
@@ -157,4 +180,28 @@ fn a_repository_that_is_not_there_is_told_in_the_hosts_words() {
     let url = server.url().replace("repo.git", "nothing.git");
     let error = mirror(&scratch, &url, access(&key, known)).fetch().unwrap_err();
     assert!(matches!(error, RepoError::Denied { .. }) && error.to_string().contains("nothing.git"), "{error}");
+}
+
+/// CPU time of this process so far, in milliseconds (proc(5): clock ticks, of which Linux has 100 a second).
+fn cpu_millis() -> u64 {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap();
+    let fields = stat.rsplit(')').next().unwrap().split_whitespace().skip(11).take(2);
+    fields.map(|field| field.parse::<u64>().unwrap() * 10).sum()
+}
+
+#[test]
+fn a_poll_with_nothing_new_is_one_login() {
+    const POLLS: usize = 20;
+    let scratch = Scratch::new("ssh-poll");
+    let server = serving(&scratch);
+    let key = server.client_key("id", "ed25519", "");
+    let known = scratch.write("known", &server.known_hosts(&["ed25519"]));
+    let mut mirror = mirror(&scratch, &server.url(), access(&key, known));
+    mirror.fetch().unwrap();
+    let (logins, cpu, start) = (server.logins(), cpu_millis(), Instant::now());
+    for _ in 0..POLLS {
+        mirror.fetch().unwrap();
+    }
+    assert_eq!(server.logins() - logins, POLLS);
+    println!("{POLLS} polls over SSH: {:?}, {} ms of CPU here (alone in its process)", start.elapsed(), cpu_millis() - cpu);
 }
