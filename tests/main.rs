@@ -2,8 +2,10 @@
 
 mod addresses;
 mod adoption;
+mod alerts;
 mod architecture;
 mod bad_input;
+mod chart;
 mod cluster_edge;
 mod commands;
 mod deploy;
@@ -15,6 +17,7 @@ mod guards;
 mod help;
 mod lab;
 mod lab_works;
+mod leading;
 mod lifecycle;
 mod log;
 mod newcomer;
