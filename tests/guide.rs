@@ -19,7 +19,8 @@ use crate::stage::eventually;
 const TOKEN: &str = "token-of-the-host";
 
 /// Commands that need what a test does not have: a kubelet, a registry, a Git host that is called so, minutes.
-const NOT_HERE: [&str; 6] = ["ssh-keyscan", "skopeo", "deploy/image/build", "kubectl -n meshfed rollout", "kubectl -n meshfed logs", "helm"];
+const NOT_HERE: [&str; 6] =
+    ["ssh-keyscan", "skopeo", "deploy/image/build", "kubectl -n meshfed rollout", "kubectl -n meshfed logs", "helm"];
 
 /// The blocks of a page from one heading to the next of its rank.
 fn section(page: &str, heading: &str) -> Vec<Block> {
@@ -50,7 +51,11 @@ impl Operator<'_> {
                     fs::write(self.home.join(file), self.adapt(&block.text)).unwrap();
                 }
                 "sh" if block.text.contains("ssh-keyscan") => {} // the other way to open the repository
-                _ => block.text.lines().filter(|line| !NOT_HERE.iter().any(|other| line.starts_with(other))).for_each(|line| self.run(line)),
+                _ => block
+                    .text
+                    .lines()
+                    .filter(|line| !NOT_HERE.iter().any(|other| line.starts_with(other)))
+                    .for_each(|line| self.run(line)),
             }
         }
     }
@@ -107,7 +112,8 @@ fn what_the_guide_says_leads_to_an_agent_that_verifies_publishes_and_applies() {
     let replicas = cluster.kubectl(&["get", "deployment", "meshfed", "-n", "meshfed", "-o", "jsonpath={.spec.replicas}"]);
     let replicas: usize = String::from_utf8(replicas.stdout).unwrap().parse().unwrap();
     let hosts = "127.0.0.1 git.example.com\n";
-    let pods: Vec<_> = (0..replicas).map(|number| start_pod(&cluster, cluster.scratch(), &format!("meshfed-{number}"), hosts)).collect();
+    let pods: Vec<_> =
+        (0..replicas).map(|number| start_pod(&cluster, cluster.scratch(), &format!("meshfed-{number}"), hosts)).collect();
     let said = || pods.iter().map(|pod| pod.log_tail()).collect::<Vec<_>>().join("\n--\n");
     eventually("the agent verifies main and publishes", || {
         let status = git.show("published/rosa-prod-mesh:status.yaml").filter(|status| status.contains("verified: verified"));
@@ -117,7 +123,8 @@ fn what_the_guide_says_leads_to_an_agent_that_verifies_publishes_and_applies() {
     fs::write(home.join("plane.json"), plane).unwrap();
     operator.run("kubectl apply --server-side -f plane.json");
     eventually("the agent gives the control plane gateways for its peer", || {
-        let output = cluster.kubectl(&["get", "smcp", "rosa-prod-mesh", "-n", "rosa-prod-mesh", "-o", "jsonpath={.spec.gateways}"]);
+        let output =
+            cluster.kubectl(&["get", "smcp", "rosa-prod-mesh", "-n", "rosa-prod-mesh", "-o", "jsonpath={.spec.gateways}"]);
         let gateways = String::from_utf8_lossy(&output.stdout).into_owned();
         gateways.contains("aro-stg-mesh-ingress").then_some(()).ok_or_else(|| gateways + &said())
     });

@@ -38,7 +38,13 @@ impl Container {
     pub fn new(scratch: &Scratch, name: &str) -> Self {
         let root = scratch.join(name);
         fs::create_dir(&root).unwrap();
-        run(Command::new("tar").arg("--extract").arg("--file").arg(layer(&image().0)).arg("--directory").arg(&root).arg("--preserve-permissions"));
+        run(Command::new("tar")
+            .arg("--extract")
+            .arg("--file")
+            .arg(layer(&image().0))
+            .arg("--directory")
+            .arg(&root)
+            .arg("--preserve-permissions"));
         // Nobody but the runtime reaches the folder of another container.
         fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755)).unwrap();
         Self { root }
