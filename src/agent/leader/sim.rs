@@ -1,6 +1,7 @@
 //! Candidates on clocks that drift, paused anywhere, with answers that come late or never, around one API server.
 
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
 
 use super::*;
 
