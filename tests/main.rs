@@ -13,6 +13,7 @@ mod federation;
 mod fuzz;
 mod guards;
 mod help;
+mod import;
 mod lab;
 mod lab_works;
 mod lifecycle;
