@@ -1,7 +1,8 @@
 //! Step 3: membership, one ServiceMeshMember for each member namespace.
 //!
 //! Not the ServiceMeshMemberRoll: its list is atomic, so it can have only one owner. A roll in `manifests/` is left alone, and then
-//! it is the one way in which members are declared. So is a ServiceMeshMember there, for its namespace. The name must be `default` (maistra/istio-operator validation webhook).
+//! it is the one way in which members are declared. So is a ServiceMeshMember there, for its namespace. The name must be `default`
+//! (maistra/istio-operator validation webhook).
 
 use serde_json::json;
 

@@ -55,7 +55,7 @@ pub use mirror::{Mirror, Refs};
 pub use options::{CONNECT_TIMEOUT, Credentials, DEFAULT_BRANCH, MAX_FETCH, Options, SERVER_TIMEOUT, TRANSFER_TIMEOUT};
 pub use publish::{Outcome, PUSH_TRIES, Publication};
 pub use signing::{PersonKey, SigningKey};
-pub use snapshot::{MAX_DEPTH, MAX_FILES, Snapshot};
+pub use snapshot::{Commits, MAX_DEPTH, MAX_FILES, Snapshot};
 pub use watch::{DEBOUNCE, Watch, watch};
 
 /// Folder of the branches that agents write: `published/<mesh>`.
