@@ -32,7 +32,7 @@ impl Place {
         Self(TempDir::new().unwrap())
     }
 
-    fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.0.path()
     }
 

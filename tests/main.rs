@@ -17,6 +17,7 @@ mod guards;
 mod guide;
 mod help;
 mod image;
+mod import;
 mod lab;
 mod lab_works;
 mod leading;

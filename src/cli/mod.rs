@@ -8,6 +8,7 @@ mod completions;
 mod explain;
 mod facts;
 mod graph;
+mod import;
 mod init;
 mod join;
 mod log;
@@ -45,6 +46,7 @@ enum Command {
     Init(init::Init),
     Join(join::Join),
     Peer(peer::Peer),
+    Import(import::Import),
     Agent(Box<agent::Agent>),
     Check(check::Check),
     Render(render::Render),
@@ -78,6 +80,7 @@ pub fn run(cli: Cli) -> Result<Exit, Error> {
         Command::Init(command) => command.run(),
         Command::Join(command) => command.run(),
         Command::Peer(command) => command.run(),
+        Command::Import(command) => command.run(),
         Command::Agent(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Render(command) => command.run(),

@@ -4,6 +4,7 @@ pub mod explain;
 pub mod federation;
 pub mod findings;
 pub mod graph;
+pub mod import;
 pub mod log;
 pub mod plan;
 pub mod policies;
