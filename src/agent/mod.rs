@@ -9,10 +9,12 @@ mod http;
 pub mod inventory;
 mod journal;
 pub mod log;
+mod overview;
 mod pass;
-mod probe;
+pub mod probe;
 pub mod remembered;
 mod repository;
+pub mod rights;
 pub mod scopes;
 pub mod throwaway;
 
@@ -34,6 +36,7 @@ use crate::decide::patience;
 use crate::repo::{self, RepoError, SigningKey};
 use crate::trust::{Introduction, Verification};
 use http::{Showing, Webhook};
+use overview::Place;
 use pass::Agent;
 use repository::{Command, News};
 
@@ -158,7 +161,8 @@ async fn work(config: AgentConfig, mut stopped: Stopped) -> Result<Outcome, Agen
         None
     });
     let _ = commands.send(Command::Fetch); // first of all: the cluster is made ready while it runs
-    let showing = Showing::new(&config.mesh);
+    let place = Place { repository: config.repo_options().shown(), branch: config.branch.clone() };
+    let showing = Showing::new(&config.mesh, place);
     listen(&config, &showing, &commands).await?;
     let cluster = Cluster::connect(&config.cluster_options()).await?;
     let interval = SignedDuration::try_from(config.interval).unwrap_or(SignedDuration::MAX); // as long: far above the longest

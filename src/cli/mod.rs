@@ -5,11 +5,13 @@ mod check;
 mod clone;
 mod committed;
 mod completions;
+mod doctor;
 mod explain;
 mod facts;
 mod graph;
 mod init;
 mod join;
+mod live;
 mod log;
 mod man;
 mod offline;
@@ -20,9 +22,11 @@ mod policies;
 mod remote;
 mod render;
 mod schema;
+mod seen;
 mod status;
 mod tree;
 mod trust;
+mod trusted;
 
 use std::path::PathBuf;
 
@@ -54,6 +58,7 @@ enum Command {
     Log(log::Log),
     Explain(explain::Explain),
     Graph(graph::Graph),
+    Doctor(Box<doctor::Doctor>),
     Trust(trust::Trust),
     Schema(schema::Schema),
     Completions(completions::Completions),
@@ -87,6 +92,7 @@ pub fn run(cli: Cli) -> Result<Exit, Error> {
         Command::Log(command) => command.run(),
         Command::Explain(command) => command.run(),
         Command::Graph(command) => command.run(),
+        Command::Doctor(command) => command.run(),
         Command::Trust(command) => command.run(),
         Command::Schema(command) => command.run(),
         Command::Completions(command) => command.run(),

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use sha2::{Digest, Sha256};
 
+use crate::cluster::ClusterOptions;
 use crate::config;
 use crate::error::Error;
 use crate::object::hex16;
-use crate::repo::{Credentials, DEFAULT_BRANCH, Mirror, Options};
+use crate::repo::{Credentials, DEFAULT_BRANCH, Mirror, Options, RepoError};
 
 /// Commands that may look at one repository at the same moment; further ones wait.
 const MIRRORS: usize = 4;
@@ -29,6 +30,23 @@ pub(super) struct RepoArgs {
     /// File with the password or token for a repository over HTTP
     #[arg(long, env = "MESHFED_HTTP_PASSWORD_FILE", value_name = "FILE", requires = "http_user")]
     http_password_file: Option<PathBuf>,
+}
+
+/// Which cluster.
+#[derive(Args, Clone, Debug)]
+pub(super) struct ClusterArgs {
+    /// Kubeconfig of the mesh's cluster
+    #[arg(long, env = "MESHFED_KUBECONFIG", value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Context in the kubeconfig
+    #[arg(long, env = "MESHFED_CONTEXT", value_name = "NAME")]
+    context: Option<String>,
+}
+
+impl ClusterArgs {
+    pub(super) fn options(&self) -> ClusterOptions {
+        ClusterOptions { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() }
+    }
 }
 
 /// A mirror that is ours alone for the moment.
@@ -52,6 +70,11 @@ impl RepoArgs {
 
     /// Fetches what the repository has now.
     pub(super) fn fetch(&self) -> Result<Remote, Error> {
+        Ok(self.try_fetch()??)
+    }
+
+    /// The same; the inner error is one of the repository, not of what was asked for.
+    pub(super) fn try_fetch(&self) -> Result<Result<Remote, RepoError>, Error> {
         if !self.given() {
             return Err(Error::usage("the repository is not given", "set --repo or MESHFED_REPO"));
         }
@@ -63,9 +86,8 @@ impl RepoArgs {
             clone: true,
             ..Options::new(self.repo.clone(), state_dir)
         };
-        let mut mirror = Mirror::open(&options)?;
-        mirror.fetch()?;
-        Ok(Remote { mirror, _lock: lock })
+        let fetched = Mirror::open(&options).and_then(|mut mirror| mirror.fetch().map(|_| mirror));
+        Ok(fetched.map(|mirror| Remote { mirror, _lock: lock }))
     }
 
     /// A folder for the mirror that no other process uses.

@@ -12,6 +12,7 @@
 //! - `apply`: server-side apply under one field manager; each object on its own
 //! - `events`: what happened to objects, told beside everything else
 //! - `state`: the agent's own memory in a `ConfigMap`
+//! - `review`: questions that change nothing, for people who look for a fault
 //!
 //! Invariants: a quiet cluster costs no request but the renewal of each watch every few minutes; no type of the client
 //! leaves this module; no message holds a token, a key or the content of a kubeconfig.
@@ -22,6 +23,7 @@ mod discovery;
 mod error;
 mod events;
 mod list;
+mod review;
 mod scope;
 mod snapshot;
 mod state;
@@ -39,6 +41,7 @@ pub use apply::APPLIES_IN_FLIGHT;
 pub use connect::ClusterOptions;
 pub use error::{ApplyError, ClusterError};
 pub use events::Recorder;
+pub use review::{Review, Right};
 pub use scope::{Changes, Problem, Scope, Trouble};
 pub use snapshot::Snapshot;
 pub use view::View;

@@ -233,8 +233,15 @@ mod tests {
                            {"to": "gcp", "service": "dev/details", "declared": 20, "effective": 0}]}},
         }))
         .unwrap();
-        let shown =
-            Shown { mesh: "rosa".into(), ready: true, status: Arc::new(status), waiting: 2, stuck: 1, passing_since: None };
+        let shown = Shown {
+            mesh: "rosa".into(),
+            ready: true,
+            status: Arc::new(status),
+            overview: None,
+            waiting: 2,
+            stuck: 1,
+            passing_since: None,
+        };
         let (_keep, receiver) = watch::channel(shown);
         let metrics = Metrics::new(receiver);
         metrics.pass(Duration::from_millis(3));

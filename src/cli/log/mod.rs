@@ -4,7 +4,7 @@ mod filter;
 mod marks;
 mod walk;
 
-use clap::{Args, ValueEnum};
+use clap::ValueEnum;
 use jiff::Timestamp;
 
 use self::filter::Filter;
@@ -13,9 +13,8 @@ use self::marks::Marks;
 use self::walk::Walk;
 use super::output;
 use super::remote::RepoArgs;
+use super::trusted::TrustArgs;
 use crate::error::{Error, Exit};
-use crate::repo::CommitId;
-use crate::trust::Digest;
 use crate::view::log;
 
 /// Commits shown where people do not say how many: a few screens.
@@ -42,17 +41,6 @@ pub struct Log {
     output: Format,
 }
 
-/// Where trust begins.
-#[derive(Args, Debug)]
-struct TrustArgs {
-    /// Commit of main from which on signatures are verified
-    #[arg(long, env = "MESHFED_TRUST_ANCHOR", value_name = "COMMIT", requires = "trust_digest")]
-    trust_anchor: Option<CommitId>,
-    /// Digest of trust/ in that commit, as `sha256:…`
-    #[arg(long, env = "MESHFED_TRUST_DIGEST", value_name = "DIGEST", requires = "trust_anchor")]
-    trust_digest: Option<Digest>,
-}
-
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Format {
     /// A commit with its changes below it
@@ -66,7 +54,7 @@ impl Log {
         let remote = self.repo.fetch()?;
         let mirror = &remote.mirror;
         let since = self.filter.since(Timestamp::now())?;
-        let marks = match self.trust.trust_anchor.zip(self.trust.trust_digest) {
+        let marks = match self.trust.introduction() {
             Some((anchor, digest)) => Some(Marks::new(mirror, anchor, digest)?),
             None => None,
         };
