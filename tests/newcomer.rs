@@ -160,6 +160,12 @@ fn each_step_says_what_is_missing_or_there_already() {
     let newcomer = Newcomer::new();
     let (_, err) = newcomer.ends(2, ".", "meshfed init federation --name ada@example.com");
     assert!(err.contains("nobody knows which key signs") && err.contains("meshfed trust keygen FILE makes one"), "{err}");
+    assert!(!newcomer.home.path().join("federation").exists(), "a step that failed leaves nothing");
+    newcomer.fine(".", "git init --quiet federation");
+    let (_, err) = newcomer.ends(2, "federation", "meshfed join rosa");
+    assert!(err.contains("there is no federation.yaml on this branch"), "{err}");
+    newcomer.ends(2, ".", "meshfed init federation --name ada@example.com");
+    assert!(newcomer.home.path().join("federation/.git").exists(), "what was there before stays");
     for (directory, command) in &commands()[..2] {
         newcomer.fine(directory, command);
     }

@@ -38,6 +38,18 @@ pub struct Init {
 
 impl Init {
     pub(super) fn run(self) -> Result<Exit, Error> {
+        let (git, folder) = (self.path.join(".git"), self.path.clone());
+        let (had_git, had_folder) = (git.exists(), folder.exists());
+        let result = self.begin();
+        if result.is_err() && !had_git {
+            // Nothing half made stays: the next try finds what this one found. The error that is told is the first.
+            let _ = std::fs::remove_dir_all(&git);
+            let _ = (!had_folder).then(|| std::fs::remove_dir(&folder));
+        }
+        result
+    }
+
+    fn begin(self) -> Result<Exit, Error> {
         let federation = match self.federation {
             Some(name) => name,
             None => folder_name(&self.path)?,

@@ -54,6 +54,9 @@ impl Join {
         let Self { mesh, members, trust_domain, platform, agent_key, clone } = self;
         names::mesh(&mesh).map_err(|message| Error::usage(message, "say another name"))?;
         let clone = clone.open()?;
+        if clone.text("federation.yaml")?.is_empty() {
+            return Err(Error::usage("there is no federation.yaml on this branch", "meshfed init begins a federation"));
+        }
         let path = format!("meshes/{mesh}/mesh.yaml");
         if !clone.text(&path)?.is_empty() {
             return Err(Error::usage(format!("{path} is there already"), "edit it; meshfed peer lets it share services"));

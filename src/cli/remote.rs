@@ -10,7 +10,8 @@ use crate::cluster::ClusterOptions;
 use crate::config;
 use crate::error::Error;
 use crate::object::hex16;
-use crate::repo::{Credentials, DEFAULT_BRANCH, Mirror, Options, RepoError};
+use crate::repo::{CommitId, Credentials, DEFAULT_BRANCH, Mirror, Options, RepoError};
+use crate::trust::{self, Introduction};
 
 /// Commands that may look at one repository at the same moment; further ones wait.
 const MIRRORS: usize = 4;
@@ -49,6 +50,25 @@ impl ClusterArgs {
     }
 }
 
+/// Where trust begins.
+#[derive(Args, Debug)]
+pub(super) struct TrustArgs {
+    /// Commit of main from which on signatures are verified
+    #[arg(long, env = "MESHFED_TRUST_ANCHOR", value_name = "COMMIT", requires = "trust_digest")]
+    trust_anchor: Option<CommitId>,
+    /// Digest of trust/ in that commit, as `sha256:…`
+    #[arg(long, env = "MESHFED_TRUST_DIGEST", value_name = "DIGEST", requires = "trust_anchor")]
+    trust_digest: Option<trust::Digest>,
+}
+
+impl TrustArgs {
+    /// How we are introduced to the repository, if we are.
+    pub(super) fn introduction(&self) -> Option<Introduction> {
+        let (anchor, digest) = self.trust_anchor.zip(self.trust_digest)?;
+        Some(Introduction { anchor: anchor.into(), digest })
+    }
+}
+
 /// A mirror that is ours alone for the moment.
 pub(super) struct Remote {
     pub(super) mirror: Mirror,
@@ -62,7 +82,7 @@ impl RepoArgs {
     }
 
     /// The same with another branch.
-    pub(super) fn on(&self, branch: &str) -> Self {
+    fn on(&self, branch: &str) -> Self {
         let Self { repo, branch: _, http_user, http_password_file } = self;
         let (http_user, http_password_file) = (http_user.clone(), http_password_file.clone());
         Self { repo: repo.clone(), branch: branch.to_owned(), http_user, http_password_file }
@@ -88,6 +108,16 @@ impl RepoArgs {
         };
         let fetched = Mirror::open(&options).and_then(|mut mirror| mirror.fetch().map(|_| mirror));
         Ok(fetched.map(|mirror| Remote { mirror, _lock: lock }))
+    }
+
+    /// The commit that a revision names: one that is fetched already, or a branch that is fetched for it, with its mirror.
+    pub(super) fn find(&self, remote: &Remote, revision: &str) -> Result<(CommitId, Option<Remote>), Error> {
+        let unknown = match remote.mirror.resolve(revision) {
+            Ok(commit) => return Ok((commit, None)),
+            Err(unknown) => unknown,
+        };
+        let Ok(other) = self.on(revision).fetch() else { return Err(unknown.into()) };
+        Ok((other.mirror.main()?, Some(other)))
     }
 
     /// A folder for the mirror that no other process uses.

@@ -8,9 +8,8 @@ use jiff::Timestamp;
 
 use super::live::{Declared, decide_now};
 use super::log::Peering;
-use super::remote::{ClusterArgs, RepoArgs};
+use super::remote::{ClusterArgs, RepoArgs, TrustArgs};
 use super::seen::Seen;
-use super::trusted::TrustArgs;
 use super::{output, render};
 use crate::decide::Status as MeshStatus;
 use crate::error::{Error, Exit};

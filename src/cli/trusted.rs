@@ -1,21 +1,9 @@
-//! Where trust begins, for commands that verify by themselves.
+//! Whether `main` is verified, for commands that look for themselves.
 
-use clap::Args;
-
+use super::remote::TrustArgs;
 use crate::error::Error;
 use crate::repo::{CommitId, Mirror};
-use crate::trust::{Digest, Id, Refusal, Verifier};
-
-/// From which commit on signatures are verified.
-#[derive(Args, Debug)]
-pub(super) struct TrustArgs {
-    /// Commit of main from which on signatures are verified
-    #[arg(long, env = "MESHFED_TRUST_ANCHOR", value_name = "COMMIT", requires = "trust_digest")]
-    trust_anchor: Option<CommitId>,
-    /// Digest of trust/ in that commit, as `sha256:…`
-    #[arg(long, env = "MESHFED_TRUST_DIGEST", value_name = "DIGEST", requires = "trust_anchor")]
-    trust_digest: Option<Digest>,
-}
+use crate::trust::{Introduction, Refusal, Verifier};
 
 /// What a verification found.
 pub(super) struct Verified {
@@ -36,20 +24,15 @@ impl Verified {
 }
 
 impl TrustArgs {
-    /// Anchor and digest, where they are given.
-    pub(super) fn introduction(&self) -> Option<(CommitId, Digest)> {
-        self.trust_anchor.zip(self.trust_digest)
-    }
-
     /// Verifies `main` up to its tip; `None` where no anchor is given.
     pub(super) fn verify(&self, mirror: &Mirror) -> Result<Option<Verified>, Error> {
-        let Some((anchor, digest)) = self.introduction() else { return Ok(None) };
+        let Some(Introduction { anchor, digest }) = self.introduction() else { return Ok(None) };
         let mut verifier = Verifier::new();
-        let introduced = verifier.introduce(mirror, Id::from(anchor), digest).map_err(Error::other)?;
+        let introduced = verifier.introduce(mirror, anchor, digest).map_err(Error::other)?;
         let refusal = match introduced {
             Err(refusal) => Some(refusal),
-            Ok(()) => verifier.main(mirror, Id::from(anchor), mirror.main()?.into()).map_err(Error::other)?.refusal,
+            Ok(()) => verifier.main(mirror, anchor, mirror.main()?.into()).map_err(Error::other)?.refusal,
         };
-        Ok(Some(Verified { anchor, refusal }))
+        Ok(Some(Verified { anchor: anchor.into(), refusal }))
     }
 }

@@ -44,7 +44,7 @@ use crate::model::{Federation, Mesh, MeshFolder};
 use crate::object::{Key, Object, set_id};
 
 pub use observed::{Health, ImportState, KeptExport, Observed, PeerState, Replacement, RootsInUse};
-pub use origin::{Origin, Part, Source, origin};
+pub use origin::{Origin, Part, Source, derived, origin};
 pub use peer_roots::{ROOTS_ANNOTATION, digest as roots_digest};
 pub use probe::{ingress_question, question};
 pub use virtual_service::{Share, imported_host, live_weight, not_imported, shares};

@@ -50,7 +50,8 @@ pub fn origin(federation: &Federation, me: &str, key: &Key) -> Option<Origin> {
     derived(federation, folder, key)
 }
 
-fn derived(federation: &Federation, folder: &MeshFolder, key: &Key) -> Option<Origin> {
+/// What an object follows from that documents other than those of `manifests/` ask for, now or once their facts are there.
+pub fn derived(federation: &Federation, folder: &MeshFolder, key: &Key) -> Option<Origin> {
     let mesh = folder.mesh.as_ref()?;
     let is = |of: (&str, &str)| kinds::kind(of).kind == key.kind && kinds::kind(of).group == key.group;
     let traffic = || {
@@ -155,11 +156,12 @@ impl Half<'_> {
         if let Some(mesh) = self.federation.mesh(&self.name) {
             let domain = format!("trust domain {}", *mesh.trust_domain);
             parts.push(of_document("spec.security.trustDomain", &domain, &mesh.path, mesh.trust_domain.span));
+            // What moves it without the trust domain moving too comes first.
+            if let Some(theirs) = self.theirs() {
+                let what = format!("egress {}", theirs.egress);
+                parts.push(of_document("spec.security.clientID", what, &theirs.path, theirs.name.span));
+            }
             parts.push(of_document("spec.security.clientID", domain, &mesh.path, mesh.trust_domain.span));
-        }
-        if let Some(theirs) = self.theirs() {
-            let what = format!("egress {}", theirs.egress);
-            parts.push(of_document("spec.security.clientID", what, &theirs.path, theirs.name.span));
         }
         Origin { rule: "each peering that both sides declare has a ServiceMeshPeer, once the peer's CA roots are known", parts }
     }

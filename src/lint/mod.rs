@@ -2,6 +2,7 @@
 //! plain objects against the schemas of their kinds. Nothing here changes what is applied.
 
 mod by_hand;
+mod derived_too;
 mod one_sided;
 mod platform;
 mod roots;
@@ -43,6 +44,7 @@ struct Plain<'a> {
 /// All advice.
 pub fn lint(inputs: Inputs) -> Vec<Diagnostic> {
     let mut found = Vec::new();
+    derived_too::check(inputs.federation, &mut found);
     one_sided::check(inputs.federation, &mut found);
     platform::check(inputs.federation, &mut found);
     roots::check(inputs, &mut found);

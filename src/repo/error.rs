@@ -143,6 +143,12 @@ pub enum RepoError {
         /// The last refusal.
         words: String,
     },
+    /// The time in which this process may push has run out.
+    #[error("{branch} is not pushed: another agent may be writing it by now")]
+    Late {
+        /// The branch.
+        branch: String,
+    },
     /// The signing key cannot be used.
     #[error("signing key {path} cannot be used: {reason}")]
     Key {
@@ -184,7 +190,14 @@ pub enum RepoError {
 impl RepoError {
     /// Whether the same call may succeed later although nobody changes anything here.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Corrupt { .. } | Self::Contended { .. } | Self::NotFetched { .. })
+        matches!(
+            self,
+            Self::Unreachable { .. }
+                | Self::Corrupt { .. }
+                | Self::Contended { .. }
+                | Self::Late { .. }
+                | Self::NotFetched { .. }
+        )
     }
 
     pub(super) fn git(doing: &'static str, error: &git2::Error) -> Self {

@@ -57,7 +57,7 @@ pub use options::{CONNECT_TIMEOUT, Credentials, DEFAULT_BRANCH, MAX_FETCH, Optio
 pub use publish::{Outcome, PUSH_TRIES, Publication};
 pub use rehearse::Rehearsal;
 pub use signing::{PersonKey, SigningKey};
-pub use snapshot::{MAX_DEPTH, MAX_FILES, Snapshot};
+pub use snapshot::{Commits, MAX_DEPTH, MAX_FILES, Snapshot};
 pub use watch::{DEBOUNCE, Watch, watch};
 
 /// Folder of the branches that agents write: `published/<mesh>`.

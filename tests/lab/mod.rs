@@ -8,6 +8,7 @@ pub mod audit;
 pub mod certs;
 pub mod cluster;
 pub mod crds;
+pub mod debian;
 pub mod git_server;
 pub mod git_store;
 pub mod http;

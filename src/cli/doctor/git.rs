@@ -8,9 +8,9 @@ use super::Doctor;
 use crate::cli::remote::Remote;
 use crate::cli::seen::Seen;
 use crate::error::Error;
-use crate::model::{Place, Severity};
+use crate::model::{Place, PublicKey, Severity, public_key};
 use crate::repo::{Mirror, PersonKey, Rehearsal, RepoError, SigningKey};
-use crate::trust::{self, FOLDER};
+use crate::trust::FOLDER;
 use crate::view::doctor::{self as view, Check};
 
 impl Doctor {
@@ -153,7 +153,7 @@ fn host(url: &str) -> Check {
     }
 }
 
-fn signing_key(path: &Path, mesh: &str, listed: &[String]) -> Check {
+fn signing_key(path: &Path, mesh: &str, listed: &[PublicKey]) -> Check {
     let name = "signing key";
     // The agent makes one that is absent; we do not.
     let public = match SigningKey::of_person(path) {
@@ -161,9 +161,7 @@ fn signing_key(path: &Path, mesh: &str, listed: &[String]) -> Check {
         Ok(PersonKey::Elsewhere { why, .. }) => return Check::failure(name, why, "use an ed25519 key without a passphrase"),
         Err(error) => return Check::failure(name, error.to_string(), "mount the Secret with the key, or name its file"),
     };
-    let ours = trust::public_key(public.trim());
-    let known = listed.iter().any(|line| trust::public_key(line).is_ok() && trust::public_key(line) == ours);
-    if known {
+    if public_key(public.trim()).is_ok_and(|ours| listed.contains(&ours)) {
         return Check::ok(name, format!("mesh.yaml of {mesh} lists it"));
     }
     let hint = format!("add to meshes/{mesh}/mesh.yaml under spec.agent.keys: {}", public.trim());

@@ -10,8 +10,7 @@ use clap::ValueEnum;
 use jiff::Timestamp;
 
 use super::output;
-use super::remote::{ClusterArgs, RepoArgs};
-use super::trusted::TrustArgs;
+use super::remote::{ClusterArgs, RepoArgs, TrustArgs};
 use crate::decide::{Presence, Status, presence};
 use crate::error::{Error, Exit};
 use crate::view::doctor::{self as view, Check, Outcome, Report};

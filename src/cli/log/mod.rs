@@ -12,8 +12,7 @@ pub(super) use self::filter::Peering;
 use self::marks::Marks;
 use self::walk::Walk;
 use super::output;
-use super::remote::RepoArgs;
-use super::trusted::TrustArgs;
+use super::remote::{RepoArgs, TrustArgs};
 use crate::error::{Error, Exit};
 use crate::view::log;
 
@@ -54,10 +53,7 @@ impl Log {
         let remote = self.repo.fetch()?;
         let mirror = &remote.mirror;
         let since = self.filter.since(Timestamp::now())?;
-        let marks = match self.trust.introduction() {
-            Some((anchor, digest)) => Some(Marks::new(mirror, anchor, digest)?),
-            None => None,
-        };
+        let marks = self.trust.introduction().map(|introduction| Marks::new(mirror, introduction)).transpose()?;
         let verified = marks.is_some();
         let mut walk = Walk::new(mirror, &self.repo.branch, marks)?;
         let (mut entries, mut more) = (Vec::new(), false);

@@ -5,14 +5,14 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use super::Plan;
+use super::{Plan, errors};
 use crate::agent::declarations;
 use crate::cli::live::{Declared, Live, decide_now};
 use crate::cli::tree::Tree;
 use crate::cli::{facts, render};
 use crate::decide::{Line, Status};
 use crate::error::Error;
-use crate::model::{Diagnostic, Place, Severity};
+use crate::model::{Diagnostic, Place};
 use crate::policy::Loaded;
 use crate::view::plan::{self, Plans};
 
@@ -21,12 +21,10 @@ impl Plan {
     pub(super) fn live(&self, mesh: &str) -> Result<Plans, Error> {
         let declared = self.declared(mesh, Timestamp::now())?;
         render::find(&declared.federation, mesh)?;
-        for problem in declared.problems.iter().filter(|problem| problem.severity == Severity::Error) {
-            eprintln!("{problem}");
-        }
         let Live { decision, snapshot, mut comparisons, .. } = decide_now(&self.cluster, mesh, &declared, false)?;
-        let plan = plan::Plan::new(mesh, &decision, snapshot.objects(), &mut comparisons);
-        Ok(Plans { from: "the cluster".to_owned(), to: declared.from, meshes: vec![plan] })
+        let plan = plan::Plan::new(mesh, &declared.federation, &decision, snapshot.objects(), &mut comparisons);
+        let errors = errors(&declared.problems);
+        Ok(Plans { from: "the cluster".to_owned(), to: declared.from, errors, settings: Vec::new(), meshes: vec![plan] })
     }
 
     fn declared(&self, mesh: &str, now: Timestamp) -> Result<Declared, Error> {
