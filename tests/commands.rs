@@ -305,7 +305,7 @@ fn a_plan_for_a_cluster_needs_one() {
 }
 
 /// The example in a repository, published by its agents as if everything worked.
-fn mk_federation(store: &GitStore) -> String {
+pub fn mk_federation(store: &GitStore) -> String {
     let files = example();
     let changes: Vec<_> = files.iter().map(|(path, text)| (path.as_str(), Some(text.as_str()))).collect();
     let tip = store.commit("the example", &changes);

@@ -10,6 +10,7 @@ mod cluster_edge;
 mod commands;
 mod deploy;
 mod docs;
+mod doctor;
 mod errors;
 mod federation;
 mod fuzz;
