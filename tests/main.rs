@@ -13,6 +13,7 @@ mod docs;
 mod errors;
 mod federation;
 mod fuzz;
+mod golden;
 mod guards;
 mod help;
 mod lab;
