@@ -52,7 +52,7 @@ fn trust_show_of_a_refused_commit() {
     let known = |text: &str| {
         let digits = |word: &str| word.len() >= 7 && word.chars().all(|c| c.is_ascii_hexdigit());
         let lines = text.lines().map(|line| {
-            let words = line.split_inclusive(|c: char| !c.is_ascii_alphanumeric() && !"+/=".contains(c));
+            let parts = line.split_inclusive(|c: char| !c.is_ascii_alphanumeric() && !"+/=".contains(c));
             let word = |word: &str| {
                 let bare = word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric() && !"+/=".contains(c));
                 let rest = &word[bare.len()..];
@@ -62,13 +62,15 @@ fn trust_show_of_a_refused_commit() {
                     _ => word.to_owned(),
                 }
             };
-            words.map(word).collect::<String>() + "\n"
+            parts.map(word).collect::<String>() + "\n"
         });
         lines.collect::<String>()
     };
     insta::assert_snapshot!(known(&run(&["trust", "show"])));
     let found = run(&["check"]);
-    let found: String =
-        fits(&found).lines().filter(|line| !line.starts_with("--> commit")).map(|line| format!("{line}\n")).collect();
-    insta::assert_snapshot!(known(&found));
+    let lines: Vec<&str> = fits(&found).lines().filter(|line| !line.starts_with("--> commit")).collect();
+    insta::assert_snapshot!(known(&lines.join(
+        "
+"
+    )));
 }
