@@ -14,6 +14,7 @@ mod doctor;
 mod errors;
 mod federation;
 mod fuzz;
+mod golden;
 mod guards;
 mod guide;
 mod help;
