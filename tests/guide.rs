@@ -12,6 +12,7 @@ use crate::image::container::{may_change_the_root, start_pod};
 use crate::image::run;
 use crate::lab::cluster::Cluster;
 use crate::lab::git_server::GitServer;
+use crate::lab::process::Process;
 use crate::lab::servers;
 use crate::newcomer::Newcomer;
 use crate::stage::eventually;
@@ -114,7 +115,7 @@ fn what_the_guide_says_leads_to_an_agent_that_verifies_publishes_and_applies() {
     let hosts = "127.0.0.1 git.example.com\n";
     let pods: Vec<_> =
         (0..replicas).map(|number| start_pod(&cluster, cluster.scratch(), &format!("meshfed-{number}"), hosts)).collect();
-    let said = || pods.iter().map(|pod| pod.log_tail()).collect::<Vec<_>>().join("\n--\n");
+    let said = || pods.iter().map(Process::log_tail).collect::<Vec<_>>().join("\n--\n");
     eventually("the agent verifies main and publishes", || {
         let status = git.show("published/rosa-prod-mesh:status.yaml").filter(|status| status.contains("verified: verified"));
         status.ok_or_else(said)

@@ -45,8 +45,6 @@ impl Container {
             .arg("--directory")
             .arg(&root)
             .arg("--preserve-permissions"));
-        // Nobody but the runtime reaches the folder of another container.
-        fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755)).unwrap();
         Self { root }
     }
 
@@ -72,7 +70,9 @@ impl Container {
     /// Its command, as this user with this group, with the environment that the image says.
     pub fn command(&self, user: u32, group: u32) -> Command {
         let config = &described(&image().0).1["config"];
-        let mut command = Command::new("chroot");
+        // By its path, because the environment is the image's.
+        let program = ["/usr/sbin/chroot", "/usr/bin/chroot"].into_iter().find(|path| Path::new(path).exists());
+        let mut command = Command::new(program.expect("every system has chroot"));
         command.arg(format!("--userspec={user}:{group}")).arg("--groups=").arg(&self.root).env_clear();
         command.arg(config["Entrypoint"][0].as_str().unwrap());
         for variable in config["Env"].as_array().unwrap() {

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+use data_encoding::HEXLOWER;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -49,7 +50,7 @@ fn blob(out: &Path, descriptor: &Value) -> PathBuf {
     let digest = descriptor["digest"].as_str().unwrap().strip_prefix("sha256:").unwrap();
     let file = out.join("oci/blobs/sha256").join(digest);
     let bytes = fs::read(&file).unwrap();
-    let hex: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = HEXLOWER.encode(&Sha256::digest(&bytes));
     assert_eq!((hex.as_str(), descriptor["size"].as_u64()), (digest, Some(bytes.len() as u64)));
     file
 }
