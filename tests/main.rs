@@ -29,6 +29,7 @@ mod policies;
 mod pre_receive;
 mod publishing;
 mod quiet;
+mod reaching;
 mod replacing;
 mod revisions;
 mod rotation;

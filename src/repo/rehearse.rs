@@ -45,6 +45,6 @@ impl Mirror {
 
 fn begin(repo: &Repository, transport: &Transport) -> Result<(), git2::Error> {
     let mut remote = repo.remote_anonymous(transport.url())?;
-    remote.connect_auth(Direction::Push, Some(transport.callbacks()), Some(Transport::proxy())).map(drop)?;
+    remote.connect_auth(Direction::Push, Some(transport.callbacks()), None).map(drop)?;
     remote.disconnect()
 }
