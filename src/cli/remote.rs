@@ -101,10 +101,12 @@ impl RepoArgs {
             ..Options::new(self.repo.clone(), state_dir)
         };
         let fetched = Mirror::open(&options).and_then(|mut mirror| mirror.fetch().map(|_| mirror));
-        if let Some(place) = fetched.as_ref().ok().and_then(Mirror::moved) {
-            eprintln!("the repository has moved to {place}: use that address");
-        }
-        Ok(fetched.map(|mirror| Remote { mirror, _lock: lock }))
+        Ok(fetched.map(|mirror| {
+            if let Some(place) = mirror.moved() {
+                eprintln!("the repository has moved to {place}: use that address");
+            }
+            Remote { mirror, _lock: lock }
+        }))
     }
 
     /// The commit that a revision names: one that is fetched already, or a branch that is fetched for it, with its mirror.
@@ -119,7 +121,9 @@ impl RepoArgs {
 
     /// A folder for the mirror that no other process uses.
     fn place(&self) -> Result<(PathBuf, File), Error> {
-        let cache = config::cache_home(&|name| std::env::var_os(name)).ok_or_else(|| {
+        // In the agent's pod nothing else can be written.
+        let state = std::env::var_os("MESHFED_STATE_DIR").filter(|dir| !dir.is_empty()).map(|dir| Path::new(&dir).join("cache"));
+        let cache = state.or_else(|| config::cache_home(&|name| std::env::var_os(name))).ok_or_else(|| {
             Error::unavailable("there is no folder for the mirror of the repository", "set HOME or XDG_CACHE_HOME")
         })?;
         // A path counts from here, so that two places never share a mirror.

@@ -120,7 +120,7 @@ fn unreachable(error: &RepoError) -> Vec<Check> {
     let hint = match error {
         RepoError::Unreachable { .. } => "check address, name resolution, proxy and firewall from here",
         RepoError::Denied { .. } => {
-            "give credentials that may read it: --http-user and --http-password-file, or a key in ssh-agent"
+            "give credentials that may read it: --http-password-file for https, --ssh-key or ssh-agent for ssh"
         }
         RepoError::NoRepository { .. } => "give the URL or path of the repository itself",
         _ => "",
@@ -128,7 +128,7 @@ fn unreachable(error: &RepoError) -> Vec<Check> {
     let repository = Check::failure("repository", words, hint);
     let host = match error {
         RepoError::Untrusted { .. } => {
-            let hint = "compare the host's key or certificate with what its owner says, then add it: to known_hosts (ssh-keyscan), or its CA to SSL_CERT_FILE";
+            let hint = "compare the host's key or certificate with what its owner says, then name it: --ssh-known-hosts (lines of ssh-keyscan), or its CA with --http-ca-file";
             return vec![Check::failure("host", words, hint)];
         }
         RepoError::Denied { .. } => Check::ok("host", "it is trusted"),
