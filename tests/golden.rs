@@ -69,8 +69,5 @@ fn trust_show_of_a_refused_commit() {
     insta::assert_snapshot!(known(&run(&["trust", "show"])));
     let found = run(&["check"]);
     let lines: Vec<&str> = fits(&found).lines().filter(|line| !line.starts_with("--> commit")).collect();
-    insta::assert_snapshot!(known(&lines.join(
-        "
-"
-    )));
+    insta::assert_snapshot!(known(&lines.join("\n")));
 }
