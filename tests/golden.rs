@@ -53,7 +53,7 @@ fn trust_show_of_a_refused_commit() {
         let digits = |word: &str| word.len() >= 7 && word.chars().all(|c| c.is_ascii_hexdigit());
         let lines = text.lines().map(|line| {
             let parts = line.split_inclusive(|c: char| !c.is_ascii_alphanumeric() && !"+/=".contains(c));
-            let word = |word: &str| {
+            let masked = |word: &str| {
                 let bare = word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric() && !"+/=".contains(c));
                 let rest = &word[bare.len()..];
                 match bare {
@@ -62,7 +62,7 @@ fn trust_show_of_a_refused_commit() {
                     _ => word.to_owned(),
                 }
             };
-            parts.map(word).collect::<String>() + "\n"
+            parts.map(masked).collect::<String>() + "\n"
         });
         lines.collect::<String>()
     };
