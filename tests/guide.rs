@@ -95,8 +95,8 @@ fn what_the_guide_says_leads_to_an_agent_that_verifies_publishes_and_applies() {
     let repository = git.url().replace("127.0.0.1", "git.example.com");
     let here = vec![
         ("https://git.example.com/platform/federation.git", repository),
-        ("ANCHOR", anchor.to_owned()),
-        ("DIGEST", digest.to_owned()),
+        ("<anchor>", anchor.to_owned()),
+        ("<digest>", digest.to_owned()),
         // `join` has declared neither applications nor a control plane to be made, but the guide's mesh has them.
         ("overlays/openshift #", "overlays/kubernetes #".to_owned()),
         ("platform: openshift", "platform: kubernetes".to_owned()),
