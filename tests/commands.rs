@@ -49,7 +49,7 @@ impl Place {
     }
 
     /// The example federation, with some files changed.
-    fn example(&self, changes: &[(&str, &str, &str)]) -> PathBuf {
+    pub fn example(&self, changes: &[(&str, &str, &str)]) -> PathBuf {
         let root = self.path().join("repo");
         for (path, text) in example() {
             let file = root.join(&path);

@@ -14,17 +14,17 @@ use crate::lab::standin::Cloud;
 use crate::stage::{Stage, binary, example, example_under};
 
 /// Somebody with an empty home.
-struct Newcomer {
-    home: TempDir,
+pub struct Newcomer {
+    pub home: TempDir,
 }
 
 impl Newcomer {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self { home: tempfile::tempdir().unwrap() }
     }
 
     /// Runs what the README shows, with a repository of this server; what was said on standard output, and what on standard error.
-    fn follow_the_readme(&self, server: &GitStore) -> (String, String) {
+    pub fn follow_the_readme(&self, server: &GitStore) -> (String, String) {
         let commands = commands();
         assert!(commands.len() + 2 <= 10, "two more start the agents");
         let (mut printed, mut said) = (String::new(), String::new());

@@ -9,6 +9,7 @@ mod doctor;
 mod explain;
 mod facts;
 mod graph;
+mod import;
 mod init;
 mod join;
 mod live;
@@ -49,6 +50,7 @@ enum Command {
     Init(init::Init),
     Join(join::Join),
     Peer(peer::Peer),
+    Import(import::Import),
     Agent(Box<agent::Agent>),
     Check(check::Check),
     Render(render::Render),
@@ -83,6 +85,7 @@ pub fn run(cli: Cli) -> Result<Exit, Error> {
         Command::Init(command) => command.run(),
         Command::Join(command) => command.run(),
         Command::Peer(command) => command.run(),
+        Command::Import(command) => command.run(),
         Command::Agent(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Render(command) => command.run(),

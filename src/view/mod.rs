@@ -5,6 +5,7 @@ pub mod explain;
 pub mod federation;
 pub mod findings;
 pub mod graph;
+pub mod import;
 pub mod live;
 pub mod log;
 pub mod plan;
