@@ -266,10 +266,10 @@ async fn memory_is_created_changed_and_read_back() {
     let lab = Lab::shared();
     let cluster = connect_to(lab, "edge-state").await;
     assert_eq!(cluster.read_state("edge-state", "memory").await.unwrap(), None);
-    let labels = BTreeMap::from([("l".to_owned(), "v".to_owned())]);
+    let metadata = serde_json::json!({"labels": {"l": "v"}});
     let write = async |pairs: &[(&str, Option<&str>)], version: Option<&str>| {
         let data = pairs.iter().map(|(key, value)| ((*key).to_owned(), value.map(str::to_owned))).collect();
-        cluster.write_state("edge-state", "memory", &data, &labels, version).await.unwrap()
+        cluster.write_state("edge-state", "memory", &data, &metadata, version).await.unwrap()
     };
     assert_eq!(write(&[("a", Some("0"))], Some("1")).await, None, "what was read is gone");
     let first = write(&[("a", Some("1")), ("b", Some("2")), ("never", None)], None).await.unwrap();

@@ -8,6 +8,7 @@ pub mod declarations;
 mod http;
 pub mod inventory;
 mod journal;
+mod leader;
 pub mod log;
 mod pass;
 mod probe;
@@ -28,12 +29,13 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{info, warn};
 
-use crate::cluster::{Cluster, ClusterError};
+use crate::cluster::{Cluster, ClusterError, Fence};
 use crate::config::AgentConfig;
 use crate::decide::patience;
 use crate::repo::{self, RepoError, SigningKey};
 use crate::trust::{Introduction, Verification};
 use http::{Showing, Webhook};
+use leader::{Leader, Standing};
 use pass::Agent;
 use repository::{Command, News};
 
@@ -42,6 +44,10 @@ const DEBOUNCE: Duration = Duration::from_millis(10);
 
 /// How long work at hand may go on after the agent was told to stop.
 const STOP_GRACE: Duration = Duration::from_secs(1);
+
+/// The same of a leader, which then gives its Lease back: a write that waits for an admission webhook may end in this time, and the pod's own
+/// grace is six times as long.
+const HANDOVER_GRACE: Duration = Duration::from_secs(5);
 
 /// With `--once`: how long the cluster must be silent before the agent believes that it is done, so that controllers can answer.
 const ONCE_SILENCE: Duration = Duration::from_secs(1);
@@ -114,9 +120,10 @@ async fn start(config: AgentConfig) -> Result<Outcome, AgentError> {
         let _ = stop.send(true); // nobody listens only when the agent has ended
     });
     let mut told = stopped.clone();
+    let limit = if config.lease.is_some() { HANDOVER_GRACE } else { STOP_GRACE };
     let grace = async {
         let _ = told.wait_for(|stopped| *stopped).await; // an error means the same: stop
-        sleep(STOP_GRACE).await;
+        sleep(limit).await;
     };
     tokio::select! {
         outcome = work(config, stopped) => outcome,
@@ -148,7 +155,11 @@ async fn work(config: AgentConfig, mut stopped: Stopped) -> Result<Outcome, Agen
     );
     let options = config.repo_options();
     let (news_sender, news) = unbounded_channel();
-    let commands = repository::start(options, config.mesh.clone(), key, config.verification, news_sender);
+    let fence = Fence::default();
+    if config.lease.is_some() {
+        fence.close();
+    }
+    let commands = repository::start(options, config.mesh.clone(), key, config.verification, fence.clone(), news_sender);
     let on_change = commands.clone();
     // A receiver that is gone means that the agent is ending.
     let watch = repo::watch(&config.repo, move || drop(on_change.send(Command::Fetch)));
@@ -160,7 +171,7 @@ async fn work(config: AgentConfig, mut stopped: Stopped) -> Result<Outcome, Agen
     let _ = commands.send(Command::Fetch); // first of all: the cluster is made ready while it runs
     let showing = Showing::new(&config.mesh);
     listen(&config, &showing, &commands).await?;
-    let cluster = Cluster::connect(&config.cluster_options()).await?;
+    let cluster = Cluster::connect_behind(&config.cluster_options(), fence.clone()).await?;
     let interval = SignedDuration::try_from(config.interval).unwrap_or(SignedDuration::MAX); // as long: far above the longest
     let mut agent = Agent::new(
         config.mesh.clone(),
@@ -175,7 +186,11 @@ async fn work(config: AgentConfig, mut stopped: Stopped) -> Result<Outcome, Agen
         connected = connect(&mut agent, config.once) => connected?,
         _ = stopped.wait_for(|stopped| *stopped) => return Ok(Outcome::Stopped),
     }
-    Box::pin(Loop { agent, news, commands, config, stopped }.run()).await // large: on the heap
+    let leader = config.lease.clone().map(|options| {
+        agent.stand_by();
+        Leader::start(agent.cluster.lease(&options.place), options, fence.clone())
+    });
+    Box::pin(Loop { agent, news, commands, config, stopped, fence, leader }.run()).await // large: on the heap
 }
 
 /// Opens the addresses that are configured.
@@ -218,10 +233,21 @@ struct Loop {
     commands: Sender<Command>,
     config: AgentConfig,
     stopped: Stopped,
+    fence: Fence,
+    leader: Option<Leader>,
 }
 
 impl Loop {
     async fn run(mut self) -> Result<Outcome, AgentError> {
+        let outcome = self.work().await?;
+        self.agent.hand_over(&mut self.news).await;
+        if let Some(leader) = self.leader {
+            leader.resign().await;
+        }
+        Ok(outcome)
+    }
+
+    async fn work(&mut self) -> Result<Outcome, AgentError> {
         let mut poll = Instant::now() + jitter(self.config.interval);
         let mut last_event = Instant::now(); // of those that meant something
         loop {
@@ -238,12 +264,16 @@ impl Loop {
                     Some(news) => self.agent.take(news),
                     None => return Err(AgentError::Thread), // it ends only after this loop, or by a panic
                 },
+                standing = stands(&mut self.leader) => match standing {
+                    Standing::Leads(leadership) => self.agent.lead(leadership),
+                    Standing::StandsBy => self.agent.stand_by(),
+                },
                 _ = self.agent.cluster.changed() => self.agent.cluster_changed(),
                 () = self.agent.prober.answered() => self.agent.time_has_come(),
                 () = sleep_until(wake.unwrap_or(poll)), if wake.is_some() => self.agent.time_has_come(),
                 () = sleep_until(poll) => {
                     poll = Instant::now() + jitter(self.config.interval);
-                    let _ = self.commands.send(Command::Fetch); // see above
+                    let _ = self.commands.send(self.agent.look()); // see above
                     self.agent.poll().await;
                 }
                 () = sleep_until(silence), if done => return Ok(self.agent.outcome()),
@@ -252,9 +282,26 @@ impl Loop {
                 continue;
             }
             self.drain().await;
-            if self.agent.passes().await {
-                last_event = Instant::now();
+            match self.passes().await {
+                Some(true) => last_event = Instant::now(),
+                Some(false) => {}
+                None => self.agent.stand_by(),
             }
+        }
+    }
+
+    /// Passes; `None` where they were cut off, because another replica may write now.
+    async fn passes(&mut self) -> Option<bool> {
+        let Self { agent, stopped, fence, .. } = self;
+        let stop = async {
+            let _ = stopped.wait_for(|stopped| *stopped).await; // an error means the same: stop
+            fence.end();
+            std::future::pending().await // what is on its way still arrives
+        };
+        tokio::select! {
+            new = agent.passes() => Some(new),
+            () = fence.lost() => None,
+            () = stop => None,
         }
     }
 
@@ -270,6 +317,14 @@ impl Loop {
                 _ = self.agent.cluster.changed() => {}
             }
         }
+    }
+}
+
+/// Waits until it is to do something else than before.
+async fn stands(leader: &mut Option<Leader>) -> Standing {
+    match leader {
+        Some(leader) => leader.changed().await,
+        None => std::future::pending().await,
     }
 }
 

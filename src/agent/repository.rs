@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc;
+use std::time::Instant;
 
 use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::warn;
 
 use super::declarations::{Declarations, Reader};
+use crate::cluster::{Fence, Fenced, Moment};
 use crate::decide;
 use crate::repo::{self, CommitId, Mirror, Outcome, Refs, RepoError, SigningKey};
 use crate::trust::{Marks, Verification};
@@ -17,6 +19,8 @@ use crate::trust::{Marks, Verification};
 pub enum Command {
     /// Look for news.
     Fetch,
+    /// Look for news, and say so once what another agent has published is known.
+    CatchUp,
     /// From now on this is the commit that was applied last in full.
     Applied(CommitId),
     /// This is how far branches are remembered to be verified: judge them again.
@@ -32,6 +36,8 @@ pub enum News {
     Declarations(Arc<Declarations>),
     /// Git says what it said before.
     Nothing,
+    /// What came before was fetched after [`Command::CatchUp`].
+    CaughtUp,
     /// The repository could not be read; what is known stays in use.
     Unreadable(RepoError),
     /// The branch now holds these files, in this commit.
@@ -46,12 +52,13 @@ pub fn start(
     me: String,
     key: SigningKey,
     verification: Verification,
+    fence: Fence,
     news: UnboundedSender<News>,
 ) -> mpsc::Sender<Command> {
     let (commands, inbox) = mpsc::channel();
     std::thread::spawn(move || {
         let reader = Reader::new(verification, key.public_line(&me));
-        let mut repository = Repository { options, me, key, mirror: None, reader, seen: None, moved: None };
+        let mut repository = Repository { options, me, key, mirror: None, reader, fence, seen: None, moved: None };
         while let Some(commands) = waiting(&inbox) {
             for command in commands {
                 let answer = match command {
@@ -60,6 +67,13 @@ pub fn start(
                         continue;
                     }
                     Command::Remember(marks) => repository.remember(marks).unwrap_or_else(News::Unreadable),
+                    Command::CatchUp => match repository.fetch() {
+                        Ok(answer) => {
+                            let _ = news.send(answer); // see below
+                            News::CaughtUp
+                        }
+                        Err(error) => News::Unreadable(error),
+                    },
                     Command::Fetch => repository.fetch().unwrap_or_else(News::Unreadable),
                     Command::Publish(publication) => repository.publish(publication).unwrap_or_else(News::Unpublished),
                 };
@@ -87,6 +101,7 @@ struct Repository {
     key: SigningKey,
     mirror: Option<Mirror>,
     reader: Reader,
+    fence: Fence,
     seen: Option<Refs>,
     /// Where the host says that the repository is now, once that is told.
     moved: Option<String>,
@@ -136,6 +151,10 @@ impl Repository {
             files: files.iter().map(|(path, text)| (path.clone(), text.clone().into_bytes())).collect(),
             message: message.clone(),
             at: Timestamp::now(),
+            until: match self.fence.until() {
+                Ok(end) => end.map(Moment::steady),
+                Err(Fenced) => Some(Instant::now()),
+            },
         };
         self.mirror()?; // opened before its field is borrowed beside the key
         let Self { mirror: Some(mirror), key, .. } = self else { return Ok(News::Nothing) };

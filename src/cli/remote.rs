@@ -9,7 +9,8 @@ use sha2::{Digest, Sha256};
 use crate::config::{self, AccessArgs};
 use crate::error::Error;
 use crate::object::hex16;
-use crate::repo::{DEFAULT_BRANCH, Mirror, Options};
+use crate::repo::{CommitId, DEFAULT_BRANCH, Mirror, Options};
+use crate::trust::{self, Introduction};
 
 /// Commands that may look at one repository at the same moment; further ones wait.
 const MIRRORS: usize = 4;
@@ -27,6 +28,25 @@ pub(super) struct RepoArgs {
     access: AccessArgs,
 }
 
+/// Where trust begins.
+#[derive(Args, Debug)]
+pub(super) struct TrustArgs {
+    /// Commit of main from which on signatures are verified
+    #[arg(long, env = "MESHFED_TRUST_ANCHOR", value_name = "COMMIT", requires = "trust_digest")]
+    trust_anchor: Option<CommitId>,
+    /// Digest of trust/ in that commit, as `sha256:…`
+    #[arg(long, env = "MESHFED_TRUST_DIGEST", value_name = "DIGEST", requires = "trust_anchor")]
+    trust_digest: Option<trust::Digest>,
+}
+
+impl TrustArgs {
+    /// How we are introduced to the repository, if we are.
+    pub(super) fn introduction(&self) -> Option<Introduction> {
+        let (anchor, digest) = self.trust_anchor.zip(self.trust_digest)?;
+        Some(Introduction { anchor: anchor.into(), digest })
+    }
+}
+
 /// A mirror that is ours alone for the moment.
 pub(super) struct Remote {
     pub(super) mirror: Mirror,
@@ -40,7 +60,7 @@ impl RepoArgs {
     }
 
     /// The same with another branch.
-    pub(super) fn on(&self, branch: &str) -> Self {
+    fn on(&self, branch: &str) -> Self {
         let Self { repo, branch: _, access } = self;
         Self { repo: repo.clone(), branch: branch.to_owned(), access: access.clone() }
     }
@@ -63,6 +83,16 @@ impl RepoArgs {
             eprintln!("the repository has moved to {place}: use that address");
         }
         Ok(Remote { mirror, _lock: lock })
+    }
+
+    /// The commit that a revision names: one that is fetched already, or a branch that is fetched for it, with its mirror.
+    pub(super) fn find(&self, remote: &Remote, revision: &str) -> Result<(CommitId, Option<Remote>), Error> {
+        let unknown = match remote.mirror.resolve(revision) {
+            Ok(commit) => return Ok((commit, None)),
+            Err(unknown) => unknown,
+        };
+        let Ok(other) = self.on(revision).fetch() else { return Err(unknown.into()) };
+        Ok((other.mirror.main()?, Some(other)))
     }
 
     /// A folder for the mirror that no other process uses.

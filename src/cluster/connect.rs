@@ -10,6 +10,7 @@ use kube::{Client, Config};
 use tokio::time::timeout;
 
 use super::error::{ClusterError, Failure};
+use super::fence::{Fence, Fenced};
 
 /// Names the agent in the server's audit log.
 const USER_AGENT: &str = concat!("meshfed/", env!("CARGO_PKG_VERSION"));
@@ -38,6 +39,9 @@ pub struct ClusterOptions {
 pub(super) struct Transport {
     client: Client,
     pub(super) url: String,
+    /// The namespace that the configuration names: the pod's own, or that of the kubeconfig's context.
+    pub(super) namespace: String,
+    fence: Fence,
 }
 
 impl Transport {
@@ -47,13 +51,25 @@ impl Transport {
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         // Retries belong to the next pass, which knows whether the object is still wanted.
         config.default_retry = false;
-        let url = address(&config.cluster_url);
+        let (url, namespace) = (address(&config.cluster_url), config.default_namespace.clone());
         let client = Client::try_from(config).map_err(|error| ClusterError::Configuration(Failure::new(error).message()))?;
-        Ok(Self { client, url })
+        Ok(Self { client, url, namespace, fence: Fence::default() })
     }
 
-    /// The whole answer, within the time limit.
-    pub(super) async fn bytes(&self, request: Request<Vec<u8>>) -> Result<Vec<u8>, Failure> {
+    /// The same way behind this fence.
+    pub(super) fn behind(&self, fence: Fence) -> Self {
+        Self { fence, ..self.clone() }
+    }
+
+    /// The whole answer, within the time limit. What writes is sent only while this process may write, and given up when it may not any more.
+    pub(super) async fn bytes(&self, mut request: Request<Vec<u8>>) -> Result<Vec<u8>, Failure> {
+        let mut limit = REQUEST_TIMEOUT;
+        if !request.method().is_safe()
+            && let Some(end) = self.fence.until().map_err(|Fenced| fenced())?
+        {
+            limit = limit.min(end.left());
+            request = limited(request, limit)?;
+        }
         let answer = async {
             let mut stream = std::pin::pin!(self.client.request_stream(request).await.map_err(Failure::new)?);
             let mut body = Vec::new();
@@ -72,20 +88,33 @@ impl Transport {
                 stream.consume_unpin(length);
             }
         };
-        timeout(REQUEST_TIMEOUT, answer).await.unwrap_or_else(|_| Err(no_answer()))
+        timeout(limit, answer).await.unwrap_or_else(|_| Err(no_answer(limit)))
     }
 
     /// An answer that goes on; only its beginning has a time limit.
     pub(super) async fn stream(&self, request: Request<Vec<u8>>) -> Result<impl AsyncBufRead + use<>, Failure> {
         match timeout(REQUEST_TIMEOUT, self.client.request_stream(request)).await {
             Ok(answer) => answer.map_err(Failure::new),
-            Err(_) => Err(no_answer()),
+            Err(_) => Err(no_answer(REQUEST_TIMEOUT)),
         }
     }
 }
 
-fn no_answer() -> Failure {
-    Failure::Network(format!("no answer within {} s", REQUEST_TIMEOUT.as_secs()))
+fn no_answer(limit: Duration) -> Failure {
+    Failure::Network(format!("no answer within {} s", limit.as_secs()))
+}
+
+fn fenced() -> Failure {
+    Failure::Network("this agent does not lead".to_owned())
+}
+
+/// Has the API server give up the request after that time (its parameter `timeout` of every request), so that a write which waits there for
+/// an admission webhook is not done after another agent has begun.
+fn limited(mut request: Request<Vec<u8>>, limit: Duration) -> Result<Request<Vec<u8>>, Failure> {
+    let joint = if request.uri().query().is_some() { '&' } else { '?' };
+    let address = format!("{}{joint}timeout={}ms", request.uri(), limit.as_millis().max(1));
+    *request.uri_mut() = address.parse().map_err(|error: http::uri::InvalidUri| Failure::Network(error.to_string()))?;
+    Ok(request)
 }
 
 async fn configuration(options: &ClusterOptions) -> Result<Config, String> {
@@ -149,6 +178,16 @@ mod tests {
     async fn a_missing_context_is_named() {
         let message = failure("apiVersion: v1\nkind: Config\n", Some("prod")).await;
         assert_eq!(message, "cannot configure the client: kubeconfig /config has no context `prod`");
+    }
+
+    #[test]
+    fn the_api_server_is_told_how_long_a_write_may_take() {
+        let uri = |address: &str| {
+            let request = Request::delete(address).body(Vec::new()).unwrap();
+            limited(request, Duration::from_millis(2500)).unwrap().uri().to_string()
+        };
+        assert_eq!(uri("/api/v1/namespaces/n/configmaps/a"), "/api/v1/namespaces/n/configmaps/a?timeout=2500ms");
+        assert_eq!(uri("/api/v1/namespaces?force=true"), "/api/v1/namespaces?force=true&timeout=2500ms");
     }
 
     #[test]

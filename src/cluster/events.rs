@@ -61,6 +61,11 @@ impl Recorder {
     /// Has an event written, soon. Returns at once.
     pub fn record(&self, event: Event) {
         let uid = self.view.get(&event.about).map(|live| live.uid.clone());
+        self.record_of(event, uid);
+    }
+
+    /// The same of an object with this UID, which no watch has to show.
+    pub fn record_of(&self, event: Event, uid: Option<Arc<str>>) {
         let noted = Noted { event, uid, at: Timestamp::now() };
         if self.queue.try_send(noted).is_err() {
             tracing::debug!("too many events wait to be written: one is lost");
@@ -150,7 +155,7 @@ async fn send(edge: &Edge, method: Method, path: &str, content: &str, body: &Val
 }
 
 /// A time as Kubernetes writes its `MicroTime`.
-fn micros(time: Timestamp) -> String {
+pub(super) fn micros(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
 }
 

@@ -12,6 +12,7 @@
 //! - `apply`: server-side apply under one field manager; each object on its own
 //! - `events`: what happened to objects, told beside everything else
 //! - `state`: the agent's own memory in a `ConfigMap`
+//! - `lease`: the Lease by which replicas choose who writes; `fence`: what holds everybody else's writes back
 //!
 //! Invariants: a quiet cluster costs no request but the renewal of each watch every few minutes; no type of the client
 //! leaves this module; no message holds a token, a key or the content of a kubeconfig.
@@ -21,6 +22,8 @@ mod connect;
 mod discovery;
 mod error;
 mod events;
+mod fence;
+mod lease;
 mod list;
 mod scope;
 mod snapshot;
@@ -39,6 +42,8 @@ pub use apply::APPLIES_IN_FLIGHT;
 pub use connect::ClusterOptions;
 pub use error::{ApplyError, ClusterError};
 pub use events::Recorder;
+pub use fence::{Fence, Fenced, Moment};
+pub use lease::{Claim, Lease, LeaseChanges, LeaseClient, LeaseError, LeaseOptions, LeasePlace, LeaseTerms, lease_kind};
 pub use scope::{Changes, Problem, Scope, Trouble};
 pub use snapshot::Snapshot;
 pub use view::View;
@@ -72,7 +77,12 @@ impl Drop for Task {
 impl Cluster {
     /// Reads the configuration and prepares the client. The first request is made by what is called next.
     pub async fn connect(options: &ClusterOptions) -> Result<Self, ClusterError> {
-        let transport = Transport::connect(options).await?;
+        Self::connect_behind(options, Fence::default()).await
+    }
+
+    /// The same, for one that writes only while this fence is open.
+    pub async fn connect_behind(options: &ClusterOptions, fence: Fence) -> Result<Self, ClusterError> {
+        let transport = Transport::connect(options).await?.behind(fence);
         let discovery = Discovery::new(transport.clone());
         let edge = Arc::new(Edge { transport, discovery, view: Arc::new(View::new()) });
         Ok(Self { edge, watches: Mutex::default() })

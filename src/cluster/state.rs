@@ -27,28 +27,29 @@ impl Cluster {
         }
     }
 
-    /// Sets the given keys, removes those with `None`, leaves the others; gives the new resource version. `version` is the one that the
-    /// `ConfigMap` was read or written at, `None` where there was none. Nothing is written, and `None` is the answer, if it is another now.
+    /// Sets the given keys, removes those with `None`, leaves the others, and does the same with labels and annotations in `metadata`; gives
+    /// the new resource version. `version` is the one that the `ConfigMap` was read or written at, `None` where there was none. Nothing is
+    /// written, and `None` is the answer, if it is another now.
     pub async fn write_state(
         &self,
         namespace: &str,
         name: &str,
         data: &BTreeMap<String, Option<String>>,
-        labels: &BTreeMap<String, String>,
+        metadata: &Value,
         version: Option<&str>,
     ) -> Result<Option<String>, ApplyError> {
         let kind = Kind::new("v1", "ConfigMap");
         let path = self.path(&kind, &Key::new(&kind, Some(namespace), name)).await?;
+        let mut metadata = metadata.clone();
         let request = if let Some(version) = version {
-            let changes = json!({"metadata": {"labels": labels, "resourceVersion": version}, "data": data});
+            metadata["resourceVersion"] = json!(version);
+            let changes = json!({"metadata": metadata, "data": data});
             let path = format!("{path}?fieldManager={FIELD_MANAGER}");
             request(Method::PATCH, &path, "application/merge-patch+json", changes.to_string().into_bytes())?
         } else {
             let present: BTreeMap<_, _> = data.iter().filter_map(|(key, value)| Some((key, value.as_ref()?))).collect();
-            let whole = json!({
-                "apiVersion": "v1", "kind": "ConfigMap", "data": present,
-                "metadata": {"name": name, "namespace": namespace, "labels": labels},
-            });
+            (metadata["name"], metadata["namespace"]) = (json!(name), json!(namespace));
+            let whole = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": present, "metadata": metadata});
             let collection = path.rsplit_once('/').map_or(path.as_str(), |(collection, _)| collection);
             let path = format!("{collection}?fieldManager={FIELD_MANAGER}");
             request(Method::POST, &path, "application/json", whole.to_string().into_bytes())?

@@ -14,7 +14,7 @@ use std::time::Duration;
 use clap::Args;
 use serde::Deserialize;
 
-use crate::cluster::ClusterOptions;
+use crate::cluster::{ClusterOptions, LeaseOptions, LeasePlace, LeaseTerms};
 use crate::error::Error;
 use crate::model::names;
 use crate::repo::{Access, DEFAULT_BRANCH, Options};
@@ -62,6 +62,8 @@ pub struct AgentConfig {
     pub once: bool,
     /// Change nothing in the cluster, and publish what would be changed.
     pub observe: bool,
+    /// How replicas choose the one that writes; `None` where there is one.
+    pub lease: Option<LeaseOptions>,
     /// Whether signatures decide what is applied, and from where on.
     pub verification: Verification,
 }
@@ -140,6 +142,22 @@ pub struct AgentArgs {
     /// Change nothing in the cluster: publish facts, status and what would be changed, for a look before the agent takes over
     #[arg(long, env = "MESHFED_OBSERVE", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     observe: Option<bool>,
+    /// Lease by which replicas choose the one that writes, as [NAMESPACE/]NAME; each replica of a mesh names the same one. Without it
+    /// this agent takes itself for the only one [default: none; the namespace is the pod's]
+    #[arg(long, env = "MESHFED_LEASE", value_name = "NAME")]
+    lease: Option<String>,
+    /// How long the others leave the Lease to a leader that renews it no more; after it, another one takes over [default: 15s]
+    #[arg(long, env = "MESHFED_LEASE_DURATION", value_name = "DURATION")]
+    lease_duration: Option<String>,
+    /// How long a leader that cannot renew the Lease goes on; at least a second less than its duration [default: 10s]
+    #[arg(long, env = "MESHFED_LEASE_RENEW_DEADLINE", value_name = "DURATION")]
+    lease_renew_deadline: Option<String>,
+    /// Time between two renewals of the Lease, and between two tries [default: 2s]
+    #[arg(long, env = "MESHFED_LEASE_RETRY", value_name = "DURATION")]
+    lease_retry: Option<String>,
+    /// Name of this replica in the Lease [default: $HOSTNAME, which is the pod's name]
+    #[arg(long, env = "MESHFED_IDENTITY", value_name = "NAME")]
+    identity: Option<String>,
     /// Whether signatures decide what is applied: enforce takes nothing that is not verified, warn takes everything and tells, off
     /// does not look [default: enforce]
     #[arg(long, env = "MESHFED_VERIFICATION", value_name = "MODE")]
@@ -152,8 +170,8 @@ pub struct AgentArgs {
     trust_digest: Option<String>,
     /// YAML file with any of these settings (mesh, repo, branch, httpUser, httpPasswordFile, httpCaFile, httpCertFile,
     /// httpKeyFile, httpProxy, sshKey, sshKeyPassphraseFile, sshKnownHosts, kubeconfig, context, signingKey, stateDir,
-    /// interval, listen, webhookListen, webhookSecretFile, once, observe, verification, trustAnchor, trustDigest);
-    /// relative paths in it start at its folder
+    /// interval, listen, webhookListen, webhookSecretFile, once, observe, lease, leaseDuration, leaseRenewDeadline, leaseRetry,
+    /// identity, verification, trustAnchor, trustDigest); relative paths in it start at its folder
     #[arg(long, env = "MESHFED_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
@@ -178,6 +196,14 @@ struct ConfigFile {
     webhook_secret_file: Option<PathBuf>,
     once: Option<bool>,
     observe: Option<bool>,
+    lease: Option<String>,
+    #[serde(with = "humantime_serde")]
+    lease_duration: Option<Duration>,
+    #[serde(with = "humantime_serde")]
+    lease_renew_deadline: Option<Duration>,
+    #[serde(with = "humantime_serde")]
+    lease_retry: Option<Duration>,
+    identity: Option<String>,
     verification: Option<String>,
     trust_anchor: Option<String>,
     trust_digest: Option<String>,
@@ -220,6 +246,12 @@ const LISTEN: Setting = Setting::new("--listen", "MESHFED_LISTEN", "listen");
 const WEBHOOK_LISTEN: Setting = Setting::new("--webhook-listen", "MESHFED_WEBHOOK_LISTEN", "webhookListen");
 const WEBHOOK_SECRET_FILE: Setting = Setting::new("--webhook-secret-file", "MESHFED_WEBHOOK_SECRET_FILE", "webhookSecretFile");
 const INTERVAL: Setting = Setting::new("--interval", "MESHFED_INTERVAL", "interval");
+const LEASE: Setting = Setting::new("--lease", "MESHFED_LEASE", "lease");
+const LEASE_DURATION: Setting = Setting::new("--lease-duration", "MESHFED_LEASE_DURATION", "leaseDuration");
+const LEASE_RENEW_DEADLINE: Setting =
+    Setting::new("--lease-renew-deadline", "MESHFED_LEASE_RENEW_DEADLINE", "leaseRenewDeadline");
+const LEASE_RETRY: Setting = Setting::new("--lease-retry", "MESHFED_LEASE_RETRY", "leaseRetry");
+const IDENTITY: Setting = Setting::new("--identity", "MESHFED_IDENTITY", "identity");
 const VERIFICATION: Setting = Setting::new("--verification", "MESHFED_VERIFICATION", "verification");
 const TRUST_ANCHOR: Setting = Setting::new("--trust-anchor", "MESHFED_TRUST_ANCHOR", "trustAnchor");
 const TRUST_DIGEST: Setting = Setting::new("--trust-digest", "MESHFED_TRUST_DIGEST", "trustDigest");
@@ -285,6 +317,11 @@ fn settle(args: AgentArgs, file: ConfigFile, environment: &Environment) -> Resul
         webhook_secret_file,
         once,
         observe,
+        lease,
+        lease_duration,
+        lease_renew_deadline,
+        lease_retry,
+        identity,
         verification,
         trust_anchor,
         trust_digest,
@@ -295,11 +332,7 @@ fn settle(args: AgentArgs, file: ConfigFile, environment: &Environment) -> Resul
     names::mesh(&mesh).map_err(|message| MESH.bad(message))?;
     let repo = text(repo, file.repo).ok_or_else(|| REPO.missing("the repository"))?;
     let access = access.or(file.access).resolve()?;
-    let interval = match text(interval, None) {
-        Some(text) => humantime::parse_duration(&text)
-            .map_err(|error| INTERVAL.bad(format!("`{}` is not a duration as 30s or 2m: {error}", text.escape_debug())))?,
-        None => file.interval.unwrap_or(DEFAULT_INTERVAL),
-    };
+    let interval = duration(INTERVAL, interval, file.interval)?.unwrap_or(DEFAULT_INTERVAL);
     if !(MIN_INTERVAL..=MAX_INTERVAL).contains(&interval) {
         let show = humantime::format_duration;
         let (min, max) = (show(MIN_INTERVAL), show(MAX_INTERVAL));
@@ -325,6 +358,23 @@ fn settle(args: AgentArgs, file: ConfigFile, environment: &Environment) -> Resul
         context: text(context, file.context),
         once: once.or(file.once).unwrap_or(false),
         observe: observe.or(file.observe).unwrap_or(false),
+        lease: match text(lease, file.lease) {
+            Some(lease) => {
+                let host = || environment("HOSTNAME").and_then(|name| name.into_string().ok()).filter(|name| !name.is_empty());
+                let identity = text(identity, file.identity).or_else(host);
+                let identity = identity.ok_or_else(|| IDENTITY.missing("HOSTNAME is not set, and the name of this replica"))?;
+                let defaults = LeaseTerms::default();
+                let length = duration(LEASE_DURATION, lease_duration, file.lease_duration)?;
+                let deadline = duration(LEASE_RENEW_DEADLINE, lease_renew_deadline, file.lease_renew_deadline)?;
+                let terms = LeaseTerms {
+                    duration: length.unwrap_or(defaults.duration),
+                    renew_deadline: deadline.unwrap_or(defaults.renew_deadline),
+                    retry: duration(LEASE_RETRY, lease_retry, file.lease_retry)?.unwrap_or(defaults.retry),
+                };
+                Some(settle_lease(&lease, identity, terms)?)
+            }
+            None => None, // its terms alone choose nobody
+        },
         verification: settle_verification(
             text(verification, file.verification).as_deref(),
             text(trust_anchor, file.trust_anchor).as_deref(),
@@ -336,6 +386,26 @@ fn settle(args: AgentArgs, file: ConfigFile, environment: &Environment) -> Resul
         state_dir,
         interval,
     })
+}
+
+fn settle_lease(lease: &str, identity: String, terms: LeaseTerms) -> Result<LeaseOptions, Error> {
+    let (namespace, name) = match lease.split_once('/') {
+        Some((namespace, name)) => (Some(namespace), name),
+        None => (None, lease),
+    };
+    for name in namespace.into_iter().chain([name]) {
+        names::label(name).map_err(|message| LEASE.bad(message))?;
+    }
+    match terms.fault() {
+        Some(fault) => {
+            Err(LEASE_DURATION.bad(format!("{fault}; see also {} and {}", LEASE_RENEW_DEADLINE.flag, LEASE_RETRY.flag)))
+        }
+        None => Ok(LeaseOptions {
+            place: LeasePlace { namespace: namespace.map(str::to_owned), name: name.to_owned() },
+            identity,
+            terms,
+        }),
+    }
 }
 
 /// There is no trust on first use: who verifies is introduced, and who does not says so.
@@ -381,6 +451,13 @@ fn apart(config: &AgentConfig) -> Result<(), Error> {
         Some((setting, _)) => Err(setting.bad(format!("{} is the signing key, which is for nothing else", key.display()))),
         None => Ok(()),
     }
+}
+
+fn duration(setting: Setting, given: Option<String>, file: Option<Duration>) -> Result<Option<Duration>, Error> {
+    let Some(text) = text(given, None) else { return Ok(file) };
+    let parsed = humantime::parse_duration(&text);
+    let bad = |error| setting.bad(format!("`{}` is not a duration as 30s or 2m: {error}", text.escape_debug()));
+    parsed.map(Some).map_err(bad)
 }
 
 fn text(given: Option<String>, file: Option<String>) -> Option<String> {
@@ -511,6 +588,25 @@ mod tests {
         for (verification, anchor, digest) in [("on", &*anchor, &*digest), ("warn", "main", &digest), ("warn", &anchor, "12")] {
             assert!(settled(verification, anchor, digest).is_err());
         }
+    }
+
+    #[test]
+    fn a_lease_has_a_name_and_terms_that_fit() {
+        let named = |lease: &str| AgentArgs { lease: Some(lease.into()), identity: Some("pod".into()), ..mk_args() };
+        let place = |lease: &str| settled(named(lease), "").map(|config| config.lease.map(|lease| lease.place));
+        let expected = |namespace: Option<&str>| LeasePlace { namespace: namespace.map(str::to_owned), name: "a".into() };
+        assert_eq!((place("a"), place("n/a")), (Ok(Some(expected(None))), Ok(Some(expected(Some("n"))))));
+        assert_eq!(place(""), Ok(None), "alone");
+        assert!(place("n/a/b").unwrap_err().contains("is not a DNS label"));
+        let terms = settled(named("a"), "leaseDuration: 30s\nleaseRetry: 3s\n").unwrap().lease.unwrap().terms;
+        assert_eq!((terms.duration.as_secs(), terms.renew_deadline.as_secs(), terms.retry.as_secs()), (30, 10, 3));
+        let short = AgentArgs { lease_duration: Some("10s".into()), ..named("a") };
+        assert!(settled(short, "").unwrap_err().contains("does not outlast the deadline of 10s by 1s"));
+        let nameless = AgentArgs { identity: None, ..named("a") };
+        assert!(settled(nameless.clone(), "").unwrap_err().contains("--identity"));
+        let host =
+            settle(nameless, ConfigFile::default(), &|name| (name == "HOSTNAME").then(|| "pod-1".into()).or_else(|| home(name)));
+        assert_eq!(host.unwrap().lease.unwrap().identity, "pod-1");
     }
 
     #[test]

@@ -151,6 +151,12 @@ pub enum RepoError {
         /// The last refusal.
         words: String,
     },
+    /// The time in which this process may push has run out.
+    #[error("{branch} is not pushed: another agent may be writing it by now")]
+    Late {
+        /// The branch.
+        branch: String,
+    },
     /// The signing key cannot be used.
     #[error("signing key {path} cannot be used: {reason}")]
     Key {
@@ -198,6 +204,7 @@ impl RepoError {
                 | Self::Busy { .. }
                 | Self::Corrupt { .. }
                 | Self::Contended { .. }
+                | Self::Late { .. }
                 | Self::NotFetched { .. }
         )
     }

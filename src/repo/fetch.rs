@@ -63,7 +63,7 @@ fn over_network(repo: &Repository, transport: &Transport, branch: &str, known: &
 }
 
 /// The wanted ones of the other side's branches.
-fn choose(heads: &Heads, branch: &str) -> Refs {
+pub(super) fn choose(heads: &Heads, branch: &str) -> Refs {
     let mut refs = Refs::default();
     for (name, id) in heads.iter().filter_map(|(name, id)| Some((name.strip_prefix(HEADS)?, CommitId::from_oid(*id)))) {
         if name == branch {

@@ -65,7 +65,7 @@ pub use options::{
 };
 pub use publish::{Outcome, PUSH_TRIES, Publication};
 pub use signing::{PersonKey, SigningKey};
-pub use snapshot::{MAX_DEPTH, MAX_FILES, Snapshot};
+pub use snapshot::{Commits, MAX_DEPTH, MAX_FILES, Snapshot};
 pub use watch::{DEBOUNCE, Watch, watch};
 
 /// Folder of the branches that agents write: `published/<mesh>`.

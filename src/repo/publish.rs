@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use git2::{ErrorCode, FileMode, Oid, PushOptions, Repository, Signature, Time};
 use jiff::Timestamp;
@@ -36,6 +36,8 @@ pub struct Publication {
     pub message: String,
     /// The commit's time; kept to whole seconds.
     pub at: Timestamp,
+    /// No push begins after this; `None` where nobody else pushes.
+    pub until: Option<Instant>,
 }
 
 /// What became of a publication.
@@ -82,6 +84,9 @@ impl Mirror {
             if tip == Some(commit) {
                 return Ok(Outcome::Unchanged(commit));
             }
+            if publication.until.is_some_and(|until| until <= Instant::now()) {
+                return Err(RepoError::Late { branch });
+            }
             match self.push(&branch, commit, tip)? {
                 Push::Done => {
                     // The push is done whatever the mirror says; one that cannot record it is made anew by the next fetch.
@@ -124,7 +129,7 @@ impl Mirror {
         tip: Option<CommitId>,
         key: &SigningKey,
     ) -> Result<CommitId, RepoError> {
-        let Publication { mesh, files: _, message, at } = publication;
+        let Publication { mesh, message, at, .. } = publication;
         let failed = |error: git2::Error| RepoError::git("writing the commit", &error);
         let repo = self.repository();
         // `.invalid` is reserved (RFC 2606): nobody can be written to there.
@@ -229,7 +234,7 @@ fn is_race(refused: &str) -> bool {
 }
 
 fn check(publication: &Publication) -> Result<(), RepoError> {
-    let Publication { mesh, files, message, at: _ } = publication;
+    let Publication { mesh, files, message, .. } = publication;
     let invalid = |reason: String| Err(RepoError::Invalid { reason });
     if names::mesh(mesh).is_err() {
         return invalid(format!("{mesh:?} is no name for a mesh: use lower-case letters, digits and dashes"));

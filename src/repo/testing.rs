@@ -121,6 +121,7 @@ pub fn publication(fact: &str) -> Publication {
         files: files.into_iter().map(|(name, content)| (name.to_owned(), content.into_bytes())).collect(),
         message: format!("rosa: fact is now {fact}"),
         at: Timestamp::from_second(1_700_000_000).unwrap(),
+        until: None,
     }
 }
 

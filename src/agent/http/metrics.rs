@@ -152,11 +152,17 @@ fn known(shown: &Shown) -> Vec<(&'static str, &'static str, Vec<Series>)> {
     let applied = vec![("commit", status.main.applied.clone()), ("verified", status.main.verified.clone())];
     let holds = [("waiting", shown.waiting), ("stuck", shown.stuck)];
     let count = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
-    vec![
+    let replica = vec![
         ("agent_info", "The agent", vec![(build, 1.0)]),
+        ("leader", "This replica writes; always so where it is the only one", one(f64::from(!shown.standby))),
+        ("ready", "The API server has answered", one(f64::from(shown.ready))),
+    ];
+    if shown.standby {
+        return replica; // the rest is the leader's to tell
+    }
+    let mesh = vec![
         ("main_info", "The commit of main that is applied in full", vec![(applied, 1.0)]),
         ("frozen", "Something newer of a branch does not verify and is refused", frozen(status)),
-        ("ready", "The API server has answered", one(f64::from(shown.ready))),
         ("objects", "Objects that the agent looks after", one(count(status.objects))),
         (
             "holds",
@@ -179,7 +185,8 @@ fn known(shown: &Shown) -> Vec<(&'static str, &'static str, Vec<Series>)> {
         ("route_declared_weight", "Percent of requests as people declared it", weights(status, false)),
         ("route_effective_weight", "Percent of requests in effect", weights(status, true)),
         ("ca_root_expiry_timestamp_seconds", "End of validity of a published CA root, in seconds since 1970", roots(status)),
-    ]
+    ];
+    [replica, mesh].concat()
 }
 
 fn frozen(status: &Status) -> Vec<Series> {
@@ -234,7 +241,7 @@ mod tests {
         }))
         .unwrap();
         let shown =
-            Shown { mesh: "rosa".into(), ready: true, status: Arc::new(status), waiting: 2, stuck: 1, passing_since: None };
+            Shown { mesh: "rosa".into(), ready: true, status: Arc::new(status), waiting: 2, stuck: 1, ..Shown::default() };
         let (_keep, receiver) = watch::channel(shown);
         let metrics = Metrics::new(receiver);
         metrics.pass(Duration::from_millis(3));

@@ -25,6 +25,8 @@ pub struct Shown {
     /// The API server has answered. Never says anything of Git or of peers: an agent that cannot reach them still repairs drift, and being
     /// restarted would not help.
     pub ready: bool,
+    /// Another replica writes, or nobody yet.
+    pub standby: bool,
     /// The mesh as the last pass tells it.
     pub status: Arc<Status>,
     /// Holds that end by themselves.
@@ -58,6 +60,11 @@ impl Showing {
     /// The API server has answered.
     pub fn ready(&self) {
         self.shown.send_modify(|shown| shown.ready = true);
+    }
+
+    /// This replica writes, or does not any more.
+    pub fn leads(&self, leads: bool) {
+        self.shown.send_modify(|shown| (shown.standby, shown.passing_since) = (!leads, None));
     }
 
     /// A pass begins.

@@ -1,5 +1,6 @@
 //! One pass: gather what is known, decide, perform.
 
+mod leading;
 mod perform;
 mod publishing;
 mod retry;
@@ -26,6 +27,7 @@ use crate::decide::{Comparisons, Decision, Gap, Memory, Status, World, decide, p
 use crate::facts::Facts;
 use crate::model::Severity;
 use crate::object::Kind;
+use leading::Role;
 use publishing::Publishing;
 use retry::{RETRY, later};
 use state::{State, Written};
@@ -67,6 +69,7 @@ pub(super) struct Agent {
     last: Option<Decision>,
     throwaway_root: String,
     observe: bool,
+    role: Role,
     pub(super) showing: Showing,
 }
 
@@ -106,6 +109,7 @@ impl Agent {
             last: None,
             throwaway_root,
             observe,
+            role: Role::Single,
             showing,
         }
     }
@@ -138,6 +142,7 @@ impl Agent {
             News::Declarations(_) => metrics.fetched(Some(true)),
             News::Unreadable(_) => metrics.fetched(None),
             News::Published(..) => metrics.published(true),
+            News::CaughtUp => {}
             News::Unpublished(_) => metrics.published(false),
         }
         match news {
@@ -161,6 +166,7 @@ impl Agent {
                 self.journal.trouble_over("publish", "the repository takes what is published");
                 self.stale = true;
             }
+            News::CaughtUp => self.caught_up(),
             News::Unpublished(error) => {
                 self.journal.trouble("publish", &error.to_string());
                 self.publishing.failed(&error);
@@ -218,6 +224,9 @@ impl Agent {
         let live = snapshot.objects();
         if !self.is_judged(&declarations, live) {
             return self.later(None);
+        }
+        if self.role.is_standby() {
+            return self.watches_on();
         }
         let mut unseen = unseen(&snapshot);
         unseen.extend(self.unserved.iter().map(|(kind, reason)| Gap::kind(kind.clone(), reason)));

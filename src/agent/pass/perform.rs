@@ -12,7 +12,7 @@ use super::retry::{REFUSED_RETRY, backoff, later};
 use super::state::Write;
 use crate::agent::repository::Command;
 use crate::cluster::{APPLIES_IN_FLIGHT, ApplyError};
-use crate::decide::{Decision, Failure, LiveObjects, Memory, REMOVAL, Trust};
+use crate::decide::{Decision, Failure, LiveObjects, Memory, Publication, REMOVAL, Trust};
 use crate::object::{Key, Object};
 
 impl Agent {
@@ -58,7 +58,8 @@ impl Agent {
             let result = self.cluster.release(&object).await;
             self.removed(key, "given back", result);
         }
-        if let Some(publication) = decision.publish.as_ref().filter(|publication| self.publishing.may_send(&publication.files)) {
+        let may_send = |publication: &&Publication| self.role.may_publish() && self.publishing.may_send(&publication.files);
+        if let Some(publication) = decision.publish.as_ref().filter(may_send) {
             self.publishing.sent = Some(publication.files.clone());
             let _ = self.commands.send(Command::Publish(publication.clone())); // fails only when the process ends
         }

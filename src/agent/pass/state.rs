@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde_json::json;
 use tracing::warn;
 
 use super::Agent;
@@ -22,6 +23,9 @@ use crate::trust::Marks;
 /// Label of the ConfigMap that names a set (KEP-3659).
 const SET_ID_LABEL: &str = "applyset.kubernetes.io/id";
 
+/// Annotation of the ConfigMap with the replica that has written it and how often the Lease had passed on until then.
+const EPOCH_ANNOTATION: &str = "meshfed.dev/leader";
+
 /// What the ConfigMap says: inventory, removals, lapses, how far branches are verified.
 pub(super) type Written = (Arc<Inventory>, Deletions, Arc<Lapses>, Marks);
 
@@ -35,6 +39,8 @@ pub(super) struct State {
     marks: Marks,
     /// Live objects may bear newer marks; whether they were looked at.
     heard: bool,
+    /// Whether it was written by this process since it came to lead.
+    claimed: bool,
 }
 
 /// What became of a write.
@@ -60,7 +66,7 @@ impl Agent {
         self.memory.deletions.admitted.extend(deletions.admitted);
         self.memory.deletions.joined.extend(deletions.joined);
         Arc::make_mut(&mut self.memory.health.lapses).extend(lapses);
-        self.state = Some(State { namespace: namespace.to_owned(), data, version, marks, heard: false });
+        self.state = Some(State { namespace: namespace.to_owned(), data, version, marks, heard: false, claimed: false });
         self.written = None;
         Ok(())
     }
@@ -99,19 +105,24 @@ impl Agent {
         let (inventory, deletions, lapses) = (&decision.inventory, &decision.deletions, &decision.health.lapses);
         let marks = trust.marks(&state.marks);
         let same = |(i, d, l, m): &Written| Arc::ptr_eq(i, inventory) && d == deletions && Arc::ptr_eq(l, lapses) && *m == marks;
-        if self.written.as_ref().is_some_and(same) {
+        // Whoever comes to lead writes it first of all: what the one before has read is out of date then.
+        let claims = self.role.epoch().is_some() && state.version.is_some() && !state.claimed;
+        if !claims && self.written.as_ref().is_some_and(same) {
             return Ok(Write::Done);
         }
         let wanted = remembered::write(inventory, deletions, lapses, &marks);
         let patch = remembered::patch(&state.data, &wanted);
-        if !patch.is_empty() {
-            let labels = BTreeMap::from([(SET_ID_LABEL.to_owned(), set_id(&state.namespace))]);
+        if claims || !patch.is_empty() {
+            let mut metadata = json!({"labels": {SET_ID_LABEL: set_id(&state.namespace)}});
+            if let Some(epoch) = self.role.epoch() {
+                metadata["annotations"] = json!({EPOCH_ANNOTATION: epoch});
+            }
             let version = state.version.as_deref();
-            let Some(version) = self.cluster.write_state(&state.namespace, STATE_NAME, &patch, &labels, version).await? else {
+            let Some(version) = self.cluster.write_state(&state.namespace, STATE_NAME, &patch, &metadata, version).await? else {
                 self.state = None;
                 return Ok(Write::Lost);
             };
-            (state.data, state.version) = (wanted, Some(version));
+            (state.data, state.version, state.claimed) = (wanted, Some(version), true);
         }
         state.marks.clone_from(&marks);
         self.written = Some((inventory.clone(), deletions.clone(), lapses.clone(), marks));

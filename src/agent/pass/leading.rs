@@ -1,0 +1,113 @@
+//! Coming to lead, and standing by: everything is read and kept warm, nothing is decided.
+
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::Agent;
+use super::publishing::Publishing;
+use crate::agent::leader::Leadership;
+use crate::agent::repository::{Command, News};
+use crate::cluster::lease_kind;
+use crate::decide::{Decision, Event, Memory};
+
+/// Whether this process writes.
+pub(super) enum Role {
+    /// There is no other one.
+    Single,
+    /// Another one does, or nobody yet.
+    Standby,
+    /// It does, and others may have before.
+    Leader {
+        /// Marks what is written in this time as the leader.
+        epoch: String,
+        /// What the one before published is known.
+        caught_up: bool,
+    },
+}
+
+impl Role {
+    pub(super) fn is_standby(&self) -> bool {
+        matches!(self, Self::Standby)
+    }
+
+    /// Whether what would be published is made from what is published.
+    pub(super) fn may_publish(&self) -> bool {
+        match self {
+            Self::Single => true,
+            Self::Standby => false,
+            Self::Leader { caught_up, .. } => *caught_up,
+        }
+    }
+
+    pub(super) fn epoch(&self) -> Option<&str> {
+        match self {
+            Self::Leader { epoch, .. } => Some(epoch),
+            Self::Single | Self::Standby => None,
+        }
+    }
+}
+
+impl Agent {
+    /// This process may write from now on. What it remembers is older than what the one before may have written, so it begins as if it had
+    /// just been started; what it has fetched, verified and watched stays.
+    pub(in crate::agent) fn lead(&mut self, leadership: Leadership) {
+        let Leadership { epoch, identity, before, lease: (key, uid), .. } = leadership;
+        self.forget();
+        self.role = Role::Leader { epoch, caught_up: false };
+        let _ = self.commands.send(Command::CatchUp); // fails only when the process ends
+        self.showing.leads(true);
+        let before = before.map(|before| format!("; before it, {before} did")).unwrap_or_default();
+        let note = format!("{identity} looks after {} now{before}", self.me);
+        let event = Event { kind: lease_kind(), about: key, warning: false, reason: "Leading", note };
+        self.recorder.record_of(event, Some(uid));
+        self.stale = true;
+    }
+
+    /// Another process may write from now on.
+    pub(in crate::agent) fn stand_by(&mut self) {
+        self.forget();
+        self.role = Role::Standby;
+        self.showing.leads(false);
+        self.stale = true;
+    }
+
+    /// Nothing is decided any more; waits until what was sent to be published has been answered.
+    pub(in crate::agent) async fn hand_over(&mut self, news: &mut UnboundedReceiver<News>) {
+        while self.publishing.sent.is_some() && self.role.epoch().is_some() {
+            match news.recv().await {
+                Some(news) => self.take(news),
+                None => return,
+            }
+        }
+    }
+
+    /// What the next look at the repository is to be.
+    pub(in crate::agent) fn look(&self) -> Command {
+        match self.role {
+            Role::Leader { caught_up: false, .. } => Command::CatchUp,
+            _ => Command::Fetch,
+        }
+    }
+
+    pub(super) fn caught_up(&mut self) {
+        if let Role::Leader { caught_up, .. } = &mut self.role {
+            *caught_up = true;
+            self.stale = true;
+        }
+    }
+
+    /// Nothing is decided; shown is what the leader has published.
+    pub(super) fn watches_on(&mut self) -> bool {
+        self.blocked = Some(false);
+        self.last = Some(Decision { status: self.own_status.clone(), ..Decision::default() });
+        true
+    }
+
+    fn forget(&mut self) {
+        self.memory = Memory::default();
+        self.state = None;
+        self.written = None;
+        self.publishing = Publishing::default();
+        self.blocked = None;
+        self.last = None;
+    }
+}
