@@ -296,11 +296,12 @@ impl Loop {
         let stop = async {
             let _ = stopped.wait_for(|stopped| *stopped).await; // an error means the same: stop
             fence.end();
-            std::future::pending().await // what is on its way still arrives
+            std::future::pending::<()>().await; // what is on its way still arrives
         };
+        let writes = !agent.stands_by();
         tokio::select! {
             new = agent.passes() => Some(new),
-            () = fence.lost() => None,
+            () = fence.lost(), if writes => None,
             () = stop => None,
         }
     }

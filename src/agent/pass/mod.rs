@@ -225,7 +225,7 @@ impl Agent {
         if !self.is_judged(&declarations, live) {
             return self.later(None);
         }
-        if self.role.is_standby() {
+        if self.stands_by() {
             return self.watches_on();
         }
         let mut unseen = unseen(&snapshot);
