@@ -240,7 +240,7 @@ fn t16_an_ssh_server_that_is_silent_or_slow_is_given_up() {
         std::thread::spawn(move || listener.incoming().flatten().for_each(speak));
         url
     };
-    let silent = listen(|stream| std::mem::forget(stream));
+    let silent = listen(std::mem::forget);
     let slow = listen(|mut stream| {
         while stream.write_all(b"S").is_ok() {
             std::thread::sleep(Duration::from_secs(1));
