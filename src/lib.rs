@@ -10,6 +10,7 @@
 //! | [`repo`], [`cluster`] | the edges: Git and the Kubernetes API |
 //! | [`changes`] | what happened between two states, in the terms of a federation; pure |
 //! | [`decide`] | declarations, facts, live objects and memory → one decision; pure |
+//! | [`import`] | objects that people wrote by hand → documents; pure |
 //! | [`lint`] | what only `check` says: advice across documents, schemas of plain objects; pure |
 //! | [`policy`] | what policies forbid, of declarations and of objects; pure |
 //! | [`derive`] | declarations and facts → objects; pure |
@@ -28,6 +29,7 @@ pub mod decide;
 pub mod derive;
 pub mod error;
 pub mod facts;
+pub mod import;
 pub mod lint;
 pub mod model;
 pub mod object;

@@ -7,12 +7,13 @@ use std::path::Path;
 use crate::schemas::files;
 
 /// From the ground up. A module may use those of lower layers only; modules of one layer do not know each other.
-const LAYERS: [&[&str]; 13] = [
+const LAYERS: [&[&str]; 14] = [
     &["object", "words"],
     &["model"],
     &["facts"],
     &["derive"],
     &["lint"],
+    &["import"],
     &["policy", "trust"],
     &["decide"],
     &["changes"],
@@ -24,7 +25,8 @@ const LAYERS: [&[&str]; 13] = [
 ];
 
 /// Modules that compute and do nothing else.
-const PURE: [&str; 11] = ["object", "words", "model", "facts", "derive", "lint", "decide", "trust", "policy", "changes", "view"];
+const PURE: [&str; 12] =
+    ["object", "words", "model", "facts", "derive", "lint", "import", "decide", "trust", "policy", "changes", "view"];
 
 /// What only edges use: I/O, clocks, randomness, threads.
 const IMPURE: [&str; 19] = [

@@ -10,8 +10,9 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::connect::Transport;
-use super::error::Failure;
+use super::error::{ClusterError, Failure};
 use super::view::View;
+use super::{Cluster, Edge};
 use crate::object::{Kind, Live};
 
 /// Objects in a page. At a few KiB each the buffer of a page stays near 1 MiB, and 1,000 objects take four requests.
@@ -48,6 +49,20 @@ pub(super) async fn list(transport: &Transport, kind: &Kind, path: &str, view: &
             Some(token) if !token.is_empty() => next = format!("&continue={}", escape(&token)),
             _ => return Ok(Listing { objects, version: page.metadata.version }),
         }
+    }
+}
+
+impl Cluster {
+    /// All objects of a kind, in one namespace or all, as they are now; none where the kind is not served. For who asks once; what is to stay
+    /// true is [watched](Cluster::watch).
+    pub async fn list(&self, kind: &Kind, namespace: Option<&str>) -> Result<Vec<Arc<Live>>, ClusterError> {
+        let Edge { transport, discovery, view } = &*self.edge;
+        let failed = |failure: Failure| failure.of_cluster(&transport.url);
+        let Some(resource) = discovery.resolve(kind).await.map_err(failed)? else { return Ok(Vec::new()) };
+        let unexpected =
+            |_| ClusterError::Unexpected { url: transport.url.clone(), message: format!("{kind} cannot be listed there") };
+        let path = resource.collection(namespace).map_err(unexpected)?;
+        Ok(list(transport, kind, &format!("{path}?"), view).await.map_err(failed)?.objects)
     }
 }
 

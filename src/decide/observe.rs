@@ -48,10 +48,13 @@ pub fn observe(
         observed.foreign_roots.extend(text.map(|text| (peer.clone(), text)));
     }
     let ours = inventory.keys().filter(|key| key.namespace.as_deref() == Some(namespace) && live.contains_key(*key));
-    let peers = ours.filter_map(peer_of).filter(|peer| !folder.peers.contains_key(*peer));
+    let stays = |key: &Key| folder.manifests.iter().any(|manifest| manifest.object.key == *key);
+    let peers = ours.filter_map(|key| Some((key, peer_of(key)?))).filter(|(_, peer)| !folder.peers.contains_key(*peer));
+    let peers = peers.filter(|(key, _)| !stays(key)).map(|(_, peer)| peer);
     observed.leaving = peers.map(str::to_owned).collect();
     if let Some(control_plane) = live.get(&kinds::key(kinds::CONTROL_PLANE, namespace, control_plane)) {
-        gateways(&control_plane.value(), &mut observed);
+        let peers: Vec<Value> = of_kind(live, kinds::PEER, namespace).map(|peer| peer.value()).collect();
+        gateways(&control_plane.value(), &peers, &mut observed);
     }
     for traffic in folder.traffic.values() {
         let subsets = lingering_subsets(traffic, live);
@@ -144,14 +147,23 @@ pub fn exported(set: &Value) -> impl Iterator<Item = String> {
     list(set, "/status/exportedServices").filter_map(|service| Some(short(service.get("exportedName")?.as_str()?)))
 }
 
-fn gateways(control_plane: &Value, observed: &mut Observed) {
-    for (side, label) in [("additionalIngress", kinds::INGRESS_FOR), ("additionalEgress", kinds::EGRESS_FOR)] {
+/// A gateway serves the peer that names it, else the one on its label: on gateways that people made the label says what they like, and it
+/// cannot be changed.
+fn gateways(control_plane: &Value, peers: &[Value], observed: &mut Observed) {
+    let sides = [("additionalIngress", "ingress", kinds::INGRESS_FOR), ("additionalEgress", "egress", kinds::EGRESS_FOR)];
+    for (side, field, label) in sides {
+        let text = |value: &'_ Value, pointer: &str| value.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+        let named = |gateway: &str| {
+            let mut naming =
+                peers.iter().filter(|peer| text(peer, &format!("/spec/gateways/{field}/name")).as_deref() == Some(gateway));
+            text(naming.next()?, "/metadata/name")
+        };
         let Some(entries) = control_plane.pointer(&format!("/spec/gateways/{side}")).and_then(Value::as_object) else { continue };
         for (name, entry) in entries {
             let labels: Option<&Map<_, _>> = entry.pointer("/service/metadata/labels").and_then(Value::as_object);
-            let peer = labels.and_then(|labels| labels.get(label)).and_then(Value::as_str);
-            if let (Some(peer), Some(entry)) = (peer, entry.as_object()) {
-                observed.gateways.insert((peer.to_owned(), side, name.clone()), entry.clone());
+            let labelled = || labels.and_then(|labels| labels.get(label)).and_then(Value::as_str).map(str::to_owned);
+            if let (Some(peer), Some(entry)) = (named(name).or_else(labelled), entry.as_object()) {
+                observed.gateways.insert((peer, side, name.clone()), entry.clone());
             }
         }
     }

@@ -33,8 +33,8 @@ pub(super) fn derive(context: &mut Context) {
     carry_over(context, &mut ingress, &mut egress);
     let mut spec = Value::Object(mesh.base.as_ref().map(|base| base.spec.clone()).unwrap_or_default());
     merge(&mut spec, json!({"security": {"trust": {"domain": *mesh.trust_domain}}}));
-    if !ingress.is_empty() || !egress.is_empty() {
-        merge(&mut spec, json!({"gateways": {"additionalIngress": ingress, "additionalEgress": egress}}));
+    for (side, derived) in [("additionalIngress", ingress), ("additionalEgress", egress)] {
+        gateways(&mut spec, side, derived);
     }
     let needs = if mesh.base.is_some() { Need::Exists(kinds::namespace(&mesh.namespace)) } else { Need::Exists(key) };
     let (api_version, kind) = kinds::CONTROL_PLANE;
@@ -44,6 +44,46 @@ pub(super) fn derive(context: &mut Context) {
         metadata["annotations"] = json!(base.annotations);
     }
     context.want(json!({"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec}), &mesh.path, vec![needs]);
+}
+
+/// Puts derived gateways into the control plane. What people say of such a gateway in `base` counts, for labels and ports of one that is
+/// there cannot be changed; what they say of one whose peer is gone does not make a gateway.
+fn gateways(spec: &mut Value, side: &str, derived: Map<String, Value>) {
+    let said = spec.pointer_mut(&format!("/gateways/{side}")).and_then(Value::as_object_mut).map(std::mem::take);
+    let mut all = derived;
+    for (name, said) in said.into_iter().flatten() {
+        match all.get_mut(&name) {
+            Some(gateway) => {
+                overlay(gateway, said);
+                gateway["enabled"] = json!(true);
+            }
+            None if said.get("enabled").is_none() => {}
+            None => drop(all.insert(name, said)),
+        }
+    }
+    if !all.is_empty() {
+        merge(spec, json!({"gateways": {side: all}}));
+    }
+}
+
+/// Puts what people say over what is derived; ports are told apart by their number, as the API server does it.
+fn overlay(derived: &mut Value, said: Value) {
+    match (derived, said) {
+        (Value::Object(derived), Value::Object(said)) => {
+            for (key, value) in said {
+                overlay(derived.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (Value::Array(derived), Value::Array(said)) if said.iter().all(|item| item.get("port").is_some()) => {
+            for item in said {
+                match derived.iter_mut().find(|port| port.get("port") == item.get("port")) {
+                    Some(port) => overlay(port, item),
+                    None => derived.push(item),
+                }
+            }
+        }
+        (derived, said) => *derived = said,
+    }
 }
 
 /// Gateways that stay as they are: their document is broken or suspended, or their peer is still leaving.

@@ -1,19 +1,23 @@
 //! Step 3: membership, one ServiceMeshMember for each member namespace.
 //!
 //! Not the ServiceMeshMemberRoll: its list is atomic, so it can have only one owner. A roll in `manifests/` is left alone, and then
-//! it is the one way in which members are declared. The name must be `default` (maistra/istio-operator validation webhook).
+//! it is the one way in which members are declared. So is a ServiceMeshMember there, for its namespace. The name must be `default`
+//! (maistra/istio-operator validation webhook).
 
 use serde_json::json;
 
 use super::{Context, Need, kinds};
 
 pub(super) fn derive(context: &mut Context) {
-    let roll = kinds::key(kinds::MEMBER_ROLL, &context.mesh.namespace, "default");
-    if context.folder.manifests.iter().any(|manifest| manifest.object.key == roll) {
+    let (mesh, manifests) = (context.mesh, &context.folder.manifests);
+    let by_hand = |kind, namespace: &str| {
+        let key = kinds::key(kind, namespace, "default");
+        manifests.iter().any(|manifest| manifest.object.key == key)
+    };
+    if by_hand(kinds::MEMBER_ROLL, &mesh.namespace) {
         return;
     }
-    let mesh = context.mesh;
-    for namespace in &mesh.members {
+    for namespace in mesh.members.iter().filter(|namespace| !by_hand(kinds::MEMBER, namespace)) {
         let (api_version, kind) = kinds::MEMBER;
         let document = json!({
             "apiVersion": api_version, "kind": kind,

@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use crate::facts::Facts;
 use crate::model::{At, Diagnostic, Federation, Node, Place, yaml};
 use crate::object::Kind;
+pub use platform::AWS_TYPE;
 use schema::Schemas;
 
 /// All that there is to look at.
@@ -35,10 +36,14 @@ pub struct Inputs<'a> {
 }
 
 /// A plain object, and where it stands.
-struct Plain<'a> {
-    path: &'a str,
-    kind: Kind,
-    object: At<Node>,
+#[derive(Clone, Debug)]
+pub struct Plain<'a> {
+    /// Path of its file; one under `meshes/<mesh>/` says whose it is.
+    pub path: &'a str,
+    /// Kind.
+    pub kind: Kind,
+    /// All of it.
+    pub object: At<Node>,
 }
 
 /// All advice.
@@ -59,10 +64,21 @@ fn objects(inputs: Inputs, found: &mut Vec<Diagnostic>) {
         schema::read(path, text, &mut schemas, found);
     }
     let all = plain(inputs, found);
-    for plain in &all {
-        found.extend(schema::check(plain.path, &plain.kind, &plain.object, &schemas));
+    judge(inputs.federation, &all, &schemas, found);
+}
+
+/// What is wrong with objects that people wrote by hand, beside the documents of a federation.
+pub fn lint_objects(federation: &Federation, objects: &[Plain]) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    judge(federation, objects, &Schemas::default(), &mut found);
+    found
+}
+
+fn judge(federation: &Federation, objects: &[Plain], schemas: &Schemas, found: &mut Vec<Diagnostic>) {
+    for plain in objects {
+        found.extend(schema::check(plain.path, &plain.kind, &plain.object, schemas));
     }
-    by_hand::check(inputs.federation, &all, found);
+    by_hand::check(federation, objects, found);
 }
 
 /// All plain objects: those of `manifests/`, and the control planes that Mesh documents begin. What cannot be read is reported where it is loaded.

@@ -5,7 +5,7 @@ use crate::model::names::closest;
 use crate::model::{Code, Diagnostic, Export, Federation, Mesh, MeshFolder};
 
 /// Chooses the kind of load balancer (Kubernetes cloud provider for AWS). A classic one, the default, does not pass on TLS as federation needs it.
-pub(super) const AWS_TYPE: &str = "service.beta.kubernetes.io/aws-load-balancer-type";
+pub const AWS_TYPE: &str = "service.beta.kubernetes.io/aws-load-balancer-type";
 
 /// The one of layer 4.
 pub(super) const NLB: &str = "nlb";

@@ -59,7 +59,35 @@ impl Node {
     }
 }
 
+impl Node {
+    /// As plain data, with numbers as kubectl sends them.
+    pub fn value(&self) -> Value {
+        match self {
+            Self::Scalar(value) => {
+                let mut value = value.clone();
+                super::yaml::whole_numbers(&mut value);
+                value
+            }
+            Self::List(items) => items.iter().map(|item| item.value.value()).collect(),
+            Self::Map(fields) => fields.iter().map(|(key, value)| (key.value.clone(), value.value.value())).collect(),
+        }
+    }
+}
+
 impl At<Node> {
+    /// Counts lines from further up: this was read from a part of a file.
+    pub fn move_down(&mut self, lines: u32) {
+        self.span.line += lines;
+        match &mut self.value {
+            Node::Scalar(_) => {}
+            Node::List(items) => items.iter_mut().for_each(|item| item.move_down(lines)),
+            Node::Map(fields) => fields.iter_mut().for_each(|(key, value)| {
+                key.span.line += lines;
+                value.move_down(lines);
+            }),
+        }
+    }
+
     /// The text with its place, if it is one.
     pub fn located(&self) -> Option<At<&str>> {
         Some(At { value: self.text()?, span: self.span })

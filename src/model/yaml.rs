@@ -113,7 +113,7 @@ fn for_people(message: &str) -> (String, String) {
 }
 
 /// Numbers as kubectl sends them: what is whole has no fraction (`1.0` → `1`), because Kubernetes' integers take none.
-fn whole_numbers(value: &mut Value) {
+pub(super) fn whole_numbers(value: &mut Value) {
     match value {
         Value::Number(number) if number.is_f64() => {
             // Above 2^53 a float no longer tells neighbouring whole numbers apart.

@@ -42,6 +42,7 @@ mod mirror;
 mod objects;
 mod options;
 mod publish;
+mod rehearse;
 mod signing;
 mod snapshot;
 mod ssh;
@@ -64,6 +65,7 @@ pub use options::{
     TRANSFER_TIMEOUT,
 };
 pub use publish::{Outcome, PUSH_TRIES, Publication};
+pub use rehearse::Rehearsal;
 pub use signing::{PersonKey, SigningKey};
 pub use snapshot::{Commits, MAX_DEPTH, MAX_FILES, Snapshot};
 pub use watch::{DEBOUNCE, Watch, watch};

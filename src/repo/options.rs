@@ -118,6 +118,13 @@ impl Options {
     }
 }
 
+impl Options {
+    /// The repository's address without credentials.
+    pub fn shown(&self) -> String {
+        Address::parse(&self.url).to_string()
+    }
+}
+
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { url, branch, state_dir, connect_timeout, server_timeout, transfer_timeout, max_fetch, access, clone } = self;

@@ -151,7 +151,7 @@ impl Mirror {
     }
 
     /// One push of one branch, without force.
-    fn push(&self, branch: &str, commit: CommitId, tip: Option<CommitId>) -> Result<Push, RepoError> {
+    pub(super) fn push(&self, branch: &str, commit: CommitId, tip: Option<CommitId>) -> Result<Push, RepoError> {
         let refname = format!("refs/heads/{branch}");
         if let Some(path) = self.transport.local() {
             let there = local::open(&self.transport, path)?;

@@ -9,6 +9,7 @@ pub mod certs;
 pub mod cluster;
 pub mod crds;
 pub mod debian;
+pub mod dns;
 pub mod git_server;
 pub mod git_store;
 pub mod http;

@@ -156,6 +156,59 @@ spec: {exports: [{service: shop/one}]}
 }
 
 #[test]
+fn what_people_say_of_a_gateway_counts_as_long_as_it_has_a_peer() {
+    let text = pair_with(
+        &format!(
+            "{MESH}  controlPlane:
+    base:
+      spec:
+        gateways:
+          additionalEgress:
+            b-egress:
+              enabled: false
+              routerMode: sni-dnat
+              service: {{metadata: {{labels: {{federation.maistra.io/egress-for: mine}}}}, ports: [{{port: 8188, name: http-x}}, {{port: 80}}]}}
+            gone-egress: {{routerMode: sni-dnat}}
+            other-egress: {{enabled: true}}
+"
+        ),
+        "ServiceMeshControlPlane",
+    );
+    let egress = text.split("additionalIngress").next().unwrap();
+    assert_snapshot!(egress, @r"
+    ---
+    # after Namespace/a exists
+    apiVersion: maistra.io/v2
+    kind: ServiceMeshControlPlane
+    metadata:
+      annotations:
+        meshfed.dev/source: meshes/a/mesh.yaml
+      name: a
+      namespace: a
+    spec:
+      gateways:
+        additionalEgress:
+          b-egress:
+            enabled: true
+            requestedNetworkView:
+            - network-b
+            routerMode: sni-dnat
+            service:
+              metadata:
+                labels:
+                  federation.maistra.io/egress-for: mine
+              ports:
+              - name: tls
+                port: 15443
+              - name: http-x
+                port: 8188
+              - port: 80
+          other-egress:
+            enabled: true
+    ");
+}
+
+#[test]
 fn a_control_plane_of_our_own_with_node_ports() {
     let text = pair_with(
         &format!(

@@ -104,7 +104,7 @@ fn sides<'a>(federation: &'a Federation, objects: &[Plain]) -> Vec<Side<'a>> {
                 namespace: namespace.to_owned(),
                 trust_domain: domain.value.to_owned(),
                 egresses: names.collect(),
-                platform: aws(plain).then_some(Platform::Aws),
+                platform: aws(plain).then_some(Platform::Aws).or_else(|| named(plain)),
                 mesh: None,
             }),
         }
@@ -116,6 +116,18 @@ fn sides<'a>(federation: &'a Federation, objects: &[Plain]) -> Vec<Side<'a>> {
 fn aws(plain: &Plain) -> bool {
     gateways::of(plain, "additionalIngress")
         .any(|(_, gateway)| gateway.at(&["service", "metadata", "annotations", AWS_TYPE]).is_some())
+}
+
+/// The cloud that a mesh or its cluster is named after.
+fn named(plain: &Plain) -> Option<Platform> {
+    let names = [&["metadata", "name"][..], &["metadata", "namespace"], &["spec", "cluster", "name"]];
+    let names: String = names.iter().filter_map(|path| plain.text(path)).flat_map(|name| [name.value, "-"]).collect();
+    names.to_ascii_lowercase().split(|c: char| !c.is_ascii_alphanumeric()).find_map(|part| match part {
+        "aws" | "rosa" | "eks" => Some(Platform::Aws),
+        "azure" | "aro" | "aks" => Some(Platform::Azure),
+        "gcp" | "gke" | "google" => Some(Platform::Gcp),
+        _ => None,
+    })
 }
 
 impl Plain<'_> {

@@ -111,14 +111,13 @@ fn rules(plain: &Plain, found: &mut Vec<Diagnostic>) {
 /// Whether the other side exports what is imported, where both are written by hand.
 fn meet(scene: &Scene, plain: &Plain, found: &mut Vec<Diagnostic>) {
     let Some(theirs) = other_side(scene, plain) else { return };
-    let selectors = selectors(theirs, "exportRules");
     let offered: Vec<At<String>> = exported(theirs);
-    if offered.len() != theirs.items(&["spec", "exportRules"]).len() || selectors.len() != offered.len() {
-        return; // what a selector or a wildcard finds is known in the cluster only
-    }
     let names: Vec<&str> = offered.iter().map(|name| name.value.as_str()).collect();
     for wanted in imported(plain).into_iter().filter_map(|(from, _)| from) {
-        if !names.contains(&wanted.value.as_str()) {
+        let namespace = wanted.value.split('/').next().unwrap_or_default();
+        if !names.contains(&wanted.value.as_str())
+            && !theirs.items(&["spec", "exportRules"]).iter().any(|rule| may_give(rule, namespace))
+        {
             let message = format!("nobody exports `{}` to this mesh", wanted.escape_debug());
             let place = offered.first().map_or(theirs.span(), |name| name.span);
             found.push(plain.error(wanted.span, message, closest(&wanted, &names)).also(
@@ -128,6 +127,18 @@ fn meet(scene: &Scene, plain: &Plain, found: &mut Vec<Diagnostic>) {
             ));
         }
     }
+}
+
+/// Whether a rule may export something into a namespace under a name that is known in the cluster only.
+fn may_give(rule: &At<Node>, namespace: &str) -> bool {
+    let within = |selector: &At<Node>| fixed(Some(selector), "namespace").is_none_or(|own| own.value == namespace);
+    if let Some(selector) = rule.get("labelSelector") {
+        let aliases = selector.get("aliases").map(|aliases| aliases.items()).unwrap_or_default();
+        let into = |alias: &At<Node>| fixed(alias.get("alias"), "namespace").is_none_or(|into| into.value == namespace);
+        return within(selector) || aliases.iter().any(into);
+    }
+    let Some(selector) = rule.get("nameSelector").filter(|selector| names(selector).1.is_none()) else { return false };
+    fixed(selector.get("alias"), "namespace").map_or_else(|| within(selector), |into| into.value == namespace)
 }
 
 /// The ExportedServiceSet of the peer for this mesh: each side has its own name for the other.

@@ -67,7 +67,7 @@ pub struct BaseSpec {
     /// Its labels and annotations; the name is that of the control plane.
     #[serde(default)]
     pub metadata: BaseMetadata,
-    /// Its `spec`; gateways for peers and the trust domain are added.
+    /// Its `spec`; gateways for peers and the trust domain are added. What it says of such a gateway counts.
     pub spec: At<serde_json::Map<String, serde_json::Value>>,
 }
 

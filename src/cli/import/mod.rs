@@ -1,0 +1,148 @@
+//! `meshfed import`.
+
+mod cluster;
+mod gather;
+mod put;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use serde_json::json;
+
+use super::output;
+use crate::cluster::ClusterOptions;
+use crate::error::{Error, Exit};
+use crate::facts::published;
+use crate::import::{Imported, Inputs, Nothing, import};
+use crate::view::findings::{self, Finding};
+use crate::view::import as view;
+
+/// Make documents of a federation that was set up by hand, without changing it
+///
+/// Reads Kubernetes objects from files, folders, stdin (`-`, as `oc get -o yaml` prints them) or, with --live, from a cluster, and writes for each
+/// mesh among them the documents from which its agent derives the same objects. What no document can say goes to manifests/ as it is
+/// written. Mistakes are told with their places; an object that has one stays as it is, unless --adapt. No file that is there is replaced,
+/// unless --force. Exit code 1 means that something was found.
+///
+/// Example: meshfed import ossm/ --repo federation --dry-run
+///
+/// Example: meshfed import --live --mesh rosa-prod-mesh --context rosa
+#[derive(clap::Args, Debug)]
+pub struct Import {
+    /// Files and folders with objects; `-` for stdin
+    #[arg(value_name = "PATH", required_unless_present = "live", conflicts_with = "live")]
+    paths: Vec<PathBuf>,
+    /// Only this mesh; where there is only one, its name
+    #[arg(long, env = "MESHFED_MESH")]
+    mesh: Option<String>,
+    /// The folder that has federation.yaml, or is to have it
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    repo: PathBuf,
+    /// Write documents also where they say another value than an object; each such value is told
+    #[arg(long)]
+    adapt: bool,
+    /// Write nothing, and tell what would be written
+    #[arg(long)]
+    dry_run: bool,
+    /// Replace files that are there
+    #[arg(long)]
+    force: bool,
+    /// Write what peers' agents will publish (addresses, CA roots) into this folder too, for render and plan with --facts
+    #[arg(long, value_name = "DIR")]
+    facts: Option<PathBuf>,
+    /// Read the objects from a cluster, which is only asked
+    #[arg(long)]
+    live: bool,
+    /// Kubeconfig of the cluster
+    #[arg(long, env = "MESHFED_KUBECONFIG", value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Context in the kubeconfig
+    #[arg(long, env = "MESHFED_CONTEXT", value_name = "NAME")]
+    context: Option<String>,
+    /// Format of the report
+    #[arg(short, long, default_value = "text")]
+    output: Format,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// Findings, and what became of each object
+    Text,
+    /// For programs
+    Json,
+}
+
+impl Import {
+    pub(super) fn run(self) -> Result<Exit, Error> {
+        let texts = if self.live {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::other)?;
+            let options = ClusterOptions { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() };
+            runtime.block_on(cluster::texts(&options))?
+        } else {
+            gather::texts(&self.paths)?
+        };
+        let repository = gather::repository(&self.repo)?;
+        let inputs = Inputs { texts: &texts, repository: &repository, mesh: self.mesh.as_deref(), adapt: self.adapt };
+        let imported = import(inputs).map_err(|nothing| self.explain(&nothing))?;
+        self.report(&imported, &texts)?;
+        if self.dry_run {
+            eprintln!("{} would be written to {}", crate::words::count(imported.files.len(), "file"), self.repo.display());
+        } else {
+            put::files(&self.repo, &imported, &repository, self.force)?;
+            self.tell_what_next(&imported);
+        }
+        if let Some(folder) = self.facts.as_ref().filter(|_| !self.dry_run) {
+            let mut files = BTreeMap::new();
+            for (mesh, facts) in &imported.facts {
+                files.insert(format!("{mesh}.yaml"), published::write(mesh, facts).map_err(Error::other)?);
+            }
+            put::all(folder, &files)?;
+        }
+        Ok(Exit::findings(!imported.found.is_empty()))
+    }
+
+    fn explain(&self, nothing: &Nothing) -> Error {
+        let hint = match nothing {
+            Nothing::NoControlPlane if self.live => "the cluster has none, or you may not read it".to_owned(),
+            Nothing::NoControlPlane => "give it too: it says which mesh the others belong to".to_owned(),
+            Nothing::NoSuchMesh { known, .. } => format!("there is: {}", known.join(", ")),
+        };
+        Error::unavailable(nothing.to_string(), hint)
+    }
+
+    fn report(&self, imported: &Imported, texts: &BTreeMap<String, String>) -> Result<(), Error> {
+        match self.output {
+            Format::Text => {
+                let look = output::look();
+                let found = findings::render(&imported.found, "", &|path| texts.get(path).map(String::as_str), look);
+                output::print(&(found + &view::render(imported, look)))?;
+            }
+            Format::Json => {
+                let found: Vec<Finding> = imported.found.iter().map(Finding::from).collect();
+                output::print_json(&json!({"report": view::Report::from(imported), "findings": found}))?;
+            }
+        }
+        eprintln!("{}", findings::summary(&imported.found, texts.len()));
+        if !imported.found.is_empty() {
+            eprintln!("{}", findings::more(&imported.found));
+        }
+        Ok(())
+    }
+
+    fn tell_what_next(&self, imported: &Imported) {
+        let folder = super::clone::quoted(&self.repo.display().to_string());
+        eprintln!("wrote {} to {folder}; nothing else was changed", crate::words::count(imported.files.len(), "file"));
+        if !imported.facts.is_empty() && self.facts.is_none() {
+            let peers: Vec<&str> = imported.facts.keys().map(String::as_str).collect();
+            eprintln!(
+                "addresses and CA roots of {} are in no document, for their agents publish them; --facts DIR keeps them for render",
+                peers.join(", ")
+            );
+        }
+        eprintln!("next: meshfed check {folder}");
+        if let Some(mesh) = imported.meshes.first() {
+            eprintln!("then: meshfed plan --live --mesh {mesh} --repo {folder}, shows labels and annotations only; then commit");
+        }
+    }
+}

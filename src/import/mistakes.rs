@@ -1,0 +1,86 @@
+//! What is wrong with the objects: as `check` finds it, and objects that have one name.
+
+use std::collections::BTreeMap;
+
+use super::compare::differences;
+use super::meshes::Plane;
+use super::read::Given;
+use super::settle::load;
+use crate::lint::{Plain, lint_objects};
+use crate::model::{Code, Diagnostic, Span};
+use crate::object::Key;
+
+/// All mistakes, at the places where they were written.
+pub(super) fn find(
+    objects: &[Given],
+    planes: &[Plane],
+    owners: &[Option<usize>],
+    repository: &BTreeMap<String, String>,
+) -> Vec<Diagnostic> {
+    // Each mesh in a folder of its own, so that what two clusters call alike is not mixed up.
+    let folder =
+        |owner: &Option<usize>| owner.map(|owner| format!("meshes/{}/manifests/", planes[owner].mesh)).unwrap_or_default();
+    let paths: Vec<String> = objects.iter().zip(owners).map(|(given, owner)| folder(owner) + given.path).collect();
+    let back: BTreeMap<&str, &str> = paths.iter().map(String::as_str).zip(objects.iter().map(|given| given.path)).collect();
+    let all: Vec<Plain> = std::iter::zip(objects, &paths)
+        .map(|(given, path)| Plain { path, kind: given.kind.clone(), object: given.node.clone() })
+        .collect();
+    let (federation, _) = load(repository);
+    let mut found = lint_objects(&federation, &all);
+    for finding in &mut found {
+        let at = |path: &str| back.get(path).map_or_else(|| path.to_owned(), |path| (*path).to_owned());
+        finding.path = at(&finding.path);
+        finding.also.iter_mut().for_each(|other| other.path = at(&other.path));
+    }
+    let twins = twins(objects, owners);
+    found.retain(|finding| !is_about_twins(finding, objects, &twins));
+    found.extend(twins.iter().filter_map(|group| told(objects, group)));
+    found
+}
+
+/// Whether a finding says of objects of one name that they are about one host: that is the smaller half of it.
+fn is_about_twins(finding: &Diagnostic, objects: &[Given], twins: &[Vec<usize>]) -> bool {
+    let place = |i: &usize| objects[*i].node.at(&["spec", "hosts"]).map(|hosts| hosts.items()).unwrap_or_default();
+    let on_host = |path: &str, span: Span, i: &usize| objects[*i].path == path && place(i).iter().any(|host| host.span == span);
+    let both = |group: &Vec<usize>| {
+        let mut others = finding.also.iter();
+        group.iter().any(|i| on_host(&finding.path, finding.span, i))
+            && others.any(|other| group.iter().any(|i| on_host(&other.path, other.span, i)))
+    };
+    twins.iter().any(both)
+}
+
+/// Objects of one mesh that have one name: only one of them can be there.
+pub(super) fn twins(objects: &[Given], owners: &[Option<usize>]) -> Vec<Vec<usize>> {
+    let mut groups: BTreeMap<(Option<usize>, &Key), Vec<usize>> = BTreeMap::new();
+    for (i, (given, owner)) in objects.iter().zip(owners).enumerate() {
+        groups.entry((*owner, &given.key)).or_default().push(i);
+    }
+    groups.into_values().filter(|group| group.len() > 1).collect()
+}
+
+/// Of several objects of one name the one that says all that the others say.
+pub(super) fn widest(objects: &[Given], group: &[usize]) -> Option<usize> {
+    let says_all =
+        |i: &&usize| group.iter().all(|other| differences(&objects[*other].value, &objects[**i].value, &[]).is_empty());
+    group.iter().find(says_all).copied()
+}
+
+fn told(objects: &[Given], group: &[usize]) -> Option<Diagnostic> {
+    let (last, first) = group.split_last()?;
+    let given = &objects[*last];
+    let place = |given: &Given| given.node.at(&["metadata", "name"]).map_or(given.span, |name| name.span);
+    let message = format!("{} objects are {}, and the one that is applied last is all that is left", group.len(), given.key);
+    let finding = match widest(objects, group) {
+        Some(i) => {
+            let wide = &objects[i];
+            let help = format!("the one in {}:{} says all that the others say", wide.path, wide.span.line);
+            Diagnostic::warning(given.path, place(given), Code::Duplicate, message, help)
+        }
+        None => {
+            let help = "keep the one that is meant, and import again";
+            Diagnostic::error(given.path, place(given), Code::Duplicate, message, help)
+        }
+    };
+    Some(first.iter().fold(finding, |finding, i| finding.also(objects[*i].path, place(&objects[*i]), "so is this one")))
+}

@@ -1,0 +1,176 @@
+//! Objects of a federation that people wrote by hand, or that a cluster has → the documents of a repository.
+//!
+//! | step | file |
+//! |---|---|
+//! | texts → objects, each with its own text and place | [`read`], [`template`], [`live`] |
+//! | which meshes there are, whose each object is | [`meshes`] |
+//! | objects → documents that may say the same | [`candidates`]: [`peer`], [`traffic`]; [`scene`] has the Mesh, [`documents`] the shapes |
+//! | what those say of peers without documents | [`stubs`] |
+//! | which of them do: derived from and held against the objects | [`settle`], [`compare`] |
+//! | what stays as it is | [`manifests`] |
+//!
+//! **Invariant: nothing is lost.** A document takes the place of objects only if what is derived from it says every field that was written.
+//! All else stays as it is in `manifests/`, or is named as left out, with the reason.
+
+mod candidates;
+mod compare;
+mod documents;
+mod live;
+mod manifests;
+mod meshes;
+mod mistakes;
+mod peer;
+mod read;
+mod scene;
+mod settle;
+mod stubs;
+mod template;
+#[cfg(test)]
+mod tests;
+mod traffic;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::facts::Facts;
+use crate::model::{Diagnostic, Span};
+pub use compare::Difference;
+pub use live::stripped;
+
+/// All that an import is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs<'a> {
+    /// Texts with objects, by path.
+    pub texts: &'a BTreeMap<String, String>,
+    /// The repository that is added to: its files by path.
+    pub repository: &'a BTreeMap<String, String>,
+    /// Only this mesh; all where it is not given.
+    pub mesh: Option<&'a str>,
+    /// Write a document also where it says another value than an object; each such value is told.
+    pub adapt: bool,
+}
+
+/// What an import gives.
+#[derive(Clone, Debug, Default)]
+pub struct Imported {
+    /// Names of the meshes.
+    pub meshes: Vec<String>,
+    /// Files of the repository by path.
+    pub files: BTreeMap<String, String>,
+    /// Those among them that only say of a peer what its mesh's objects say of it.
+    pub stubs: BTreeSet<String>,
+    /// By peer: what its agent will publish, as the objects have it.
+    pub facts: BTreeMap<String, Facts>,
+    /// What became of each object, in their order.
+    pub objects: Vec<Object>,
+    /// Mistakes.
+    pub found: Vec<Diagnostic>,
+}
+
+/// An object, and what became of it.
+#[derive(Clone, Debug)]
+pub struct Object {
+    /// `Kind/namespace/name`.
+    pub name: String,
+    /// Where it was written.
+    pub path: String,
+    /// Its place there.
+    pub span: Span,
+    /// Its mesh; empty where it is none's.
+    pub mesh: String,
+    /// What became of it.
+    pub fate: Fate,
+}
+
+/// What became of an object.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fate {
+    /// A document says the same.
+    Document {
+        /// Its path.
+        path: String,
+        /// Values that it says otherwise; empty unless adapting.
+        changes: Vec<Difference>,
+    },
+    /// It stays as it is.
+    Manifest {
+        /// The file that it is in.
+        path: String,
+        /// Why no document takes its place; empty where none could.
+        reason: String,
+    },
+    /// It is in no file.
+    LeftOut {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Why nothing can be imported.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+pub enum Nothing {
+    /// No control plane is among the objects.
+    #[error("there is no ServiceMeshControlPlane among the objects")]
+    NoControlPlane,
+    /// No control plane is that of the wanted mesh.
+    #[error("no control plane is that of a mesh `{wanted}`")]
+    NoSuchMesh {
+        /// The wanted one.
+        wanted: String,
+        /// Those that there are.
+        known: Vec<String>,
+    },
+}
+
+/// Whether a document only says of a mesh what another one's objects say of it.
+pub fn is_stub(text: &str) -> bool {
+    text.starts_with(stubs::STUB)
+}
+
+/// Objects → documents, and what stays as it is.
+pub fn import(inputs: Inputs) -> Result<Imported, Nothing> {
+    let mut read = read::Read::default();
+    for (path, text) in inputs.texts {
+        read.text(path, text);
+    }
+    let read::Read { objects, mut found } = read;
+    let mut planes = meshes::planes(&objects);
+    if planes.is_empty() {
+        return Err(Nothing::NoControlPlane);
+    }
+    if let (Some(wanted), [only]) = (inputs.mesh, planes.as_mut_slice()) {
+        wanted.clone_into(&mut only.mesh); // it is said what it is called
+    }
+    let wanted = |plane: &meshes::Plane| inputs.mesh.is_none_or(|mesh| plane.mesh == mesh);
+    if let Some(mesh) = inputs.mesh.filter(|_| !planes.iter().any(wanted)) {
+        let known = planes.into_iter().map(|plane| plane.mesh).collect();
+        return Err(Nothing::NoSuchMesh { wanted: mesh.to_owned(), known });
+    }
+    let owners = meshes::owners(&objects, &planes);
+    found.extend(mistakes::find(&objects, &planes, &owners, inputs.repository));
+    // Whoever asks for one mesh looks after that one; what is read beside it is not theirs.
+    let theirs = |path: &str| {
+        let mut here = objects.iter().zip(&owners).filter(|(given, _)| given.path == path).peekable();
+        here.peek().is_none() || here.any(|(_, owner)| owner.is_none_or(|owner| wanted(&planes[owner])))
+    };
+    found.retain(|finding| theirs(&finding.path));
+    let settled = settle::settle(&objects, &planes, &owners, inputs);
+    found.sort();
+    found.dedup();
+    let told = objects.iter().zip(&owners).zip(settled.fates).map(|((given, owner), fate)| Object {
+        name: given.key.to_string(),
+        path: given.path.to_owned(),
+        span: given.span,
+        mesh: owner.map(|owner| planes[owner].mesh.clone()).unwrap_or_default(),
+        fate,
+    });
+    Ok(Imported {
+        objects: told.collect(),
+        meshes: planes.iter().filter(|plane| wanted(plane)).map(|plane| plane.mesh.clone()).collect(),
+        files: settled.files,
+        stubs: settled.stubs,
+        facts: settled.facts,
+        found,
+    })
+}

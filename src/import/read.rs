@@ -1,0 +1,234 @@
+//! Texts in, objects out, each with its own text and place. A document that cannot be read hides none of the others.
+
+use serde_json::Value;
+
+use super::live;
+use super::template::{self, Template};
+use crate::model::{At, Code, Diagnostic, Node, Span, secrets, yaml};
+use crate::object::{Key, Kind};
+
+/// An object as it was given.
+#[derive(Clone, Debug)]
+pub(super) struct Given<'a> {
+    /// Path of the text that it stands in.
+    pub path: &'a str,
+    /// Its place there.
+    pub span: Span,
+    pub kind: Kind,
+    pub key: Key,
+    /// With the places of its parts.
+    pub node: At<Node>,
+    /// Without what only a server says.
+    pub value: Value,
+    /// How it can be written again.
+    pub text: Text<'a>,
+}
+
+/// How an object can be written again.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Text<'a> {
+    /// As it stands there, with its comments.
+    Original(&'a str),
+    /// Anew: it was an item of a list, or a server had added to it.
+    Anew,
+    /// Not at all, for this reason.
+    Never(String),
+}
+
+/// What the texts hold.
+#[derive(Debug, Default)]
+pub(super) struct Read<'a> {
+    pub objects: Vec<Given<'a>>,
+    pub found: Vec<Diagnostic>,
+}
+
+/// Why an object is not written again.
+const SECRET: &str = "it holds a secret, which does not belong into a repository";
+
+/// A part of a text that is a document by itself.
+struct Segment<'a> {
+    text: &'a str,
+    /// Lines before it.
+    above: u32,
+}
+
+impl<'a> Read<'a> {
+    /// Takes all objects of a text.
+    pub fn text(&mut self, path: &'a str, text: &'a str) {
+        for segment in segments(text.strip_prefix('\u{feff}').unwrap_or(text)) {
+            self.segment(path, &segment);
+        }
+    }
+
+    fn segment(&mut self, path: &'a str, segment: &Segment<'a>) {
+        let leaks = secrets::in_file("x.yaml", segment.text.as_bytes());
+        let (nodes, text) = match yaml::nodes(path, segment.text) {
+            Ok(nodes) => (nodes, Text::Original(segment.text)),
+            Err(finding) => {
+                let Template { finding, mended } = template::look(path, segment.text, *finding);
+                self.found.push(moved(finding, segment.above));
+                let nodes = mended.and_then(|mended| yaml::nodes(path, &mended).ok()).unwrap_or_default();
+                (nodes, Text::Never("it is a template, and no YAML until it is filled in".to_owned()))
+            }
+        };
+        let secret = !leaks.is_empty();
+        self.found.extend(leaks.into_iter().map(|leak| moved(Diagnostic { path: path.to_owned(), ..leak }, segment.above)));
+        for mut node in nodes {
+            node.move_down(segment.above);
+            let list = node.get("items").is_some();
+            let text = if secret && !list { Text::Never(SECRET.to_owned()) } else { text.clone() };
+            self.node(path, node, &text);
+        }
+    }
+
+    fn node(&mut self, path: &'a str, node: At<Node>, text: &Text<'a>) {
+        let field = |name: &str| node.get(name).and_then(|field| field.text());
+        let (Some(version), Some(kind)) = (field("apiVersion"), field("kind")) else {
+            let message = "this is no Kubernetes object: it lacks `apiVersion` or `kind`";
+            let help = "it is left out; values of a chart and the like are filled in by what reads them";
+            self.found.push(Diagnostic::warning(path, node.span, Code::Misplaced, message, help));
+            return;
+        };
+        if let (Some(item), Some(items)) = (kind.strip_suffix("List"), node.get("items")) {
+            let text = if matches!(text, Text::Never(_)) { text.clone() } else { Text::Anew };
+            for mut object in items.items().iter().cloned() {
+                name_kind(&mut object, version, item);
+                let alone = serde_saphyr::to_string(&object.value.value()).unwrap_or_default();
+                let secret = !secrets::in_file("x.yaml", alone.as_bytes()).is_empty();
+                self.node(path, object, &if secret { Text::Never(SECRET.to_owned()) } else { text.clone() });
+            }
+            return;
+        }
+        let kind = Kind::new(version, kind);
+        let name = node.at(&["metadata", "name"]).and_then(|name| name.text());
+        let namespace = node.at(&["metadata", "namespace"]).and_then(|namespace| namespace.text());
+        let Some(name) = name else {
+            let (message, help) = match &*kind.kind {
+                "Kustomization" => (
+                    "a Kustomization stands for objects that are made from it",
+                    "import what it makes: kustomize build FOLDER | meshfed import -",
+                ),
+                _ => ("the object has no `metadata.name`", "it is left out; give it a name"),
+            };
+            return self.found.push(Diagnostic::warning(path, node.span, Code::Misplaced, message, help));
+        };
+        let key = Key::new(&kind, namespace, name);
+        let given = node.value.value();
+        let value = live::stripped(given.clone());
+        let text = match text {
+            Text::Original(_) if value != given => Text::Anew,
+            text => text.clone(),
+        };
+        self.objects.push(Given { path, span: node.span, kind, key, node, value, text });
+    }
+}
+
+/// Items of a typed list (`ServiceMeshPeerList`) need not say their kind.
+fn name_kind(object: &mut At<Node>, version: &str, kind: &str) {
+    let span = object.span;
+    let Node::Map(fields) = &mut object.value else { return };
+    for (name, value) in [("kind", kind), ("apiVersion", version)] {
+        if !kind.is_empty() && !fields.iter().any(|(key, _)| **key == name) {
+            let value = Node::Scalar(Value::String(value.to_owned()));
+            fields.insert(0, (At { value: name.to_owned(), span }, At { value, span }));
+        }
+    }
+}
+
+fn moved(mut finding: Diagnostic, lines: u32) -> Diagnostic {
+    if finding.span.line > 0 {
+        finding.span.line += lines;
+    }
+    finding
+}
+
+/// The documents of a stream (YAML 1.2, 9.2): a line that begins with `---` ends one. In no document can such a line be content.
+fn segments(text: &str) -> Vec<Segment<'_>> {
+    let mut all = Vec::new();
+    let (mut start, mut above, mut at) = (0, 0, 0);
+    for (number, line) in (0..).zip(text.split_inclusive('\n')) {
+        let rest = line.strip_prefix("---").filter(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace));
+        let ends = rest.is_some() || line.trim_end() == "...";
+        if ends {
+            all.push(Segment { text: &text[start..at], above });
+            let content = rest.is_some_and(|rest| !rest.trim().is_empty() && !rest.trim_start().starts_with('#'));
+            (start, above) = if content { (at + "---".len(), number) } else { (at + line.len(), number + 1) };
+        }
+        at += line.len();
+    }
+    all.push(Segment { text: &text[start..], above });
+    let said = |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with('#') && !line.starts_with('%');
+    all.retain(|segment| segment.text.lines().any(said));
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Read<'_> {
+        let mut read = Read::default();
+        read.text("a.yaml", text);
+        read
+    }
+
+    fn places(read: &Read) -> Vec<(String, u32)> {
+        read.objects.iter().map(|object| (object.key.to_string(), object.span.line)).collect()
+    }
+
+    const MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: NAME}\n";
+
+    #[test]
+    fn each_object_keeps_its_text_and_its_place() {
+        let text =
+            format!("%YAML 1.2\n---\n# first\n{}--- # x\n\n{}...\n---\n", MAP.replace("NAME", "a"), MAP.replace("NAME", "b"));
+        let read = read(&text);
+        assert_eq!(places(&read), [("ConfigMap/a".to_owned(), 4), ("ConfigMap/b".to_owned(), 9)]);
+        assert_eq!(read.objects[0].text, Text::Original(&format!("# first\n{}", MAP.replace("NAME", "a"))));
+        assert_eq!(read.found, []);
+    }
+
+    #[test]
+    fn items_of_a_list_are_objects() {
+        let text = "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: a}}\n";
+        assert_eq!(places(&read(text)), [("ConfigMap/a".to_owned(), 4)]);
+        let typed = "apiVersion: v1\nkind: ConfigMapList\nitems:\n- metadata: {name: a}\n";
+        assert_eq!(places(&read(typed)), [("ConfigMap/a".to_owned(), 4)]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_hides_nothing_else() {
+        let text = format!("a: [\n---\n{}---\njust: values\n", MAP.replace("NAME", "b"));
+        let read = read(&text);
+        assert_eq!(places(&read), [("ConfigMap/b".to_owned(), 3)]);
+        let lines: Vec<u32> = read.found.iter().map(|finding| finding.span.line).collect();
+        assert_eq!(lines, [1, 7], "{:?}", read.found);
+    }
+
+    #[test]
+    fn a_template_is_called_one_and_looked_into() {
+        let text = "# {{ x }}\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  root-cert.pem: {{MESH_CERT}}\n";
+        let read = read(text);
+        assert_eq!(read.found.len(), 1);
+        assert_eq!((read.found[0].span.line, read.found[0].span.column), (6, 18));
+        assert!(read.found[0].message.contains("{{MESH_CERT}}"), "{:?}", read.found);
+        assert_eq!(read.objects[0].value["data"]["root-cert.pem"], "{{MESH_CERT}}");
+        assert!(matches!(read.objects[0].text, Text::Never(_)));
+    }
+
+    #[test]
+    fn a_secret_is_never_written_again() {
+        let text = "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\nstringData: {password: hunter2}\n";
+        let read = read(text);
+        assert!(matches!(read.objects[0].text, Text::Never(_)) && read.found[0].code == Code::Secret);
+    }
+
+    #[test]
+    fn a_secret_in_a_list_hides_none_of_the_others() {
+        let text = "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Secret, metadata: {name: a}, stringData: {a: b}}\n\
+                    - {apiVersion: v1, kind: ConfigMap, metadata: {name: b}}\n";
+        let read = read(text);
+        assert_eq!(read.found.len(), 1);
+        assert!(matches!(read.objects[0].text, Text::Never(_)) && read.objects[1].text == Text::Anew);
+    }
+}

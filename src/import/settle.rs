@@ -1,0 +1,285 @@
+//! Which documents say the same as the objects. All that might are written, derived from as an agent does it, and held against the objects;
+//! those that do not hold are taken back, until all that are left do.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::candidates::Candidate;
+use super::compare::{Difference, differences, rest};
+use super::meshes::{Plane, is};
+use super::mistakes::{twins, widest};
+use super::peer::Reason;
+use super::read::{Given, Text};
+use super::scene::Scene;
+use super::{Fate, Inputs, manifests};
+use crate::derive::{Derived, Inputs as From, Observed, derive, kinds};
+use crate::facts::Facts;
+use crate::model::{Cache, ContentId, Diagnostic, Federation, Severity};
+use crate::object::Key;
+
+/// What came out.
+#[derive(Debug, Default)]
+pub(super) struct Settled {
+    pub files: BTreeMap<String, String>,
+    pub stubs: BTreeSet<String>,
+    pub facts: BTreeMap<String, Facts>,
+    pub fates: Vec<Fate>,
+}
+
+/// Why a document cannot take the place of its objects.
+struct Failure {
+    /// The object that it is about; all of them where there is none.
+    object: Option<usize>,
+    words: Reason,
+}
+
+/// Loads the documents of a repository.
+pub(super) fn load(files: &BTreeMap<String, String>) -> (Federation, Vec<Diagnostic>) {
+    let entries = files.keys().map(|path| (path.clone(), ContentId([0; 20]))).collect();
+    crate::model::load(
+        &entries,
+        &mut |path, _| files.get(path).map(|text| text.clone().into_bytes()).ok_or_else(|| "it is not there".to_owned()),
+        &mut Cache::default(),
+    )
+}
+
+/// One state of the repository, and what follows from it.
+struct Round {
+    files: BTreeMap<String, String>,
+    stubs: BTreeSet<String>,
+    found: Vec<Diagnostic>,
+    derived: BTreeMap<usize, Derived>,
+    placed: BTreeMap<usize, String>,
+}
+
+pub(super) fn settle(objects: &[Given], planes: &[Plane], owners: &[Option<usize>], inputs: Inputs) -> Settled {
+    let mut scene = Scene { objects, planes, owners, inputs, used: (0..objects.len()).collect(), said: BTreeMap::new() };
+    let mut reasons: BTreeMap<usize, Reason> = BTreeMap::new();
+    for group in twins(objects, owners) {
+        let wide = widest(objects, &group);
+        for i in group.iter().copied().filter(|i| wide != Some(*i)) {
+            scene.used.remove(&i);
+            match wide {
+                Some(wide) => drop(scene.said.insert(i, wide)),
+                None => drop(reasons.insert(i, format!("{} objects have this name", group.len()))),
+            }
+        }
+    }
+    let mut candidates = scene.candidates(&mut reasons);
+    loop {
+        let round = scene.round(&candidates);
+        let failed = scene.failed(&candidates, &round);
+        if failed.is_empty() {
+            return scene.settled(&candidates, round, &reasons);
+        }
+        for (i, reason) in &failed {
+            for object in &candidates[*i].objects {
+                let with = |first: &usize| format!("it goes with {}", objects[*first].key);
+                let own = reason.object.is_none_or(|first| first == *object);
+                let reason = if own { reason.words.clone() } else { reason.object.as_ref().map(with).unwrap_or_default() };
+                reasons.entry(*object).or_insert(reason);
+            }
+        }
+        let mut number = 0..;
+        candidates.retain(|_| number.next().is_none_or(|i| !failed.contains_key(&i)));
+    }
+}
+
+impl Scene<'_> {
+    fn round(&self, candidates: &[Candidate]) -> Round {
+        let mut files = self.inputs.repository.clone();
+        let wanted: Vec<usize> = (0..self.planes.len()).filter(|plane| self.wanted(*plane)).collect();
+        for plane in &wanted {
+            let folder = format!("meshes/{}/", self.planes[*plane].mesh);
+            files.retain(|path, _| !path.starts_with(&folder));
+        }
+        files.entry("federation.yaml".to_owned()).or_insert_with(|| crate::model::template::federation("imported"));
+        let stubs = self.stubs(candidates, &files);
+        let names = stubs.keys().cloned().collect();
+        files.extend(stubs);
+        files.extend(candidates.iter().map(|candidate| (candidate.path.clone(), candidate.text.clone())));
+        let placed = self.leftovers(candidates, &mut files);
+        let mut bases: BTreeMap<usize, Value> = wanted.iter().map(|plane| (*plane, json!({}))).collect();
+        // First without what is in no document, to see what that is; then with it.
+        for last in [false, true] {
+            for (plane, base) in &bases {
+                files.insert(format!("meshes/{}/mesh.yaml", self.planes[*plane].mesh), self.mesh(*plane, base));
+            }
+            let (federation, found) = load(&files);
+            let derived: BTreeMap<usize, Derived> =
+                wanted.iter().map(|plane| (*plane, self.derive(*plane, &federation))).collect();
+            if last {
+                return Round { files, stubs: names, found, derived, placed };
+            }
+            for (plane, base) in &mut bases {
+                let Some(i) = self.control_plane(*plane) else { continue };
+                let object =
+                    derived[plane].wanted.get(&self.objects[i].key).map(|wanted| wanted.object.value()).unwrap_or_default();
+                *base = self.value(i).get("spec").and_then(|spec| rest(spec, &object["spec"])).unwrap_or_else(|| json!({}));
+            }
+        }
+        unreachable!("the second pass returns")
+    }
+
+    fn derive(&self, plane: usize, federation: &Federation) -> Derived {
+        let me = &self.planes[plane].mesh;
+        let observed = federation.meshes.get(me).map(Observed::assumed).unwrap_or_default();
+        derive(From { federation, me, facts: &self.facts(plane, true), observed: &observed })
+    }
+
+    /// Puts what no document says into files, and tells which object is where.
+    fn leftovers(&self, candidates: &[Candidate], files: &mut BTreeMap<String, String>) -> BTreeMap<usize, String> {
+        let mut taken: BTreeSet<usize> = candidates.iter().flat_map(|candidate| candidate.objects.iter().copied()).collect();
+        taken.extend(self.said.keys());
+        let mut placed = BTreeMap::new();
+        for (plane, known) in self.planes.iter().enumerate().filter(|(plane, _)| self.wanted(*plane)) {
+            let founded = self.foundations(plane);
+            let left =
+                (0..self.objects.len()).filter(|i| self.owners[*i] == Some(plane) && !taken.contains(i) && !founded.contains(i));
+            let left: Vec<usize> = left.filter(|i| manifests::refusal(&self.objects[*i], known).is_none()).collect();
+            let objects: Vec<&Given> = left.iter().map(|i| &self.objects[*i]).collect();
+            for ((i, object), path) in left.iter().zip(&objects).zip(manifests::paths(&known.mesh, &objects)) {
+                manifests::add(files.entry(path.clone()).or_default(), object);
+                placed.insert(*i, path);
+            }
+        }
+        placed
+    }
+
+    /// Candidates that cannot take the place of their objects, and why.
+    fn failed(&self, candidates: &[Candidate], round: &Round) -> BTreeMap<usize, Failure> {
+        let mut failed = BTreeMap::new();
+        for (number, candidate) in candidates.iter().enumerate() {
+            let errors = round.found.iter().filter(|finding| finding.severity == Severity::Error);
+            let about = |finding: &&Diagnostic| {
+                let mesh = &self.planes[candidate.plane].mesh;
+                let stub = |path: &str| {
+                    candidate.peer.as_ref().is_some_and(|peer| {
+                        [format!("meshes/{peer}/mesh.yaml"), format!("meshes/{peer}/peers/{mesh}.yaml")]
+                            .iter()
+                            .any(|stub| stub == path)
+                    })
+                };
+                finding.path == candidate.path || (stub(&finding.path) && round.stubs.contains(&finding.path))
+            };
+            if let Some(error) = errors.clone().find(about) {
+                failed.insert(number, Failure { object: None, words: error.message.clone() });
+                continue;
+            }
+            let unlike = |i: &usize| Some(Failure { object: Some(*i), words: self.unlike(*i, candidate, round).err()? });
+            failed.extend(candidate.objects.iter().find_map(unlike).map(|failure| (number, failure)));
+        }
+        for (plane, derived) in &round.derived {
+            let given: BTreeSet<&Key> =
+                self.used.iter().filter(|i| self.owners[**i] == Some(*plane)).map(|i| &self.objects[*i].key).collect();
+            for (key, wanted) in derived.wanted.iter().filter(|(key, _)| !given.contains(key) && &*key.kind != "ConfigMap") {
+                if let Some(number) = candidates.iter().position(|candidate| candidate.path == *wanted.object.source) {
+                    let words = format!("a document would also make {key}, which is not there");
+                    failed.entry(number).or_insert(Failure { object: None, words });
+                }
+            }
+        }
+        failed
+    }
+
+    /// What documents say otherwise than an object; an error where that is too much.
+    fn unlike(&self, i: usize, candidate: &Candidate, round: &Round) -> Result<Vec<Difference>, Reason> {
+        let given = &self.objects[i];
+        let derived = &round.derived[&candidate.plane];
+        let Some(wanted) = derived.wanted.get(&given.key) else {
+            let hold = derived.holds.iter().find(|hold| hold.key.as_ref() == Some(&given.key));
+            let hold = hold.or_else(|| {
+                derived
+                    .holds
+                    .iter()
+                    .find(|hold| candidate.peer.as_ref().is_some_and(|peer| hold.subject == format!("peering {peer}")))
+            });
+            return Err(hold.map_or_else(|| "documents do not make it".to_owned(), |hold| hold.reason.clone()));
+        };
+        let skip = self.facts_of(i, candidate);
+        let found = differences(&given.value, &wanted.object.value(), &skip);
+        let tolerable =
+            |difference: &&Difference| self.inputs.adapt && (candidate.peer.is_some() || difference.instead.is_some());
+        match found.iter().find(|difference| !tolerable(difference)) {
+            Some(Difference { path, written, instead: Some(instead) }) => {
+                Err(format!("{path} is {}, and a document says {}", words(written), words(instead)))
+            }
+            Some(Difference { path, .. }) => Err(format!("{path}: a document has nothing for it")),
+            None => Ok(found),
+        }
+    }
+
+    /// Fields that are facts, which peers publish and nobody declares.
+    fn facts_of(&self, i: usize, candidate: &Candidate) -> Vec<&'static str> {
+        if is(&self.objects[i], kinds::CONFIG_MAP) {
+            return vec!["data[root-cert.pem]"];
+        }
+        let (said, _) = self.peer(candidate.plane, candidate.objects[0]);
+        if candidate.peer.is_some() && is(&self.objects[i], kinds::PEER) && said.endpoint().is_none() {
+            vec!["spec.remote"]
+        } else {
+            vec![]
+        }
+    }
+
+    fn settled(&self, candidates: &[Candidate], round: Round, reasons: &BTreeMap<usize, Reason>) -> Settled {
+        let fates = (0..self.objects.len()).map(|i| self.fate(i, candidates, &round, reasons)).collect();
+        let mut facts: BTreeMap<String, Facts> = BTreeMap::new();
+        for plane in (0..self.planes.len()).filter(|plane| self.wanted(*plane)) {
+            for (peer, own) in self.facts(plane, false) {
+                let all = facts.entry(peer).or_default();
+                all.ingress.extend(own.ingress);
+                let known: BTreeSet<String> = all.roots.iter().map(|root| root.fingerprint.clone()).collect();
+                all.roots.extend(own.roots.into_iter().filter(|root| !known.contains(&root.fingerprint)));
+            }
+        }
+        facts.retain(|_, facts| !facts.roots.is_empty());
+        let mut files = round.files;
+        files.retain(|path, text| self.inputs.repository.get(path) != Some(text));
+        Settled { files, stubs: round.stubs, facts, fates }
+    }
+
+    fn fate(&self, i: usize, candidates: &[Candidate], round: &Round, reasons: &BTreeMap<usize, Reason>) -> Fate {
+        let Some(plane) = self.owners[i].filter(|plane| self.wanted(*plane)) else {
+            let reason = if self.owners[i].is_some() { "another mesh's" } else { "nothing says which mesh it belongs to" };
+            return Fate::LeftOut { reason: reason.to_owned() };
+        };
+        let i = *self.said.get(&i).unwrap_or(&i);
+        let given = &self.objects[i];
+        if let Some(candidate) = candidates.iter().find(|candidate| candidate.objects.contains(&i)) {
+            let changes = self.unlike(i, candidate, round).unwrap_or_default();
+            return Fate::Document { path: candidate.path.clone(), changes };
+        }
+        if self.foundations(plane).contains(&i) {
+            let object = round.derived[&plane].wanted.get(&given.key).map(|wanted| wanted.object.value()).unwrap_or_default();
+            let changes = differences(&given.value, &object, &[]);
+            return Fate::Document { path: format!("meshes/{}/mesh.yaml", self.planes[plane].mesh), changes };
+        }
+        let reason = reasons.get(&i).cloned().unwrap_or_default();
+        match round.placed.get(&i) {
+            Some(path) => Fate::Manifest { path: path.clone(), reason },
+            None => {
+                let refusal = manifests::refusal(given, &self.planes[plane]).unwrap_or_default();
+                let reason = if matches!(given.text, Text::Never(_)) || reason.is_empty() {
+                    refusal
+                } else {
+                    format!("{reason}; {refusal}")
+                };
+                Fate::LeftOut { reason }
+            }
+        }
+    }
+}
+
+/// A value in a sentence.
+fn words(value: &Value) -> String {
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    match text.char_indices().nth(MAX_VALUE) {
+        Some((end, _)) => format!("`{}…`", &text[..end]),
+        None => format!("`{text}`"),
+    }
+}
+
+/// Longest value in a sentence, in characters: an identity fits.
+const MAX_VALUE: usize = 120;
