@@ -28,8 +28,9 @@ const MAX_REDIRECTS: usize = 5;
 /// How long a connection is kept that nobody uses. Hosts close theirs after a minute or more, and polls come each half.
 const MAX_IDLE: Duration = Duration::from_secs(90);
 
-/// Pause after a host has had enough and does not say for how long; doubled each time.
-const FIRST_PAUSE: Duration = Duration::from_secs(30);
+/// Pauses after a host has had enough and does not say for how long: the first, doubled each time, and the longest, so that its
+/// recovery is not missed for long.
+const OWN_PAUSES: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10 * 60));
 
 /// Longest pause, whatever the host says: longer ones would make an agent seem dead.
 const MAX_PAUSE: Duration = Duration::from_secs(60 * 60);
@@ -145,7 +146,7 @@ impl Http {
         let root = root(place);
         let to = if to.starts_with('/') && !to.starts_with("//") { format!("{root}{to}") } else { to.to_owned() };
         let there = Address::parse(&to).to_string();
-        if self::root(&there) != root {
+        if !self::root(&there).eq_ignore_ascii_case(root) {
             return refuse(format!(
                 "the server redirects to {}, which gets no credentials: use that address",
                 self::root(&there)
@@ -180,8 +181,8 @@ impl Http {
                 Ok(response)
             }
             200 => Err(self.unreachable(&format!("it answers with {given} where a Git server answers with {kind}"))),
-            429 | 503 => Err(self.begin_pause(status, retry_after.as_deref())),
-            403 if retry_after.is_some() => Err(self.begin_pause(status, retry_after.as_deref())),
+            429 => Err(self.begin_pause(status, retry_after.as_deref())),
+            403 | 503 if retry_after.is_some() => Err(self.begin_pause(status, retry_after.as_deref())),
             401 if self.access.credentials.is_none() && self.address.username.is_none() => {
                 Err(self.denied("it asks for a user name and password, and none are configured"))
             }
@@ -196,12 +197,18 @@ impl Http {
     fn begin_pause(&self, status: StatusCode, retry_after: Option<&str>) -> RepoError {
         let mut pause = self.pause.lock().unwrap_or_else(PoisonError::into_inner);
         let told = retry_after.and_then(|text| wait(text, Timestamp::now()));
-        let length = told.unwrap_or_else(|| FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(pause.times))).min(MAX_PAUSE);
+        let (first, longest) = OWN_PAUSES;
+        let length = match told {
+            Some(told) => told.min(MAX_PAUSE),
+            None => first.saturating_mul(2_u32.saturating_pow(pause.times)).min(longest),
+        };
         pause.times = pause.times.saturating_add(1);
         pause.until = Instant::now().checked_add(length);
-        let asks = if told.is_some() { "asks to be left alone for" } else { "has had enough (and does not say for how long);" };
-        let again = if told.is_some() { "" } else { "the next request goes out after " };
-        pause.reason = format!("the host {asks} {again}{} s (http {})", length.as_secs(), status.as_u16());
+        let asks = match told {
+            Some(_) => "asks to be left alone for",
+            None => "has had enough and does not say for how long; the next request goes out after",
+        };
+        pause.reason = format!("the host {asks} {} s (http {})", length.as_secs(), status.as_u16());
         RepoError::Busy { url: self.shown(), reason: pause.reason.clone() }
     }
 
@@ -471,6 +478,8 @@ mod tests {
         assert_eq!(http.pause().unwrap().to_string(), reason(Some("120")));
         assert!(reason(None).contains("after 120 s"), "the third time");
         assert!(reason(None).contains("after 240 s"));
+        assert!(reason(None).contains("after 480 s"));
+        assert!(reason(None).contains("after 600 s"), "and no longer");
         assert!(reason(Some("99999999")).contains("3600 s"));
         assert!(reason(Some("0")).contains("left alone for 0 s"));
         assert!(http.pause().is_none());
