@@ -12,6 +12,7 @@ mod leader;
 pub mod log;
 mod pass;
 mod probe;
+pub mod reconcile;
 pub mod remembered;
 mod repository;
 pub mod scopes;

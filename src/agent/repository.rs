@@ -18,8 +18,8 @@ use crate::trust::{Marks, Verification};
 pub enum Command {
     /// Look for news.
     Fetch,
-    /// Look for news, and say so once what another agent has published is known.
-    CatchUp,
+    /// Look for news, and say so once it is known: the look with this number.
+    CatchUp(u64),
     /// From now on this is the commit that was applied last in full.
     Applied(CommitId),
     /// This is how far branches are remembered to be verified: judge them again.
@@ -35,8 +35,8 @@ pub enum News {
     Declarations(Arc<Declarations>),
     /// Git says what it said before.
     Nothing,
-    /// What came before was fetched after [`Command::CatchUp`].
-    CaughtUp,
+    /// What came before was fetched after the [`Command::CatchUp`] of this number.
+    CaughtUp(u64),
     /// The repository could not be read; what is known stays in use.
     Unreadable(RepoError),
     /// The branch now holds these files, in this commit.
@@ -66,10 +66,10 @@ pub fn start(
                         continue;
                     }
                     Command::Remember(marks) => repository.remember(marks).unwrap_or_else(News::Unreadable),
-                    Command::CatchUp => match repository.fetch() {
+                    Command::CatchUp(number) => match repository.fetch() {
                         Ok(answer) => {
                             let _ = news.send(answer); // see below
-                            News::CaughtUp
+                            News::CaughtUp(number)
                         }
                         Err(error) => News::Unreadable(error),
                     },
