@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use base64::Engine;
+use data_encoding::HEXLOWER;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -172,11 +173,7 @@ fn put(document: &mut Value, map: &str, path: &'static str, key: &str, value: &s
 
 /// The first 16 hex digits of a digest: enough to tell contents apart, short enough to read.
 pub fn hex16(digest: &[u8]) -> String {
-    use fmt::Write;
-    digest.iter().take(8).fold(String::new(), |mut out, byte| {
-        let _ = write!(out, "{byte:02x}"); // writing to a String cannot fail
-        out
-    })
+    HEXLOWER.encode(&digest[..digest.len().min(8)])
 }
 
 /// What the cluster says of one object, kept as compact JSON because thousands of them stay in memory.

@@ -1,13 +1,14 @@
 //! What `deploy/` and `policies/` hold works on a real API server.
 
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::lab::cluster::Cluster;
-use crate::lab::poll;
+use crate::lab::{poll, servers};
 
 /// A policy counts some seconds after it was made.
 pub const POLICY_WITHIN: Duration = Duration::from_secs(60);
@@ -104,6 +105,96 @@ fn the_example_deployment_gives_the_agent_what_it_needs_and_no_more() {
         let output = kubectl(lab, &format!("auth can-i {line} --quiet --as {AGENT}"));
         assert_eq!(output.status.success(), granted, "may the agent {line}? {}", String::from_utf8_lossy(&output.stderr));
     }
+}
+
+pub const COMPONENTS: [&str; 3] = ["fence", "monitoring", "webhook"];
+pub const PLATFORMS: [&str; 2] = ["kubernetes", "openshift"];
+
+/// A folder with an overlay of ours, as somebody would write it elsewhere: a platform with all components.
+pub fn overlay(platform: &str) -> TempDir {
+    let dir = TempDir::new().unwrap();
+    // Kustomize takes no absolute paths.
+    let here = dir.path().canonicalize().unwrap();
+    let root = "../".repeat(here.components().count() - 1) + path("deploy").trim_start_matches('/');
+    let components: Vec<_> = COMPONENTS.iter().map(|name| format!("{root}/components/{name}")).collect();
+    let kustomization = json!({
+        "apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization",
+        "resources": [format!("{root}/overlays/{platform}")], "components": components});
+    std::fs::write(here.join("kustomization.yaml"), kustomization.to_string()).unwrap();
+    dir
+}
+
+/// What Kustomize makes of a folder.
+pub fn kustomize(folder: &Path) -> Vec<Value> {
+    let output = Command::new(servers::binary("kubectl")).arg("kustomize").arg(folder).output().unwrap();
+    assert!(output.status.success(), "{}: {}", folder.display(), String::from_utf8_lossy(&output.stderr));
+    objects(&String::from_utf8(output.stdout).unwrap())
+}
+
+/// The objects in a text of YAML.
+pub fn objects(text: &str) -> Vec<Value> {
+    meshfed::model::yaml::documents("rendered.yaml", text).unwrap().into_iter().map(|document| document.value).collect()
+}
+
+/// Lets the shared cluster know ServiceMonitors and PrometheusRules.
+fn with_operator(lab: &Cluster) {
+    done(lab, &format!("apply --server-side -f {}", servers::prometheus_crds().display()));
+    for kind in ["servicemonitors", "prometheusrules"] {
+        done(lab, &format!("wait --for=condition=Established crd/{kind}.monitoring.coreos.com"));
+    }
+}
+
+#[test]
+fn every_overlay_and_component_is_accepted() {
+    let lab = Cluster::shared();
+    namespace(lab, "meshfed");
+    with_operator(lab);
+    for platform in PLATFORMS {
+        let overlay = overlay(platform);
+        let kinds: Vec<_> = kustomize(overlay.path()).iter().map(|object| object["kind"].as_str().unwrap().to_owned()).collect();
+        for kind in ["Deployment", "PodDisruptionBudget", "NetworkPolicy", "Service", "ServiceMonitor", "PrometheusRule"] {
+            assert!(kinds.iter().any(|there| there == kind), "{platform} has no {kind}: {kinds:?}");
+        }
+        // Another test may have applied the example: this asks for no change to it.
+        done(
+            lab,
+            &format!("apply --server-side --force-conflicts --dry-run=server --validate=strict -k {}", overlay.path().display()),
+        );
+    }
+}
+
+/// The pod that a Deployment asks for.
+fn pod(platform: &str) -> Value {
+    let all = kustomize(&PathBuf::from(path(&format!("deploy/overlays/{platform}"))));
+    let deployment = all.iter().find(|object| object["kind"] == "Deployment").unwrap();
+    let template = &deployment["spec"]["template"];
+    let metadata = json!({"name": format!("as-{platform}"), "namespace": "pod-security", "annotations": template["metadata"]["annotations"]});
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]})
+}
+
+#[test]
+fn the_pod_keeps_to_restricted_pod_security_and_leaves_the_user_to_openshift() {
+    let lab = Cluster::shared();
+    namespace(lab, "pod-security");
+    done(lab, "label --overwrite namespace pod-security pod-security.kubernetes.io/enforce=restricted");
+    let create = |pod: &Value| {
+        let file = lab.scratch().write(&format!("{}.json", pod["metadata"]["name"].as_str().unwrap()), &pod.to_string());
+        kubectl(lab, &format!("create --dry-run=server --validate=strict -f {}", file.display()))
+    };
+    for platform in PLATFORMS {
+        let output = create(&pod(platform));
+        assert!(output.status.success(), "{platform}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let mut loose = pod("kubernetes");
+    loose["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = json!(true);
+    assert!(!create(&loose).status.success(), "the namespace enforces nothing");
+
+    let agent = |platform: &str| pod(platform)["spec"]["containers"][0].clone();
+    assert_eq!(agent("openshift")["securityContext"]["readOnlyRootFilesystem"], true);
+    // restricted-v2 refuses numbers that it has not chosen.
+    let openshift = pod("openshift")["spec"]["securityContext"].clone();
+    assert!(openshift["runAsUser"].is_null() && openshift["fsGroup"].is_null(), "{openshift}");
+    assert!(pod("kubernetes")["spec"]["securityContext"]["fsGroup"].is_number(), "else it cannot read its keys");
 }
 
 #[test]

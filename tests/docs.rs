@@ -1,4 +1,4 @@
-//! What the READMEs show is true: their commands are run, and their documents are loaded.
+//! What READMEs and guide show is true: their commands are run, and their documents are loaded.
 //!
 //! In a block marked `console`, each line that begins with `$ ` is a command, and what follows it is what it prints; `…` stands for any text, on a
 //! line of its own for any lines. A block's commands succeed, unless it is marked `console exit=1`: then the last one ends with that code. A `yaml` block
@@ -14,6 +14,13 @@ use meshfed::model::{Cache, ContentId, load};
 use crate::schemas::files;
 
 const READMES: [&str; 2] = ["README.md", "repo-layout/README.md"];
+
+/// Pages of the guide that show commands, with what has been done in the repository before.
+const PAGES: [(&str, &str); 1] = [(
+    "docs/keys.md",
+    "git init --quiet --initial-branch main && git add --all && git commit --quiet --message Start \
+     && meshfed trust keygen ../ada.key && meshfed trust introduce --name ada@example.com --key ../ada.key",
+)];
 
 /// A fenced block.
 #[derive(Clone, Debug, PartialEq)]
@@ -107,8 +114,8 @@ fn run(command: &str, directory: &Path, home: &Path) -> (String, i32) {
 }
 
 #[test]
-fn commands_in_the_readmes_do_what_they_show() {
-    for readme in READMES {
+fn commands_in_the_documents_do_what_they_show() {
+    for (readme, before) in READMES.map(|readme| (readme, "")).into_iter().chain(PAGES) {
         let scratch = tempfile::tempdir().unwrap();
         let repository = scratch.path().join("federation");
         for (path, file) in files(&root().join("repo-layout")) {
@@ -116,6 +123,8 @@ fn commands_in_the_readmes_do_what_they_show() {
             fs::create_dir_all(copy.parent().unwrap()).unwrap();
             fs::copy(file, copy).unwrap();
         }
+        let (said, code) = run(before, &repository, scratch.path());
+        assert_eq!(code, 0, "{readme}: {said}");
         let mut count = 0;
         for block in read(readme) {
             if let Some((path, text)) = document(&block) {
@@ -160,17 +169,32 @@ fn documents_in_the_readmes_are_valid() {
     }
 }
 
+/// The anchor that Git hosts give a heading.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim_start_matches('#').trim().to_lowercase();
+    kept.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
 #[test]
 fn links_in_the_documents_lead_somewhere() {
-    let documents =
+    let fixed =
         ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "deploy/README.md", "policies/README.md", "repo-layout/README.md"];
-    for document in documents {
+    let guide = files(&root().join("docs")).into_keys().filter(|page| page.ends_with(".md")).map(|page| format!("docs/{page}"));
+    for document in fixed.map(ToOwned::to_owned).into_iter().chain(guide) {
+        let document = document.as_str();
         let text = fs::read_to_string(root().join(document)).unwrap();
         for (at, _) in text.match_indices("](") {
-            let target = text[at + 2..].split([')', '#']).next().unwrap_or_default();
-            let there =
-                target.is_empty() || target.contains("://") || root().join(document).parent().unwrap().join(target).exists();
-            assert!(there, "{document} links to {target}, which is not there");
+            let link = text[at + 2..].split(')').next().unwrap_or_default();
+            let (target, part) = link.split_once('#').unwrap_or((link, ""));
+            if target.contains("://") {
+                continue;
+            }
+            let file =
+                if target.is_empty() { root().join(document) } else { root().join(document).parent().unwrap().join(target) };
+            assert!(file.exists(), "{document} links to {target}, which is not there");
+            let headings = |text: &str| text.lines().filter(|line| line.starts_with('#')).map(anchor).collect::<Vec<_>>();
+            let there = part.is_empty() || headings(&fs::read_to_string(&file).unwrap()).iter().any(|heading| heading == part);
+            assert!(there, "{document} links to {link}, and there is no such heading");
         }
     }
 }

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 use meshfed::model::Code;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::docs::{Block, blocks, commands};
-use crate::lab::git_store::GitStore;
+use crate::lab::git_store::{GitStore, git, run};
 
 /// The beginning of the list, with the federation that the examples change.
 const INTRODUCTION: &str = "\
@@ -87,17 +87,16 @@ fn the_list_of_findings_is_up_to_date() {
 struct Repository {
     dir: TempDir,
     store: GitStore,
+    /// A clone, where the example has commands, and what it checks in the end.
+    clone: Option<String>,
 }
 
 impl Repository {
     fn new(blocks: &[Block]) -> Self {
-        let (mut main, mut published) = (BTreeMap::new(), Vec::new());
+        let (mut main, mut published, mut script) = (BTreeMap::new(), Vec::new(), Vec::new());
         for block in blocks {
             if block.language == "console" {
-                for (command, _) in commands(&block.text) {
-                    let path = command.strip_prefix("git rm ").expect("only files are removed");
-                    assert!(main.remove(path).is_some(), "{path} is not there");
-                }
+                script.extend(commands(&block.text).into_iter().map(|(command, _)| command));
                 continue;
             }
             let (first, text) = block.text.split_once('\n').expect("a file has a path and a text");
@@ -114,13 +113,51 @@ impl Repository {
         for (branch, file, text) in published {
             store.commit_on(branch, "facts", &[(file, Some(text))]);
         }
-        Self { dir, store }
+        let mut repository = Self { dir, store, clone: None };
+        repository.play(&script);
+        repository
+    }
+
+    /// Runs the commands of an example in a clone, all but what it checks in the end.
+    fn play(&mut self, script: &[&str]) {
+        if script.is_empty() {
+            return;
+        }
+        run(git(self.dir.path()).args(["clone", "--quiet"]).arg(self.store.path()).arg(self.dir.path().join("clone")));
+        let (last, before) = script.split_last().unwrap();
+        let checks = last.starts_with("meshfed check");
+        for command in if checks { before } else { script } {
+            let output = self.shell(command);
+            assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        self.shell("git switch --quiet main");
+        let check = if checks { last } else { "meshfed check" };
+        self.clone = Some(check.to_owned());
+    }
+
+    /// A person's shell in the clone.
+    fn shell(&self, command: &str) -> Output {
+        let binary = Path::new(env!("CARGO_BIN_EXE_meshfed")).parent().unwrap().to_owned();
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::env::join_paths(std::iter::once(binary).chain(std::env::split_paths(&path))).unwrap();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", command]).current_dir(self.dir.path().join("clone"));
+        shell.env_clear().env("PATH", path).env("HOME", self.dir.path()).env("GIT_CONFIG_SYSTEM", "/dev/null");
+        for role in ["AUTHOR", "COMMITTER"] {
+            shell.env(format!("GIT_{role}_NAME"), "Ada").env(format!("GIT_{role}_EMAIL"), "ada@example.com");
+        }
+        shell.output().unwrap()
     }
 
     fn check(&self, arguments: &[&str]) -> (String, Option<i32>) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_meshfed"));
-        command.args(["check", "--repo", &self.store.file_url()]).args(arguments);
-        let output = command.env_clear().env("HOME", self.dir.path()).output().unwrap();
+        let output = match &self.clone {
+            Some(check) => self.shell(&format!("{check} {}", arguments.join(" "))),
+            None => {
+                let mut command = Command::new(env!("CARGO_BIN_EXE_meshfed"));
+                command.args(["check", "--repo", &self.store.file_url()]).args(arguments);
+                command.env_clear().env("HOME", self.dir.path()).output().unwrap()
+            }
+        };
         (String::from_utf8(output.stdout).unwrap(), output.status.code())
     }
 

@@ -203,18 +203,24 @@ fn a_merge_request_is_judged_commit_by_commit_and_by_its_documents() {
     work.change(Some("aro"), "meshes/aro/mesh.yaml", &mesh_file("aro", "  members: [apps]\n"));
     let (code, out, err) = check("main..topic");
     assert_eq!((code, &*out), (Some(0), ""), "{err}");
-    assert!(err.contains("no findings in 3 files; 1 commit verified"), "{err}");
+    assert!(err.contains("no findings in 3 files, 1 commit verified"), "{err}");
 
     let unsigned = work.change(None, "meshes/aro/mesh.yaml", &mesh_file("aro", "  members: [shop]\n"));
     let denied = work.change(Some("aro"), "meshes/rosa/mesh.yaml", &mesh_file("rosa", "  platfrom: aws\n"));
     let (code, out, err) = check("main..");
     assert_eq!(code, Some(1), "{out}{err}");
-    for words in
-        [&*format!("commit {unsigned} Unsigned"), &format!("commit {denied} PathDenied"), "MF001", "meshes/rosa/mesh.yaml:6:3"]
-    {
+    for words in [
+        "error[MF022]: a commit of the branch is refused: it is not signed",
+        &format!("commit {}, 20", &unsigned.to_string()[..7]),
+        "error[MF025]: aro@example.com may not change meshes/rosa/mesh.yaml",
+        &format!("commit {}, 20", &denied.to_string()[..7]),
+        "note: trust/policy.yaml:10 gives that path to root, rosa",
+        "MF001",
+        "meshes/rosa/mesh.yaml:6:3",
+    ] {
         assert!(out.contains(words), "{words:?} is not in {out}");
     }
-    assert!(err.contains("1 error in 3 files; 2 refusals, 3 commits judged"), "{err}");
+    assert!(err.contains("3 errors in 3 files, 1 of 3 commits verified"), "{err}");
 
     // What was merged into it hides whose commits they are.
     work.git(&["switch", "--quiet", "main"]);
@@ -223,6 +229,9 @@ fn a_merge_request_is_judged_commit_by_commit_and_by_its_documents() {
     work.git(&["merge", "--quiet", "--no-edit", "main"]);
     let (code, out, _) = check("main..topic");
     assert_eq!(code, Some(1));
-    assert!(out.contains("SourceForked") && out.contains("help: rebase the branch onto the one that it is for"), "{out}");
+    assert!(
+        out.contains("error[MF026]: the branch is refused: ") && out.contains("help: fetch, rebase onto the branch"),
+        "{out}"
+    );
     assert_eq!(check("main").0, Some(2));
 }

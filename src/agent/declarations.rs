@@ -10,7 +10,7 @@ use crate::facts::Facts;
 use crate::facts::published::{self, FACTS_PATH};
 use crate::model::{Cidr, Code, ContentId, Diagnostic, Federation, Place, Span};
 use crate::policy::{self, Loaded, Policies};
-use crate::repo::{Commit, CommitId, Mirror, PUBLISHED, RepoError, Snapshot};
+use crate::repo::{Commit, CommitId, Commits, Mirror, PUBLISHED, RepoError, Snapshot};
 use crate::trust::{Gate, Marks, Passage, Publisher, Revoked, Verification, public_key};
 
 /// All that Git says to one agent at one moment.
@@ -188,12 +188,10 @@ impl Reader {
         if declared.is_none() && mesh != me {
             return; // its document is broken: who was known before stays
         }
-        let listed = declared.map(|mesh| mesh.keys.as_slice()).unwrap_or_default();
+        let mut publisher = declared.map(Publisher::of).unwrap_or_default();
         let own = Some(&self.own_key).filter(|_| mesh == me);
-        // A line that is no key is nobody's.
-        let keys = listed.iter().chain(own).filter_map(|line| public_key(line).ok()).collect();
-        let disowned = declared.into_iter().flat_map(|mesh| &mesh.disowned).filter_map(|id| id.parse().ok()).collect();
-        self.gate.expect(mesh, Publisher { keys, disowned });
+        publisher.keys.extend(own.and_then(|line| public_key(line).ok()));
+        self.gate.expect(mesh, publisher);
     }
 
     fn branch(
@@ -279,7 +277,11 @@ pub fn branch(mirror: &Mirror, mesh: &str, allow: &[Cidr], now: Timestamp) -> Re
 
 /// Reads the published branch of a mesh at one of its commits.
 fn branch_at(mirror: &Mirror, mesh: &str, commit: CommitId, allow: &[Cidr], now: Timestamp) -> Result<Branch, RepoError> {
-    let files = files(mirror, commit)?;
+    Ok(said(mesh, &files(mirror, commit)?, allow, now))
+}
+
+/// What the files of a published branch say.
+pub fn said(mesh: &str, files: &BTreeMap<String, String>, allow: &[Cidr], now: Timestamp) -> Branch {
     let mut branch = Branch::default();
     if let Some(text) = files.get(FACTS_PATH) {
         let (facts, found) = published::read(mesh, &format!("published/{mesh}:{FACTS_PATH}"), text, allow, now);
@@ -291,7 +293,7 @@ fn branch_at(mirror: &Mirror, mesh: &str, commit: CommitId, allow: &[Cidr], now:
         Some(Err(finding)) => branch.found.push(*finding),
         None => {}
     }
-    Ok(branch)
+    branch
 }
 
 /// The facts among the files of our own branch.
@@ -341,11 +343,11 @@ fn wanted(path: &str, me: &str, peers: &[String]) -> bool {
 }
 
 /// The files of a commit of a published branch, as text. What is not text is not there.
-fn files(mirror: &Mirror, commit: CommitId) -> Result<BTreeMap<String, String>, RepoError> {
-    let snapshot = mirror.snapshot(commit, &|path| [FACTS_PATH, STATUS_PATH].contains(&path))?;
+pub fn files(commits: &dyn Commits, commit: CommitId) -> Result<BTreeMap<String, String>, RepoError> {
+    let snapshot = commits.snapshot(commit, &|path| [FACTS_PATH, STATUS_PATH].contains(&path))?;
     let mut files = BTreeMap::new();
     for (path, id) in snapshot.entries {
-        if let Ok(text) = String::from_utf8(mirror.read(id)?) {
+        if let Ok(text) = String::from_utf8(commits.blob(id)?) {
             files.insert(path, text);
         }
     }

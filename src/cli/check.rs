@@ -1,47 +1,59 @@
 //! `meshfed check`.
 
+mod history;
 mod pre_receive;
-mod range;
+mod subject;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::ValueEnum;
 use jiff::Timestamp;
 
-use super::remote::{Remote, RepoArgs};
-use super::tree::Tree;
+use self::history::History;
+use self::subject::Subject;
+use super::remote::{RepoArgs, TrustArgs};
 use super::{offline, output};
-use crate::agent::declarations::{self, Branch};
+use crate::agent::declarations;
 use crate::error::{Error, Exit};
-use crate::facts::Facts;
+use crate::facts::published::FACTS_PATH;
 use crate::lint::{self, lint};
-use crate::model::{Code, Diagnostic, Federation, Severity};
+use crate::model::{Code, Diagnostic, Severity};
 use crate::policy::Loaded;
+use crate::repo::PUBLISHED;
 use crate::view::findings::{self, Finding};
 
 /// Find mistakes in the documents of a federation, without a cluster
 ///
-/// A folder is checked as its files are, committed or not; with --repo, main and what the meshes publish. A file or folder that belongs to no
-/// federation, but has objects of one that somebody wrote by hand, is checked too. With --range, the commits of a merge request are judged by the
-/// rules in trust/, and then the documents of its tip; with --pre-receive the same for a push, on the server, before it lands. Exit code 1
-/// means that at least one finding is an error.
+/// A folder is checked as its files are, committed or not, with --rev as a commit has them; with --repo, main or that revision of another
+/// repository. A file or folder that belongs to no federation, but has objects of one that somebody wrote by hand, is checked too. Commits are
+/// verified by the rules in trust/, and what the meshes publish by their keys: from --trust-anchor on, else from the oldest commit that has
+/// trust/, which shows mistakes and proves nothing to somebody who doubts the host. With --range, the commits of a merge request are judged, and
+/// the documents of its tip; with --pre-receive the same for a push, on the server, before it lands. Exit code 1 means that at least one finding
+/// is an error.
 ///
 /// Example: meshfed check repo-layout
 ///
-/// Example: meshfed check --range main..feature/ratings
+/// Example: meshfed check --repo https://git.example.com/mesh/federation.git --rev feature/ratings
+///
+/// Example: meshfed check --range main..feature/ratings -o github
 #[derive(clap::Args, Debug)]
 pub struct Check {
     /// The folder that has federation.yaml, or anything in it [default: .]
     path: Option<PathBuf>,
     #[command(flatten)]
     repo: RepoArgs,
+    #[command(flatten)]
+    trust: TrustArgs,
+    /// The commit, branch or tag whose files are checked, instead of those in the folder
+    #[arg(long, value_name = "REV")]
+    rev: Option<String>,
     /// Judge a merge request: the commits of B that A does not have, and the documents of B
-    #[arg(long, value_name = "A..B", conflicts_with = "output")]
+    #[arg(long, value_name = "A..B", conflicts_with_all = ["rev", "trust_anchor"])]
     range: Option<String>,
     /// Judge a push, as the server's pre-receive hook; repo-layout/README.md says how to install it
-    #[arg(long, conflicts_with_all = ["path", "range", "output"])]
+    #[arg(long, conflicts_with_all = ["path", "rev", "range", "output"])]
     pre_receive: bool,
     /// Say what a number means, with an example and how to mend it, and check nothing
     #[arg(long, value_name = "CODE")]
@@ -71,41 +83,45 @@ impl Check {
         if self.pre_receive {
             return pre_receive::run(&self.repo.branch);
         }
-        if let Some(range) = &self.range {
-            return range::run(self.path.as_deref().unwrap_or(Path::new(".")), range);
-        }
         let start = Instant::now();
-        let remote = (self.path.is_none() && self.repo.given()).then(|| self.repo.fetch()).transpose()?;
-        let tree = match &remote {
-            Some(Remote { mirror, .. }) => Tree::at(mirror, mirror.main()?)?,
-            None => Tree::read(self.path.as_deref().unwrap_or(Path::new(".")))?,
-        };
+        let subject = Subject::of(&self)?;
+        let tree = &subject.tree;
         let now = Timestamp::now();
         let Loaded { federation, policies, problems: mut found } = tree.load();
-        let facts = remote.map(|remote| published(&remote, &federation, now, &mut found)).transpose()?.unwrap_or_default();
+        let (mut texts, mut facts) = (tree.texts(), BTreeMap::new());
+        let published = subject.published()?;
+        let paths: BTreeMap<&str, String> =
+            published.keys().map(|mesh| (mesh.as_str(), format!("{PUBLISHED}{mesh}:{FACTS_PATH}"))).collect();
+        for (mesh, files) in &published {
+            let said = declarations::said(mesh, files, &federation.allow_addresses, now);
+            facts.extend(said.facts.map(|known| (mesh.clone(), known)));
+            found.extend(said.found);
+            texts.extend(paths.get(mesh.as_str()).zip(files.get(FACTS_PATH)).map(|(path, text)| (path.as_str(), text.as_str())));
+        }
+        let History { found: refused, words: verified, .. } = subject.history(&self, &federation)?;
+        found.extend(refused);
         found.extend(offline::violations(&federation, &policies));
         if tree.plain() {
             found.retain(|finding| finding.code != Code::NoFederation);
         }
-        let (texts, plain) = (tree.texts(), tree.plain());
-        found.extend(lint(lint::Inputs { federation: &federation, texts: &texts, plain, facts: &facts, now }));
+        found.extend(lint(lint::Inputs { federation: &federation, texts: &texts, plain: tree.plain(), facts: &facts, now }));
         found.sort();
         found.dedup();
-        self.print(&found, &tree)?;
-        eprintln!("{} ({} ms)", findings::summary(&found, tree.len()), start.elapsed().as_millis());
+        self.print(&found, &tree.prefix(), &texts)?;
+        let verified = if verified.is_empty() { verified } else { format!(", {verified}") };
+        eprintln!("{}{verified} ({} ms)", findings::summary(&found, tree.len()), start.elapsed().as_millis());
         if !found.is_empty() {
             eprintln!("{}", findings::more(&found));
         }
         Ok(Exit::findings(found.iter().any(|finding| finding.severity == Severity::Error)))
     }
 
-    fn print(&self, found: &[Diagnostic], tree: &Tree) -> Result<(), Error> {
-        let prefix = tree.prefix();
+    fn print(&self, found: &[Diagnostic], prefix: &str, texts: &BTreeMap<&str, &str>) -> Result<(), Error> {
         match self.output {
-            Format::Text => output::print(&findings::render(found, &prefix, &|path| tree.text(path), output::look())),
+            Format::Text => output::print(&findings::render(found, prefix, &|path| texts.get(path).copied(), output::look())),
             Format::Json => output::print_json(&found.iter().map(Finding::from).collect::<Vec<_>>()),
-            Format::Sarif => output::print_json(&findings::sarif(found, &prefix)),
-            Format::Github => output::print(&findings::github(found, &prefix)),
+            Format::Sarif => output::print_json(&findings::sarif(found, prefix)),
+            Format::Github => output::print(&findings::github(found, prefix)),
         }
     }
 }
@@ -120,21 +136,4 @@ fn explain(code: &str) -> Result<Exit, Error> {
     };
     output::print(known.page())?;
     Ok(Exit::Fine)
-}
-
-/// What every mesh publishes.
-fn published(
-    remote: &Remote,
-    federation: &Federation,
-    now: Timestamp,
-    found: &mut Vec<Diagnostic>,
-) -> Result<BTreeMap<String, Facts>, Error> {
-    let mut facts = BTreeMap::new();
-    for mesh in remote.mirror.refs().published.keys() {
-        let branch = declarations::branch(&remote.mirror, mesh, &federation.allow_addresses, now)?;
-        let Branch { facts: known, status: _, found: problems } = branch.unwrap_or_default();
-        facts.extend(known.map(|known| (mesh.clone(), known)));
-        found.extend(problems);
-    }
-    Ok(facts)
 }

@@ -9,7 +9,6 @@ use crate::error::{Error, Exit};
 use crate::model::Severity;
 use crate::repo::{Checkout, CommitId, Contribution, Head, PersonKey, SigningKey};
 use crate::trust::{self, FOLDER, Fault, Id, PublicKey, Refusal, Rules, Verifier};
-use crate::view::trust::way_out;
 
 /// Largest file with a public key, in bytes; an RSA key of the longest kind has a fifth of it.
 const MAX_PUBLIC_FILE: u64 = 4 << 10;
@@ -152,7 +151,7 @@ impl Clone {
         let commit = self.checkout.draft(&self.head, contribution, key)?;
         if let Some(refusal) = self.refusal(commit, judge)? {
             let message = format!("no agent would follow this commit, so it was not made: {refusal}");
-            return Err(Error::unavailable(message, way_out(refusal.rule)));
+            return Err(Error::unavailable(message, refusal.rule.mend()));
         }
         self.checkout.take(&self.head, contribution, commit)?;
         let subject = contribution.message.lines().next().unwrap_or_default();
@@ -196,7 +195,7 @@ impl Clone {
         let Some(commit) = self.head.commit else { return Ok(Vec::new()) };
         let federation = committed::load(&self.checkout, commit)?.federation;
         let meshes = federation.meshes.into_values().filter_map(|folder| folder.mesh);
-        Ok(meshes.flat_map(|mesh| mesh.keys).filter_map(|key| trust::public_key(&key).ok()).collect())
+        Ok(meshes.flat_map(|mesh| mesh.keys).collect())
     }
 
     /// That the documents to be written have no error. Warnings are told.

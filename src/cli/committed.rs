@@ -13,8 +13,6 @@ pub(super) struct Committed {
     pub(super) federation: Federation,
     pub(super) policies: Arc<Policies>,
     pub(super) problems: Vec<Diagnostic>,
-    /// Number of files.
-    pub(super) files: usize,
 }
 
 /// The documents and policies of a commit, and what is wrong with them.
@@ -47,5 +45,5 @@ pub(super) fn load_with(
     };
     let refused: Vec<Diagnostic> = refused.iter().map(refuse).collect();
     let Loaded { federation, policies, problems } = policy::load(&entries, &refused, &mut read, &mut Cache::default());
-    Ok(Committed { federation, policies, problems, files: entries.len() })
+    Ok(Committed { federation, policies, problems })
 }

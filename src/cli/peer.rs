@@ -3,17 +3,20 @@
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _};
 
-use dialoguer::Input;
+use dialoguer::{Input, MultiSelect};
 
 use super::clone::{Clone, CloneArgs, Judge};
+use super::committed;
 use crate::error::{Error, Exit};
-use crate::model::names;
 use crate::model::template::{self, Share};
+use crate::model::{Federation, ServiceName, names};
+use crate::object::Key;
 use crate::repo::Contribution;
 
 /// Let two meshes share services: both halves of a peering, in one signed commit
 ///
-/// Without --share it asks on a terminal which services each side shares; elsewhere it asks nothing, and the peering begins without any.
+/// Without --share it asks on a terminal which services each side shares, and offers those that its manifests have; elsewhere it asks nothing, and
+/// the peering begins without any.
 /// Who may write in one folder only makes their own half with --one-side. Example: meshfed peer rosa-prod-mesh aro-stg-mesh
 /// --share aro-stg-mesh:stg-bookinfo/details=prod-bookinfo/details-v2
 #[derive(clap::Args, Debug)]
@@ -51,7 +54,7 @@ impl Peer {
             ));
         }
         if shares.is_empty() && io::stdin().is_terminal() && io::stderr().is_terminal() {
-            shares = ask(&mesh, &other)?;
+            shares = ask(&clone, &mesh, &other)?;
         }
         let halves = [(&mesh, &other), (&other, &mesh)];
         let mut files = BTreeMap::new();
@@ -88,25 +91,71 @@ fn exists(clone: &Clone, mesh: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Asks what each side shares, until somebody has nothing more to say.
-fn ask(mesh: &str, other: &str) -> Result<Vec<Share>, Error> {
+/// Asks what each side shares.
+fn ask(clone: &Clone, mesh: &str, other: &str) -> Result<Vec<Share>, Error> {
+    let federation = match clone.head.commit {
+        Some(commit) => committed::load(&clone.checkout, commit)?.federation,
+        None => Federation::default(),
+    };
     let mut shares = Vec::new();
     for (from, to) in [(mesh, other), (other, mesh)] {
-        loop {
-            let prompt = format!("{from} shares with {to} (NAMESPACE/SERVICE[=NAMESPACE/NAME], empty: nothing more)");
-            let parse = |text: &str| if text.is_empty() { Ok(None) } else { Share::parse(&format!("{from}:{text}")).map(Some) };
-            let validate = |text: &String| parse(text).map(drop);
-            let said: String = Input::new()
-                .with_prompt(prompt)
-                .allow_empty(true)
-                .validate_with(validate)
-                .interact_text()
-                .map_err(|error| Error::unavailable(format!("nobody answers: {error}"), "say --share"))?;
-            match parse(&said).map_err(|message| Error::usage(message, ""))? {
-                Some(share) => shares.push(share),
-                None => break,
-            }
+        match services(&federation, from) {
+            known if known.is_empty() => type_in(from, to, &mut shares)?,
+            known => choose(from, to, &known, &mut shares)?,
         }
     }
     Ok(shares)
+}
+
+/// Services of a mesh's members that its manifests have.
+fn services(federation: &Federation, mesh: &str) -> Vec<ServiceName> {
+    let Some(folder) = federation.meshes.get(mesh) else { return Vec::new() };
+    let keys = folder.manifests.iter().map(|manifest| &manifest.object.key);
+    let services = keys.filter(|key| key.group.is_empty() && &*key.kind == "Service");
+    let name = |key: &Key| Some(ServiceName { namespace: key.namespace.as_deref()?.to_owned(), name: key.name.to_string() });
+    services.filter_map(name).collect()
+}
+
+/// Lets somebody choose among services, and name each as the other side is to see it.
+fn choose(from: &str, to: &str, known: &[ServiceName], shares: &mut Vec<Share>) -> Result<(), Error> {
+    let prompt = format!("What does {from} share with {to}? (space chooses, enter goes on)");
+    let chosen = MultiSelect::new().with_prompt(prompt).items(known).interact().map_err(|error| nobody(&error))?;
+    for service in chosen.into_iter().filter_map(|number| known.get(number)) {
+        let own = service.to_string();
+        let parse = |alias: &str| {
+            let alias = if alias == own { String::new() } else { format!("={alias}") };
+            Share::parse(&format!("{from}:{own}{alias}"))
+        };
+        let said: String = Input::new()
+            .with_prompt(format!("Name under which {to} sees {service}"))
+            .default(own.clone())
+            .validate_with(|alias: &String| parse(alias).map(drop))
+            .interact_text()
+            .map_err(|error| nobody(&error))?;
+        shares.push(parse(&said).map_err(|message| Error::usage(message, ""))?);
+    }
+    Ok(())
+}
+
+/// Takes names of services until somebody has nothing more to say.
+fn type_in(from: &str, to: &str, shares: &mut Vec<Share>) -> Result<(), Error> {
+    loop {
+        let prompt = format!("{from} shares with {to} (NAMESPACE/SERVICE[=NAMESPACE/NAME], empty: nothing more)");
+        let parse = |text: &str| if text.is_empty() { Ok(None) } else { Share::parse(&format!("{from}:{text}")).map(Some) };
+        let validate = |text: &String| parse(text).map(drop);
+        let said: String = Input::new()
+            .with_prompt(prompt)
+            .allow_empty(true)
+            .validate_with(validate)
+            .interact_text()
+            .map_err(|error| nobody(&error))?;
+        match parse(&said).map_err(|message| Error::usage(message, ""))? {
+            Some(share) => shares.push(share),
+            None => return Ok(()),
+        }
+    }
+}
+
+fn nobody(error: &dialoguer::Error) -> Error {
+    Error::unavailable(format!("nobody answers: {error}"), "say --share")
 }

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use sha2::{Digest, Sha256};
 
-use crate::config;
+use crate::config::{self, AccessArgs};
 use crate::error::Error;
 use crate::object::hex16;
-use crate::repo::{Credentials, DEFAULT_BRANCH, Mirror, Options};
+use crate::repo::{CommitId, DEFAULT_BRANCH, Mirror, Options};
+use crate::trust::{self, Introduction};
 
 /// Commands that may look at one repository at the same moment; further ones wait.
 const MIRRORS: usize = 4;
@@ -23,12 +24,27 @@ pub(super) struct RepoArgs {
     /// Branch that people write
     #[arg(long, env = "MESHFED_BRANCH", default_value = DEFAULT_BRANCH)]
     pub(super) branch: String,
-    /// User name for a repository over HTTP; needs --http-password-file
-    #[arg(long, env = "MESHFED_HTTP_USER", value_name = "NAME", requires = "http_password_file")]
-    http_user: Option<String>,
-    /// File with the password or token for a repository over HTTP
-    #[arg(long, env = "MESHFED_HTTP_PASSWORD_FILE", value_name = "FILE", requires = "http_user")]
-    http_password_file: Option<PathBuf>,
+    #[command(flatten)]
+    access: AccessArgs,
+}
+
+/// Where trust begins.
+#[derive(Args, Debug)]
+pub(super) struct TrustArgs {
+    /// Commit of main from which on signatures are verified
+    #[arg(long, env = "MESHFED_TRUST_ANCHOR", value_name = "COMMIT", requires = "trust_digest")]
+    trust_anchor: Option<CommitId>,
+    /// Digest of trust/ in that commit, as `sha256:…`
+    #[arg(long, env = "MESHFED_TRUST_DIGEST", value_name = "DIGEST", requires = "trust_anchor")]
+    trust_digest: Option<trust::Digest>,
+}
+
+impl TrustArgs {
+    /// How we are introduced to the repository, if we are.
+    pub(super) fn introduction(&self) -> Option<Introduction> {
+        let (anchor, digest) = self.trust_anchor.zip(self.trust_digest)?;
+        Some(Introduction { anchor: anchor.into(), digest })
+    }
 }
 
 /// A mirror that is ours alone for the moment.
@@ -44,10 +60,9 @@ impl RepoArgs {
     }
 
     /// The same with another branch.
-    pub(super) fn on(&self, branch: &str) -> Self {
-        let Self { repo, branch: _, http_user, http_password_file } = self;
-        let (http_user, http_password_file) = (http_user.clone(), http_password_file.clone());
-        Self { repo: repo.clone(), branch: branch.to_owned(), http_user, http_password_file }
+    fn on(&self, branch: &str) -> Self {
+        let Self { repo, branch: _, access } = self;
+        Self { repo: repo.clone(), branch: branch.to_owned(), access: access.clone() }
     }
 
     /// Fetches what the repository has now.
@@ -56,16 +71,28 @@ impl RepoArgs {
             return Err(Error::usage("the repository is not given", "set --repo or MESHFED_REPO"));
         }
         let (state_dir, lock) = self.place()?;
-        let credentials = self.http_user.clone().zip(self.http_password_file.clone());
         let options = Options {
             branch: self.branch.clone(),
-            credentials: credentials.map(|(username, password_file)| Credentials { username, password_file }),
+            access: self.access.clone().resolve()?,
             clone: true,
             ..Options::new(self.repo.clone(), state_dir)
         };
         let mut mirror = Mirror::open(&options)?;
         mirror.fetch()?;
+        if let Some(place) = mirror.moved() {
+            eprintln!("the repository has moved to {place}: use that address");
+        }
         Ok(Remote { mirror, _lock: lock })
+    }
+
+    /// The commit that a revision names: one that is fetched already, or a branch that is fetched for it, with its mirror.
+    pub(super) fn find(&self, remote: &Remote, revision: &str) -> Result<(CommitId, Option<Remote>), Error> {
+        let unknown = match remote.mirror.resolve(revision) {
+            Ok(commit) => return Ok((commit, None)),
+            Err(unknown) => unknown,
+        };
+        let Ok(other) = self.on(revision).fetch() else { return Err(unknown.into()) };
+        Ok((other.mirror.main()?, Some(other)))
     }
 
     /// A folder for the mirror that no other process uses.

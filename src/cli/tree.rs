@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::model::yaml::MAX_FILE_BYTES;
 use crate::model::{Code, ContentId, Diagnostic, Place, Span};
 use crate::policy::{self, Cache, Loaded, Verdict};
-use crate::repo::{CommitId, MAX_DEPTH, MAX_FILES, Mirror};
+use crate::repo::{CommitId, Commits, MAX_DEPTH, MAX_FILES};
 
 /// What a federation has at its top.
 pub(super) const TOPS: [&str; 4] = ["federation.yaml", "meshes", "policies", "crds"];
@@ -112,15 +112,15 @@ impl Tree {
     }
 
     /// The files of a commit.
-    pub(super) fn at(mirror: &Mirror, commit: CommitId) -> Result<Self, Error> {
+    pub(super) fn at(commits: &dyn Commits, commit: CommitId) -> Result<Self, Error> {
         let mut tree = Self { root: PathBuf::new(), files: BTreeMap::new(), refused: Vec::new(), plain: false };
         let wanted = |path: &str| {
             let top = path.split('/').next().unwrap_or_default();
             TOPS.contains(&top) && (path.ends_with('/') || Place::of(path) != Place::Foreign)
         };
-        let snapshot = mirror.snapshot(commit, &wanted)?;
+        let snapshot = commits.snapshot(commit, &wanted)?;
         for (path, id) in snapshot.entries {
-            tree.files.insert(path, mirror.read(id).map_err(|error| error.to_string()));
+            tree.files.insert(path, commits.blob(id).map_err(|error| error.to_string()));
         }
         for (path, reason) in snapshot.refused {
             tree.refuse(&path, &reason);

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::report::{PeeringStatus, Status};
 use super::{Event, World};
 use crate::derive::{Hold, kinds};
-use crate::trust::{Id, Marks, Passage, Refusal, Rule, Verification};
+use crate::trust::{Id, Marks, Passage, Refusal, Rule, Verification, lease, public_key};
 
 /// What a status says of a commit that was verified.
 pub const VERIFIED: &str = "verified";
@@ -96,9 +96,7 @@ pub(super) fn holds(world: &World) -> Vec<Hold> {
 fn unlisted_key(world: &World) -> Option<String> {
     let (trust, me) = (world.trust, world.me);
     let mesh = world.federation.mesh(me).filter(|_| !trust.verification.is_off() && !trust.own_key.is_empty())?;
-    let body = |line: &str| line.split_whitespace().take(2).map(str::to_owned).collect::<Vec<_>>();
-    let own = body(&trust.own_key);
-    if mesh.keys.iter().any(|line| body(line) == own) {
+    if public_key(&trust.own_key).is_ok_and(|own| mesh.keys.contains(&own)) {
         return None;
     }
     Some(format!(
@@ -112,44 +110,17 @@ fn main(trust: &Trust, refusal: &Refusal) -> String {
         (false, _) => "It is served all the same, because verification only warns".to_owned(),
         (true, Some(verified)) => format!(
             "Frozen at {}, the last verified commit: what it declares is looked after, and nothing newer is taken",
-            short(verified)
+            verified.short()
         ),
         (true, None) => "Nothing is applied or deleted; what is in the cluster stays as it is".to_owned(),
     };
-    format!("{refusal}. {consequence}. {}", way_out_of_main(&trust.main, refusal))
-}
-
-fn way_out_of_main(main: &Passage, refusal: &Refusal) -> String {
-    let Some(verified) = main.verified else {
-        return match refusal.rule {
-            Rule::WrongDigest => "Compare --trust-anchor and --trust-digest with what `meshfed trust show --at COMMIT` prints in a clone that you trust".to_owned(),
-            _ => "Push the missing commits to main again, from a clone that has them".to_owned(),
-        };
-    };
-    let reset = format!(
-        "reset main to {}, or to any commit that follows it: git push {} origin {verified}:main",
-        short(verified),
-        lease("main", main)
-    );
-    if can_be_accepted(refusal) {
-        let commit = refusal.commit;
-        format!("If that commit is harmless, a member of the role root runs `meshfed trust accept {commit}`; if not, {reset}")
-    } else {
-        format!("To go on, {reset}")
-    }
-}
-
-/// A commit that touches `trust/`, or that is no part of the line, cannot be accepted.
-fn can_be_accepted(refusal: &Refusal) -> bool {
-    let not = [Rule::SourceRewound, Rule::SourceForked, Rule::WrongDigest, Rule::TrustBroken, Rule::RevocationShrunk];
-    let in_trust = refusal.path.as_ref().is_some_and(|path| path.starts_with("trust/"));
-    !in_trust && !not.contains(&refusal.rule)
+    format!("{refusal}. {consequence}. {}", refusal.way_out(trust.main.verified, trust.main.tip))
 }
 
 fn published(world: &World, mesh: &str, passage: &Passage, refusal: &Refusal) -> String {
     let consequence = match (world.trust.verification.enforces(), passage.verified) {
         (false, _) => "It is believed all the same, because verification only warns".to_owned(),
-        (true, Some(verified)) => format!("What {} says, the last verified commit, stays in use", short(verified)),
+        (true, Some(verified)) => format!("What {} says, the last verified commit, stays in use", verified.short()),
         (true, None) => "Nothing of that branch is believed".to_owned(),
     };
     let keys = world.federation.mesh(mesh).map(|mesh| (mesh.keys.is_empty(), mesh.path.as_str()));
@@ -179,24 +150,15 @@ fn reset(mesh: &str, passage: &Passage) -> String {
         Some(verified) => {
             format!(
                 "reset the branch to {}: git push {} origin {verified}:refs/heads/{branch}",
-                short(verified),
-                lease(&branch, passage)
+                verified.short(),
+                lease(&branch, passage.tip)
             )
         }
         None => format!(
             "delete the branch, and its agent begins it anew: git push {} origin :refs/heads/{branch}",
-            lease(&branch, passage)
+            lease(&branch, passage.tip)
         ),
     }
-}
-
-/// The option that lets a push overwrite exactly what was refused.
-fn lease(branch: &str, passage: &Passage) -> String {
-    passage.tip.map(|tip| format!("--force-with-lease={branch}:{tip}")).unwrap_or_default()
-}
-
-fn short(id: Id) -> String {
-    id.to_string()[..7].to_owned()
 }
 
 /// What froze and what goes on again, between two statuses.

@@ -156,11 +156,12 @@ impl Half<'_> {
         if let Some(mesh) = self.federation.mesh(&self.name) {
             let domain = format!("trust domain {}", *mesh.trust_domain);
             parts.push(of_document("spec.security.trustDomain", &domain, &mesh.path, mesh.trust_domain.span));
+            // What moves it without the trust domain moving too comes first.
+            if let Some(theirs) = self.theirs() {
+                let what = format!("egress {}", theirs.egress);
+                parts.push(of_document("spec.security.clientID", what, &theirs.path, theirs.name.span));
+            }
             parts.push(of_document("spec.security.clientID", domain, &mesh.path, mesh.trust_domain.span));
-        }
-        if let Some(theirs) = self.theirs() {
-            let what = format!("egress {}", theirs.egress);
-            parts.push(of_document("spec.security.clientID", what, &theirs.path, theirs.name.span));
         }
         Origin { rule: "each peering that both sides declare has a ServiceMeshPeer, once the peer's CA roots are known", parts }
     }

@@ -8,7 +8,10 @@ use crate::model::{Code, Diagnostic, Export, Federation, Mesh, MeshFolder};
 pub(super) const AWS_TYPE: &str = "service.beta.kubernetes.io/aws-load-balancer-type";
 
 /// The one of layer 4.
-const NLB: &str = "nlb";
+pub(super) const NLB: &str = "nlb";
+
+/// How names of load balancers of AWS end.
+pub(super) const AWS_NAMES: &str = ".amazonaws.com";
 
 pub(super) fn check(federation: &Federation, found: &mut Vec<Diagnostic>) {
     for folder in federation.meshes.values() {
@@ -45,12 +48,10 @@ pub(super) fn odd(platform: Platform, address: &str) -> Option<(String, &'static
             format!("{address} is an IP address, and load balancers of AWS have names whose addresses change"),
             "take `status.loadBalancer.ingress[].hostname` of the ingress Service",
         )),
-        Platform::Azure | Platform::Gcp if !is_ip && (address.contains(".elb.") || address.ends_with(".amazonaws.com")) => {
-            Some((
-                format!("{address} is a load balancer of AWS, and this mesh runs elsewhere"),
-                "take `status.loadBalancer.ingress[].ip` of the ingress Service",
-            ))
-        }
+        Platform::Azure | Platform::Gcp if !is_ip && (address.contains(".elb.") || address.ends_with(AWS_NAMES)) => Some((
+            format!("{address} is a load balancer of AWS, and this mesh runs elsewhere"),
+            "take `status.loadBalancer.ingress[].ip` of the ingress Service",
+        )),
         _ => None,
     }
 }

@@ -72,6 +72,24 @@ codes! {
     Policy = "MF020",
     /// An object of a federation, written by hand, that does not fit the other side.
     ByHand = "MF021",
+    /// A commit without a good signature.
+    NotSigned = "MF022",
+    /// A commit signed with a key that is not listed.
+    UnknownSigner = "MF023",
+    /// A commit signed with a key that may sign no more, or never could.
+    BadKey = "MF024",
+    /// A commit that changes what its signer may not change.
+    PathDenied = "MF025",
+    /// A branch that does not continue what was verified.
+    OtherHistory = "MF026",
+    /// A commit with something other than plain files.
+    BadStructure = "MF027",
+    /// A commit that breaks `trust/`.
+    TrustBroken = "MF028",
+    /// A published branch that is no line of commits.
+    NotLinear = "MF029",
+    /// An anchor that is not the one that people meant.
+    WrongDigest = "MF030",
 }
 
 impl Code {

@@ -9,6 +9,7 @@ use jiff::SignedDuration;
 use super::at::{At, Span};
 use super::defaults;
 use super::documents::{CaPolicy, ExpressionSpec, Platform, ServiceType};
+use super::key::PublicKey;
 use super::network::Cidr;
 use super::root::Root;
 use super::traffic::Traffic;
@@ -167,7 +168,7 @@ pub struct Mesh {
     /// Operators to ensure.
     pub operators: Vec<Operator>,
     /// Public keys of the agent.
-    pub keys: Vec<String>,
+    pub keys: Vec<PublicKey>,
     /// Commits on its branch that the agent did not make.
     pub disowned: Vec<String>,
     /// No changes now.

@@ -11,6 +11,7 @@ pub mod defaults;
 mod diagnostic;
 pub mod documents;
 mod federation;
+mod key;
 mod load;
 pub mod names;
 mod network;
@@ -26,12 +27,13 @@ pub mod yaml;
 
 pub use at::{At, Span};
 pub use code::Code;
-pub use diagnostic::{Also, Diagnostic, Severity};
+pub use diagnostic::{Also, Diagnostic, InCommit, Severity};
 pub use documents::CaPolicy;
 pub use federation::{
     Base, Ca, Export, Federation, Gating, Guards, Import, Ingress, Locality, Manifest, Mesh, MeshFolder, Operator, Peer,
     ServiceName,
 };
+pub use key::{MAX_RSA_BITS, MIN_RSA_BITS, PublicKey, public_key};
 pub use load::{Cache, ContentId, MAX_TOTAL_BYTES, Reader, load, load_some, withdraw};
 pub use network::Cidr;
 pub use node::Node;

@@ -1,5 +1,6 @@
 //! A clone that a person works in, or a server's repository in one of its hooks: read where it is, without a mirror.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use git2::{ErrorCode, Repository, RepositoryInitOptions, Sort};
@@ -9,6 +10,7 @@ use super::history::{Commit, describe};
 use super::id::{BlobId, CommitId};
 use super::options::DEFAULT_BRANCH;
 use super::snapshot::{Snapshot, Store};
+use super::{fetch, local};
 
 /// A repository on this machine, as it is.
 pub struct Checkout {
@@ -99,6 +101,12 @@ impl Checkout {
             Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
             Err(error) => Err(failed("reading a branch", &error)),
         }
+    }
+
+    /// What the meshes publish, by mesh; of a clone also as its origin had it last.
+    pub fn published(&self) -> Result<BTreeMap<String, CommitId>, RepoError> {
+        let heads = local::heads(&self.repo, true).map_err(|error| failed("reading the branches", &error))?;
+        Ok(fetch::choose(&heads, DEFAULT_BRANCH).published)
     }
 
     /// One commit.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
+
 /// Bytes of a SHA-1 object id, the only kind that libgit2 reads without experimental flags.
 const LEN: usize = 20;
 
@@ -42,7 +44,7 @@ macro_rules! object_id {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+                f.write_str(&HEXLOWER.encode(&self.0))
             }
         }
 
@@ -56,15 +58,8 @@ macro_rules! object_id {
             type Err = ParseIdError;
 
             fn from_str(text: &str) -> Result<Self, ParseIdError> {
-                let digits = text.as_bytes();
-                if digits.len() != 2 * LEN {
-                    return Err(ParseIdError);
-                }
-                let mut bytes = [0; LEN];
-                for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-                    *byte = digit(pair[0])? << 4 | digit(pair[1])?;
-                }
-                Ok(Self(bytes))
+                let bytes = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).map_err(|_| ParseIdError)?;
+                bytes.try_into().map(Self).map_err(|_| ParseIdError)
             }
         }
     };
@@ -83,10 +78,6 @@ impl CommitId {
     pub(super) fn new(bytes: [u8; LEN]) -> Self {
         Self(bytes)
     }
-}
-
-fn digit(byte: u8) -> Result<u8, ParseIdError> {
-    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok()).ok_or(ParseIdError)
 }
 
 #[cfg(test)]

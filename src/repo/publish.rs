@@ -198,7 +198,7 @@ fn push_over_network(
     });
     let mut remote = repo.remote_anonymous(transport.url())?;
     let mut options = PushOptions::new();
-    options.remote_callbacks(callbacks).proxy_options(Transport::proxy());
+    options.remote_callbacks(callbacks);
     let pushed = remote.push(&[format!("{outbox}:{refname}")], Some(&mut options));
     drop(options);
     let _ = remote.disconnect();

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use git2::{ObjectType, Repository, TreeEntry};
 
+use super::checkout::Checkout;
 use super::error::{RepoError, one_line};
 use super::history::{Commit, describe};
 use super::id::{BlobId, CommitId};
 use super::mirror::Mirror;
 use crate::model::yaml::MAX_FILE_BYTES;
+use crate::trust::Objects;
 
 /// Most files that one snapshot takes: six per mesh (mesh, a few peers, traffic, manifests) for several thousand meshes.
 pub const MAX_FILES: usize = 50_000;
@@ -25,6 +27,44 @@ pub struct Snapshot {
     pub entries: BTreeMap<String, BlobId>,
     /// Paths asked for that are not taken, each with the reason.
     pub refused: Vec<(String, String)>,
+}
+
+/// A repository whose commits can be read, whatever it is: a mirror, or a clone where it is.
+pub trait Commits: Objects {
+    /// As [`Mirror::snapshot`].
+    fn snapshot(&self, id: CommitId, keep: &dyn Fn(&str) -> bool) -> Result<Snapshot, RepoError>;
+    /// As [`Mirror::read`].
+    fn blob(&self, id: BlobId) -> Result<Vec<u8>, RepoError>;
+    /// One commit.
+    fn commit(&self, id: CommitId) -> Result<Commit, RepoError>;
+}
+
+impl Commits for Mirror {
+    fn snapshot(&self, id: CommitId, keep: &dyn Fn(&str) -> bool) -> Result<Snapshot, RepoError> {
+        Self::snapshot(self, id, keep)
+    }
+
+    fn blob(&self, id: BlobId) -> Result<Vec<u8>, RepoError> {
+        Self::read(self, id)
+    }
+
+    fn commit(&self, id: CommitId) -> Result<Commit, RepoError> {
+        Self::commit(self, id)
+    }
+}
+
+impl Commits for Checkout {
+    fn snapshot(&self, id: CommitId, keep: &dyn Fn(&str) -> bool) -> Result<Snapshot, RepoError> {
+        Self::snapshot(self, id, keep)
+    }
+
+    fn blob(&self, id: BlobId) -> Result<Vec<u8>, RepoError> {
+        Self::read(self, id)
+    }
+
+    fn commit(&self, id: CommitId) -> Result<Commit, RepoError> {
+        Self::commit(self, id)
+    }
 }
 
 impl Mirror {

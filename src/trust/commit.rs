@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 
 use super::object::{Id, Kind, Objects, read};
 use super::refusal::{Fault, Rule, Violation};
-use super::signature::{self, PublicKey};
+use super::signature;
+use crate::model::PublicKey;
 
 /// Largest commit, in bytes: a merge of signed tags repeats them in its headers; a message that long is no message.
 pub const MAX_COMMIT_BYTES: usize = 256 << 10;

@@ -1,7 +1,7 @@
 //! Changes to the texts of `trust/` that keep every line and comment of whoever wrote them. Each gives the new text whole, or says why not.
 
 use super::policy::{Policy, ROOT};
-use super::signature::PublicKey;
+use crate::model::PublicKey;
 use crate::model::documents::TrustPolicyDocument;
 use crate::model::{Span, names, yaml};
 

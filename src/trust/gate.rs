@@ -9,10 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::commit::Links;
 use super::history::{MAX_STEPS, Verdict, Verifier};
 use super::object::{Id, Objects, Unreadable};
-use super::published::published_despite;
+use super::published::{Publisher, published};
 use super::refusal::{Fault, Refusal, Rule, Violation};
 use super::rules::Digest;
-use super::signature::PublicKey;
 use super::signers::Revoked;
 
 /// Whether signatures decide what is served.
@@ -98,15 +97,6 @@ impl Passage {
         let serve = if verification.enforces() || refusal.is_none() { verified } else { tip.or(verified) };
         Self { serve, verified, tip, refusal }
     }
-}
-
-/// Who writes a published branch, by the `mesh.yaml` of its mesh.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Publisher {
-    /// Keys that may sign there.
-    pub keys: BTreeSet<PublicKey>,
-    /// Commits there that somebody else made, and that are passed over.
-    pub disowned: BTreeSet<Id>,
 }
 
 /// Keeps watch over the branches that one agent reads.
@@ -197,8 +187,7 @@ impl Gate {
         let verdict = match (tip, known) {
             (Some(tip), _) => {
                 let nobody = Publisher::default();
-                let Publisher { keys, disowned } = self.publishers.get(mesh).unwrap_or(&nobody);
-                published_despite(objects, keys, revoked, disowned, known, tip)?
+                published(objects, self.publishers.get(mesh).unwrap_or(&nobody), revoked, known, tip)?
             }
             (None, None) => Verdict { verified: None, refusal: None },
             (None, Some(id)) => {

@@ -14,7 +14,9 @@
 //! history.rs    the walk along `main`: each step by its parent's rules; acceptance of bad commits
 //! published.rs  the same for `published/<mesh>`, by the keys in that mesh's mesh.yaml
 //! gate.rs       which commit of each branch is served: introduction, floor, enforce or warn
-//! edit.rs       changes to the files of `trust/`, for the commands; no part of the verifier
+//! remedy.rs     what people do about a refusal; no part of the verifier, like those below
+//! finding.rs    a refusal as `check` shows it
+//! edit.rs       changes to the files of `trust/`, for the commands
 //! ```
 //!
 //! Given the last verified commit L and the tip T of `main`:
@@ -35,12 +37,14 @@
 
 mod commit;
 pub mod edit;
+mod finding;
 mod gate;
 mod history;
 mod object;
 mod policy;
 mod published;
 mod refusal;
+mod remedy;
 mod rules;
 mod signature;
 mod signers;
@@ -51,14 +55,16 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use crate::model::{MAX_RSA_BITS, MIN_RSA_BITS, PublicKey, public_key};
 pub use commit::MAX_COMMIT_BYTES;
-pub use gate::{Gate, Introduction, Marks, Passage, Publisher, Verification};
+pub use finding::finding;
+pub use gate::{Gate, Introduction, Marks, Passage, Verification};
 pub use history::{ACCEPT, MAX_PENDING, MAX_STEPS, Step, Verdict, Verifier, oldest};
 pub use object::{Id, Kind, Objects, Unreadable};
-pub use policy::{Policy, ROOT};
-pub use published::{PUBLISHED_FILES, published, published_despite};
+pub use policy::{Decision, Policy, ROOT};
+pub use published::{PUBLISHED_FILES, Publisher, published};
 pub use refusal::{Fault, Refusal, Rule, Violation};
+pub use remedy::lease;
 pub use rules::{Digest, FOLDER, Rules};
-pub use signature::{MAX_RSA_BITS, MIN_RSA_BITS, PublicKey, public_key};
 pub use signers::{MAX_KEYS, Revoked, Signer, Signers};
 pub use tree::{MAX_CHANGES, MAX_DEPTH, MAX_FILE_BYTES, MAX_TREE_BYTES};

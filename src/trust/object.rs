@@ -3,15 +3,24 @@
 use std::fmt;
 use std::str::FromStr;
 
+use data_encoding::HEXLOWER;
+
 use super::refusal::{Fault, Rule, Violation};
 
 /// Name of a Git object: the SHA-1 of its content, which the store has checked.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id(pub [u8; 20]);
 
+impl Id {
+    /// The first seven digits, as people know them.
+    pub fn short(self) -> String {
+        self.to_string()[..7].to_owned()
+    }
+}
+
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(f, &self.0)
+        f.write_str(&HEXLOWER.encode(&self.0))
     }
 }
 
@@ -30,21 +39,9 @@ impl FromStr for Id {
     }
 }
 
-pub(super) fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
-    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-}
-
 /// Exactly so many bytes, in lower-case digits.
 pub(super) fn read_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let digits = |c: char| c.is_ascii_digit() || matches!(c, 'a'..='f');
-    if text.len() != 2 * N || !text.chars().all(digits) {
-        return None;
-    }
-    let mut bytes = [0; N];
-    for (index, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(2 * index..2 * index + 2)?, 16).ok()?;
-    }
-    Some(bytes)
+    HEXLOWER.decode(text.as_bytes()).ok()?.try_into().ok()
 }
 
 /// Kinds of Git object that a history is made of.

@@ -15,7 +15,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::documents::{TrustPolicyDocument, TrustRuleSpec};
-use crate::model::{At, Code, Diagnostic, yaml};
+use crate::model::{At, Code, Diagnostic, Span, yaml};
 
 /// The role whose members accept bad commits. It must have one.
 pub const ROOT: &str = "root";
@@ -37,13 +37,33 @@ struct Rule {
     allow: Vec<String>,
 }
 
+/// What is said of a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Where the rule's pattern stands in the file.
+    pub span: Span,
+    /// Roles whose members may change it.
+    pub roles: Vec<String>,
+}
+
 /// What `{mesh}` stood for, in a pattern that has it.
 #[derive(Clone, Copy)]
 struct Captured<'p>(Option<&'p str>);
 
-/// A pattern's names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Pattern(Vec<String>);
+/// A pattern's names, and where it stands, which says nothing about what it matches.
+#[derive(Clone, Debug)]
+struct Pattern {
+    names: Vec<String>,
+    span: Span,
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.names == other.names
+    }
+}
+
+impl Eq for Pattern {}
 
 impl Policy {
     /// Reads the document. The error is the first thing in it that is not taken.
@@ -61,16 +81,17 @@ impl Policy {
 
     /// Whether this signer may change this path.
     pub fn allows(&self, signer: &str, path: &str) -> bool {
+        self.decision(path).is_some_and(|decision| decision.roles.iter().any(|role| self.has_role(signer, role)))
+    }
+
+    /// Who may change this path; `None` where no rule names it.
+    pub fn decision(&self, path: &str) -> Option<Decision> {
         let names: Vec<&str> = path.split('/').collect();
-        let first = self.rules.iter().find_map(|rule| {
-            let captured = rule.paths.iter().find_map(|pattern| pattern.matches(&names))?;
-            Some((rule, captured))
-        });
-        let Some((rule, captured)) = first else { return false };
-        rule.allow
-            .iter()
-            .filter_map(|role| if role == MESH { captured.0 } else { Some(role.as_str()) })
-            .any(|role| self.has_role(signer, role))
+        self.rules.iter().find_map(|rule| {
+            let (pattern, captured) = rule.paths.iter().find_map(|pattern| Some((pattern, pattern.matches(&names)?)))?;
+            let roles = rule.allow.iter().filter_map(|role| if role == MESH { captured.0 } else { Some(role.as_str()) });
+            Some(Decision { span: pattern.span, roles: roles.map(str::to_owned).collect() })
+        })
     }
 
     /// Roles with their members.
@@ -80,7 +101,7 @@ impl Policy {
 
     /// Patterns of each rule with the roles that it allows, in the order in which they are asked.
     pub fn rules(&self) -> impl Iterator<Item = (Vec<String>, &[String])> {
-        self.rules.iter().map(|rule| (rule.paths.iter().map(|Pattern(names)| names.join("/")).collect(), rule.allow.as_slice()))
+        self.rules.iter().map(|rule| (rule.paths.iter().map(|pattern| pattern.names.join("/")).collect(), rule.allow.as_slice()))
     }
 
     /// The same with one more member of a role.
@@ -102,9 +123,8 @@ impl Rule {
         };
         let (mut paths, mut allow) = (Vec::new(), Vec::new());
         for at in &spec.paths {
-            paths.push(
-                Pattern::parse(at).map_err(|message| wrong(at, message, "a path such as meshes/{mesh}/** or federation.yaml"))?,
-            );
+            let pattern = Pattern::parse(at);
+            paths.push(pattern.map_err(|message| wrong(at, message, "a path such as meshes/{mesh}/** or federation.yaml"))?);
         }
         for at in &spec.allow {
             if at.value == MESH && !paths.iter().all(Pattern::captures) {
@@ -120,7 +140,7 @@ impl Rule {
 }
 
 impl Pattern {
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &At<String>) -> Result<Self, String> {
         let names: Vec<String> = text.split('/').map(str::to_owned).collect();
         let shown = text.escape_debug();
         if names.iter().any(|name| ["", ".", ".."].contains(&name.as_str())) {
@@ -140,19 +160,19 @@ impl Pattern {
                 return Err(format!("`{shown}` has {whole} twice"));
             }
         }
-        Ok(Self(names))
+        Ok(Self { names, span: text.span })
     }
 
     fn captures(&self) -> bool {
-        self.0.iter().any(|name| name == MESH)
+        self.names.iter().any(|name| name == MESH)
     }
 
     /// `None` if it does not match.
     fn matches<'p>(&self, path: &[&'p str]) -> Option<Captured<'p>> {
-        let Some(stars) = self.0.iter().position(|name| name == "**") else {
-            return (path.len() == self.0.len()).then(|| names_match(&self.0, path))?;
+        let Some(stars) = self.names.iter().position(|name| name == "**") else {
+            return (path.len() == self.names.len()).then(|| names_match(&self.names, path))?;
         };
-        let (before, after) = (&self.0[..stars], &self.0[stars + 1..]);
+        let (before, after) = (&self.names[..stars], &self.names[stars + 1..]);
         if path.len() < before.len() + after.len() + usize::from(after.is_empty()) {
             return None;
         }

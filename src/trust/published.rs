@@ -6,39 +6,47 @@ use super::commit::Links;
 use super::history::{Verdict, steps};
 use super::object::{Id, Objects, Unreadable};
 use super::refusal::{Fault, Refusal, Rule, Violation};
-use super::signature::PublicKey;
 use super::signers::Revoked;
 use super::tree::changes;
+use crate::model::{Mesh, PublicKey};
 
 /// All that an agent publishes.
 pub const PUBLISHED_FILES: [&str; 2] = ["published.yaml", "status.yaml"];
 
-/// Verifies a published branch from its last verified commit to its tip. `keys` are those of the mesh's `mesh.yaml`, and `revoked` is
+/// Who writes a published branch, by the `mesh.yaml` of its mesh.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Publisher {
+    /// Keys that may sign there.
+    pub keys: BTreeSet<PublicKey>,
+    /// Commits there that somebody else made, and that are passed over.
+    pub disowned: BTreeSet<Id>,
+}
+
+impl Publisher {
+    /// The agent of a mesh, as people declare it.
+    pub fn of(mesh: &Mesh) -> Self {
+        let disowned = mesh.disowned.iter().filter_map(|id| id.parse().ok()).collect();
+        Self { keys: mesh.keys.iter().cloned().collect(), disowned }
+    }
+}
+
+/// Verifies a published branch from its last verified commit to its tip. `publisher` is who writes it, and `revoked` is
 /// `trust/revoked_keys`, both at the verified `main`.
 ///
 /// Each commit after the last verified one is signed by one of the keys, has one parent and changes only [`PUBLISHED_FILES`]. Of a
 /// branch that was never verified the tip alone is asked, and that it holds nothing but those files: earlier commits may be signed
 /// by keys that were replaced since, and say nothing that the tip does not.
+///
+/// Commits that the publisher has disowned are passed over, neither believed nor in the way. What follows them is held against the last
+/// verified commit, so that nothing that they brought stays. This mends a branch without rewriting it.
 pub fn published(
     objects: &dyn Objects,
-    keys: &BTreeSet<PublicKey>,
+    publisher: &Publisher,
     revoked: &Revoked,
     verified: Option<Id>,
     tip: Id,
 ) -> Result<Verdict, Unreadable> {
-    published_despite(objects, keys, revoked, &BTreeSet::new(), verified, tip)
-}
-
-/// The same for a branch with commits that its people have disowned: they are passed over, neither believed nor in the way. What follows them
-/// is held against the last verified commit, so that nothing that they brought stays. This mends a branch without rewriting it.
-pub fn published_despite(
-    objects: &dyn Objects,
-    keys: &BTreeSet<PublicKey>,
-    revoked: &Revoked,
-    disowned: &BTreeSet<Id>,
-    verified: Option<Id>,
-    tip: Id,
-) -> Result<Verdict, Unreadable> {
+    let Publisher { keys, disowned } = publisher;
     let mut last = verified;
     let steps = match steps(objects, verified, tip)? {
         Ok(steps) => steps,

@@ -4,10 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 
 use super::commit::Links;
-use super::object::{Id, Kind, Objects, read, read_hex, write_hex};
+use super::object::{Id, Kind, Objects, read, read_hex};
 use super::policy::{Policy, ROOT};
 use super::refusal::{Fault, Rule, Violation};
 use super::signers::{Revoked, Signers};
@@ -132,8 +133,7 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("sha256:")?;
-        write_hex(f, &self.0)
+        write!(f, "sha256:{}", HEXLOWER.encode(&self.0))
     }
 }
 

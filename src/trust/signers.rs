@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-use super::signature::{PublicKey, public_key};
 use crate::model::{Code, Diagnostic, Span};
+use crate::model::{PublicKey, public_key};
 
 /// Most keys in either file: several for each person of a large organisation.
 pub const MAX_KEYS: usize = 10_000;

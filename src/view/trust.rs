@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::table::{self, Cell};
 use super::{Look, Tone};
-use crate::trust::{Digest, Id, Refusal, Rule, Rules};
+use crate::trust::{Digest, Id, Refusal, Rules};
 use crate::words::{count, one_line};
 
 /// Most paths shown of what a commit changed; git show has the rest.
@@ -19,6 +19,8 @@ pub struct History {
     pub anchor: Id,
     /// Somebody named the anchor.
     pub given: bool,
+    /// Where it ends.
+    pub tip: Id,
     /// The newest commit that agents follow; `None` where not even the anchor is one.
     pub verified: Option<Id>,
     /// Why it is not the tip.
@@ -64,7 +66,7 @@ struct Refused {
     signer: Option<String>,
     path: Option<String>,
     detail: String,
-    way_out: &'static str,
+    way_out: String,
 }
 
 impl Shown {
@@ -92,13 +94,13 @@ impl Shown {
         }
         signers.sort_by(|a, b| (a.revoked, &a.name, &a.key).cmp(&(b.revoked, &b.name, &b.key)));
         let allowed = |(paths, allow): (Vec<String>, &[String])| Allowed { paths, allow: allow.to_vec() };
-        let refusal = history.refusal.as_ref().map(|Refusal { rule, commit, signer, path, detail }| Refused {
+        let refusal = history.refusal.as_ref().map(|refusal @ Refusal { rule, commit, signer, path, detail }| Refused {
             rule: rule.to_string(),
             commit: commit.to_string(),
             signer: signer.clone(),
             path: path.clone(),
             detail: detail.clone(),
-            way_out: way_out(*rule),
+            way_out: refusal.way_out(history.verified, Some(history.tip)),
         });
         Self {
             commit: commit.to_string(),
@@ -164,39 +166,4 @@ pub fn bad_commit(summary: &str, refusal: &Refusal, changes: &[(char, String)]) 
     }
     let _ = writeln!(out, "  git show {} has every line", refusal.commit);
     out
-}
-
-/// What somebody does whose commits are refused before they land.
-pub fn mend(rule: Rule) -> &'static str {
-    match rule {
-        Rule::Unsigned | Rule::BadSignature | Rule::WrongNamespace => {
-            "sign it with your key in trust/allowed_signers: git config gpg.format ssh, git commit --amend -S"
-        }
-        Rule::UnknownSigner => "sign it with a key in trust/allowed_signers, or let root add yours: meshfed trust add",
-        Rule::RevokedKey | Rule::WeakKey | Rule::OutsideValidity => "sign it with another key",
-        Rule::PathDenied => "leave the path to those who may change it: meshfed trust show lists them",
-        Rule::SourceRewound | Rule::SourceForked => "fetch, rebase onto the branch, and push without force",
-        Rule::NotRegular | Rule::BadName | Rule::CaseTwin | Rule::TooLarge | Rule::Malformed => "take it out of the commit",
-        Rule::TrustBroken | Rule::RevocationShrunk => "make the change to trust/ anew: meshfed trust does it",
-        Rule::NotLinear => "only the mesh's agent writes this branch",
-        Rule::WrongDigest => "begin with meshfed trust introduce",
-    }
-}
-
-/// What people do when a branch is refused by this rule.
-pub fn way_out(rule: Rule) -> &'static str {
-    match rule {
-        Rule::SourceRewound | Rule::SourceForked => {
-            "push the branch to what was verified or to a descendant of it; no agent follows another history"
-        }
-        Rule::TrustBroken | Rule::RevocationShrunk => {
-            "reset the branch to the commit before, and push that; a commit that changes trust/ cannot be accepted"
-        }
-        Rule::WrongDigest => "compare anchor and digest with what those who introduced the repository gave out",
-        Rule::NotLinear => "let the agent alone write its branch, and reset it to its last commit",
-        _ => {
-            "root takes the commit as it is (meshfed trust accept SHA), unless it touches trust/; or reset the branch to the commit \
-             before, and make the change anew, signed by somebody who may"
-        }
-    }
 }

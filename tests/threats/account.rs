@@ -12,7 +12,7 @@ const TRIES: &[&str] = &[
     // secrets, its own too
     "get secrets -A",
     "get secrets -n meshfed",
-    "get secret meshfed-repository -n meshfed",
+    "get secret meshfed-git -n meshfed",
     "get secrets -n rosa-prod-mesh",
     "get secret istio-ca-secret -n rosa-prod-mesh",
     "get secret cacerts -n rosa-prod-mesh",
@@ -84,7 +84,6 @@ fn t20_the_agents_service_account_can_do_its_work_and_nothing_else() {
         namespace(lab, name);
     }
     done(lab, &format!("apply --server-side --validate=strict -k {}", path("deploy/example")));
-    done(lab, &format!("apply --server-side --validate=strict -f {}", path("deploy/fence/own-roots.yaml")));
     let stolen = account(lab);
     let who = act(&stolen, "auth whoami -o jsonpath={.status.userInfo.username}");
     assert_eq!(String::from_utf8_lossy(&who.stdout), "system:serviceaccount:meshfed:meshfed");

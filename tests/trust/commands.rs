@@ -217,7 +217,7 @@ fn a_bad_commit_is_shown_and_accepted_by_root_alone() {
         "! refused: {bad} PathDenied: meshes/rosa/mesh.yaml: aro@example.com may not change it (signed by aro@example.com)\n"
     );
     assert!(
-        show.out.contains(&line) && show.out.contains("way out: root takes the commit as it is (meshfed trust accept SHA)"),
+        show.out.contains(&line) && show.out.contains(&format!("root runs `meshfed trust accept {bad}`; if not, reset main to ")),
         "{}",
         show.out
     );

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use meshfed::trust::{Id, PublicKey, Refusal, Revoked, Verifier, public_key, published};
+use meshfed::trust::{Id, PublicKey, Publisher, Refusal, Revoked, Verifier, public_key, published};
 
 use super::repository::{Work, id, lines};
 
@@ -25,7 +25,8 @@ impl Peer {
         self.main = main.verified.unwrap();
         let keys = keys(&work.git(&["show", &format!("{}:meshes/rosa/mesh.yaml", self.main)]));
         let tip = mirror.refs().published["rosa"].into();
-        let verdict = published(&mirror, &keys, &Revoked::default(), self.published, tip).unwrap();
+        let verdict =
+            published(&mirror, &Publisher { keys, ..Publisher::default() }, &Revoked::default(), self.published, tip).unwrap();
         self.published = verdict.verified;
         verdict.refusal.map_or(Ok(()), Err)
     }

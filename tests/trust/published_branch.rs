@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use meshfed::trust::{Id, Refusal, Revoked, Rule, Verdict, public_key, published};
+use meshfed::trust::{Id, Publisher, Refusal, Revoked, Rule, Verdict, public_key, published};
 
 use super::repository::Work;
 
@@ -22,7 +22,7 @@ fn verdict(work: &Work, mesh: &str, verified: Option<Id>) -> Verdict {
     let mirror = work.mirror();
     let tip = mirror.refs().published[mesh].into();
     let keys = BTreeSet::from([public_key(&work.public(&format!("agent-{mesh}"))).unwrap()]);
-    published(&mirror, &keys, &Revoked::default(), verified, tip).unwrap()
+    published(&mirror, &Publisher { keys, ..Publisher::default() }, &Revoked::default(), verified, tip).unwrap()
 }
 
 fn refused(work: &Work, mesh: &str, verified: Id) -> Refusal {

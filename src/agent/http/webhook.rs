@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
+use data_encoding::HEXLOWER_PERMISSIVE;
 use hmac::{Hmac, Mac};
 use http::HeaderMap;
 use http_body_util::BodyExt;
@@ -145,7 +146,7 @@ impl Proof {
     fn of(headers: &HeaderMap) -> Option<Self> {
         let value = |name: &str| headers.get(name).map(http::HeaderValue::as_bytes);
         if let Some(signature) = SIGNATURES.iter().find_map(|name| value(name)) {
-            return unhex(signature.strip_prefix(b"sha256=").unwrap_or(signature)).map(Self::Hmac);
+            return HEXLOWER_PERMISSIVE.decode(signature.strip_prefix(b"sha256=").unwrap_or(signature)).ok().map(Self::Hmac);
         }
         let bearer = || value("authorization")?.strip_prefix(b"Bearer ");
         value("x-gitlab-token").or_else(bearer).map(|secret| Self::Secret(secret.to_vec()))
@@ -171,15 +172,6 @@ async fn judge(secret: &[u8], proof: Option<Proof>, mut body: Incoming) -> Verdi
         None => false,
     };
     if good { Verdict::Good } else { Verdict::Forged }
-}
-
-fn unhex(digits: &[u8]) -> Option<Vec<u8>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let pairs = digits.chunks(2).map(|pair| match pair {
-        [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
-        _ => None,
-    });
-    pairs.collect()
 }
 
 /// One fetch for all requests of a window; the first is answered at once.

@@ -8,8 +8,7 @@ use crate::cli::{committed, offline};
 use crate::error::{Error, Exit};
 use crate::model::{Diagnostic, Severity, secrets};
 use crate::repo::{Checkout, CommitId, PUBLISHED, RepoError};
-use crate::trust::{self, Id, PublicKey, Refusal, Rules, Verifier, oldest, published};
-use crate::view::trust::mend;
+use crate::trust::{Id, Publisher, Refusal, Rules, Verifier, oldest, published};
 use crate::words::one_line;
 
 /// Most bytes that Git says of one push: ten thousand references.
@@ -142,30 +141,30 @@ impl Push<'_> {
         };
         let Some(main) = main else { return Ok(Vec::new()) };
         let Some(rules) = Rules::of(&self.checkout, main.into()).map_err(fault)? else { return Ok(Vec::new()) };
-        let Some((keys, is_member)) = self.keys(main, mesh)? else {
+        let Some((publisher, is_member)) = self.publisher(main, mesh)? else {
             return Ok(vec![format!("{} does not know a mesh {mesh}; add meshes/{mesh}/mesh.yaml first", self.branch)]);
         };
         let Some(new) = update.new else {
             let refusal = format!("this branch is not deleted as long as meshes/{mesh}/ is on {}", self.branch);
             return Ok(if is_member { vec![refusal] } else { Vec::new() });
         };
-        if keys.is_empty() {
+        if publisher.keys.is_empty() {
             return Ok(vec![format!("meshes/{mesh}/mesh.yaml lists no key of its agent; add agent.keys")]);
         }
         let verdict =
-            published(&self.checkout, &keys, &rules.revoked, update.old.map(Id::from), new.into()).map_err(Error::other)?;
+            published(&self.checkout, &publisher, &rules.revoked, update.old.map(Id::from), new.into()).map_err(Error::other)?;
         Ok(verdict.refusal.iter().map(told).collect())
     }
 
-    /// Keys of a mesh's agent, and whether the mesh is still there. The last words of a mesh that has left are its own.
-    fn keys(&self, main: CommitId, mesh: &str) -> Result<Option<(BTreeSet<PublicKey>, bool)>, Error> {
+    /// Who writes for a mesh, and whether the mesh is still there. The last words of a mesh that has left are its own.
+    fn publisher(&self, main: CommitId, mesh: &str) -> Result<Option<(Publisher, bool)>, Error> {
         let mut next = Some(main);
         for _ in 0..MAX_BACK {
             let Some(commit) = next else { break };
             if self.checkout.text(commit, &format!("meshes/{mesh}/mesh.yaml"))?.is_some() {
                 let folder = committed::load(&self.checkout, commit)?.federation.meshes.remove(mesh);
-                let keys = folder.and_then(|folder| folder.mesh).map(|mesh| mesh.keys).unwrap_or_default();
-                return Ok(Some((keys.iter().filter_map(|key| trust::public_key(key).ok()).collect(), commit == main)));
+                let publisher = folder.and_then(|folder| folder.mesh).as_ref().map(Publisher::of).unwrap_or_default();
+                return Ok(Some((publisher, commit == main)));
             }
             next = self.checkout.commit(commit)?.parents.first().copied();
         }
@@ -195,7 +194,7 @@ impl Push<'_> {
 }
 
 fn told(refusal: &Refusal) -> String {
-    format!("{refusal}; {}", mend(refusal.rule))
+    format!("{refusal}; {} ({})", refusal.rule.mend(), refusal.rule.code().number())
 }
 
 /// The same finding is the same words, wherever lines have moved it.

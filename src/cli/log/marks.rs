@@ -1,11 +1,11 @@
 //! What verification says of each commit, while the histories are walked from the newest commit backwards.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use crate::error::Error;
 use crate::model::{Cache, ContentId, Federation, Place, load_some};
 use crate::repo::{Commit, CommitId, Mirror};
-use crate::trust::{Digest, FOLDER, Id, PublicKey, Revoked, Verdict, Verifier, public_key, published};
+use crate::trust::{FOLDER, Id, Introduction, Publisher, Revoked, Verdict, Verifier, published};
 use crate::view::log::Mark;
 
 /// Where the list of revoked keys is.
@@ -20,8 +20,8 @@ pub(super) struct Marks<'a> {
     part: Part,
     /// Commit that a person accepted → the commit that says so.
     accepted: HashMap<Id, Id>,
-    /// Keys that verified commits listed for each mesh's agent, as far as the walk has come.
-    keys: BTreeMap<String, BTreeSet<PublicKey>>,
+    /// Who writes for each mesh: all keys that verified commits listed for its agent, as far as the walk has come.
+    publishers: BTreeMap<String, Publisher>,
     revoked: Revoked,
 }
 
@@ -35,9 +35,9 @@ enum Part {
 
 impl<'a> Marks<'a> {
     /// Verifies `main` from the anchor to its tip.
-    pub fn new(mirror: &'a Mirror, anchor: CommitId, digest: Digest) -> Result<Self, Error> {
+    pub fn new(mirror: &'a Mirror, introduction: Introduction) -> Result<Self, Error> {
         let mut verifier = Verifier::new();
-        let anchor = Id::from(anchor);
+        let Introduction { anchor, digest } = introduction;
         verifier.introduce(mirror, anchor, digest).map_err(Error::other)?.map_err(|refusal| {
             Error::unavailable(
                 format!("the anchor is not the one that is meant: {refusal}"),
@@ -63,7 +63,7 @@ impl<'a> Marks<'a> {
             verdict,
             part: Part::NotInForce,
             accepted: HashMap::new(),
-            keys: BTreeMap::new(),
+            publishers: BTreeMap::new(),
             revoked,
         };
         let meshes = snapshot.entries.iter().filter(|(path, _)| matches!(Place::of(path), Place::Mesh(_)));
@@ -82,8 +82,8 @@ impl<'a> Marks<'a> {
             return;
         }
         for mesh in before.meshes.values().filter_map(|folder| folder.mesh.as_ref()) {
-            let keys = mesh.keys.iter().filter_map(|key| public_key(key).ok());
-            self.keys.entry(mesh.name.clone()).or_default().extend(keys);
+            let publisher = self.publishers.entry(mesh.name.clone()).or_default();
+            publisher.keys.extend(mesh.keys.iter().cloned());
         }
     }
 
@@ -122,11 +122,11 @@ impl<'a> Marks<'a> {
 
     /// A commit of a published branch.
     pub fn published(&self, mesh: &str, commit: &Commit) -> Result<Mark, Error> {
-        let Some(keys) = self.keys.get(mesh).filter(|keys| !keys.is_empty()) else {
+        let Some(publisher) = self.publishers.get(mesh).filter(|publisher| !publisher.keys.is_empty()) else {
             return Ok(Mark::Unknown { reason: format!("meshes/{mesh}/mesh.yaml lists no key of its agent") });
         };
         let parent = commit.parents.first().map(|parent| Id::from(*parent));
-        let verdict = published(self.mirror, keys, &self.revoked, parent, commit.id.into()).map_err(Error::other)?;
+        let verdict = published(self.mirror, publisher, &self.revoked, parent, commit.id.into()).map_err(Error::other)?;
         Ok(match verdict.refusal {
             None => Mark::Verified { signer: format!("agent of {mesh}") },
             Some(refusal) => {

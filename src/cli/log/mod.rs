@@ -4,7 +4,7 @@ mod filter;
 mod marks;
 mod walk;
 
-use clap::{Args, ValueEnum};
+use clap::ValueEnum;
 use jiff::Timestamp;
 
 use self::filter::Filter;
@@ -12,10 +12,8 @@ pub(super) use self::filter::Peering;
 use self::marks::Marks;
 use self::walk::Walk;
 use super::output;
-use super::remote::RepoArgs;
+use super::remote::{RepoArgs, TrustArgs};
 use crate::error::{Error, Exit};
-use crate::repo::CommitId;
-use crate::trust::Digest;
 use crate::view::log;
 
 /// Commits shown where people do not say how many: a few screens.
@@ -42,17 +40,6 @@ pub struct Log {
     output: Format,
 }
 
-/// Where trust begins.
-#[derive(Args, Debug)]
-struct TrustArgs {
-    /// Commit of main from which on signatures are verified
-    #[arg(long, env = "MESHFED_TRUST_ANCHOR", value_name = "COMMIT", requires = "trust_digest")]
-    trust_anchor: Option<CommitId>,
-    /// Digest of trust/ in that commit, as `sha256:…`
-    #[arg(long, env = "MESHFED_TRUST_DIGEST", value_name = "DIGEST", requires = "trust_anchor")]
-    trust_digest: Option<Digest>,
-}
-
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Format {
     /// A commit with its changes below it
@@ -66,10 +53,7 @@ impl Log {
         let remote = self.repo.fetch()?;
         let mirror = &remote.mirror;
         let since = self.filter.since(Timestamp::now())?;
-        let marks = match self.trust.trust_anchor.zip(self.trust.trust_digest) {
-            Some((anchor, digest)) => Some(Marks::new(mirror, anchor, digest)?),
-            None => None,
-        };
+        let marks = self.trust.introduction().map(|introduction| Marks::new(mirror, introduction)).transpose()?;
         let verified = marks.is_some();
         let mut walk = Walk::new(mirror, &self.repo.branch, marks)?;
         let (mut entries, mut more) = (Vec::new(), false);

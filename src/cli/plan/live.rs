@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::timeout;
 
-use super::Plan;
+use super::{Plan, errors};
 use crate::agent::declarations::{self, Declarations};
 use crate::agent::remembered;
 use crate::agent::scopes::{scopes, unseen};
@@ -19,7 +19,7 @@ use crate::cluster::{Cluster, ClusterOptions, Trouble};
 use crate::decide::{Comparisons, Line, Memory, Status, Trust, Views, World, decide, presence};
 use crate::error::Error;
 use crate::facts::Facts;
-use crate::model::{Diagnostic, Federation, Place, Severity};
+use crate::model::{Diagnostic, Federation, Place};
 use crate::object::STATE_NAME;
 use crate::policy::{Loaded, Policies};
 use crate::view::plan::{self, Plans};
@@ -44,12 +44,10 @@ impl Plan {
     pub(super) fn live(&self, mesh: &str) -> Result<Plans, Error> {
         let declared = self.declared(mesh, Timestamp::now())?;
         render::find(&declared.federation, mesh)?;
-        for problem in declared.problems.iter().filter(|problem| problem.severity == Severity::Error) {
-            eprintln!("{problem}");
-        }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::other)?;
         let plan = runtime.block_on(self.against_cluster(mesh, &declared))?;
-        Ok(Plans { from: "the cluster".to_owned(), to: declared.from, meshes: vec![plan] })
+        let errors = errors(&declared.problems);
+        Ok(Plans { from: "the cluster".to_owned(), to: declared.from, errors, settings: Vec::new(), meshes: vec![plan] })
     }
 
     fn declared(&self, mesh: &str, now: Timestamp) -> Result<Declared, Error> {
@@ -150,6 +148,6 @@ impl Plan {
             now: Timestamp::now(),
         };
         let decision = decide(&world, &memory, &mut comparisons);
-        Ok(plan::Plan::new(mesh, &decision, live, &mut comparisons))
+        Ok(plan::Plan::new(mesh, federation, &decision, live, &mut comparisons))
     }
 }

@@ -10,6 +10,7 @@ use clap::ValueEnum;
 use super::output;
 use super::remote::RepoArgs;
 use crate::error::{Error, Exit};
+use crate::model::{Diagnostic, Severity};
 use crate::view::plan::{self, Plans};
 
 /// Show what a change of the repository would do in each mesh, without changing anything
@@ -56,6 +57,11 @@ enum Format {
     Json,
     /// Markdown, for the comment of a merge request
     Md,
+}
+
+/// What is wrong with the documents, a line each.
+fn errors(problems: &[Diagnostic]) -> Vec<String> {
+    problems.iter().filter(|problem| problem.severity == Severity::Error).map(ToString::to_string).collect()
 }
 
 impl Plan {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use super::Plan;
+use super::{Plan, errors};
 use crate::agent::declarations;
 use crate::cli::remote::Remote;
 use crate::cli::tree::Tree;
@@ -13,9 +13,9 @@ use crate::cli::{facts, offline, render};
 use crate::derive::{Derived, Inputs, Observed, derive};
 use crate::error::Error;
 use crate::facts::Facts;
-use crate::model::{Federation, Severity};
+use crate::model::Federation;
 use crate::policy::Loaded;
-use crate::view::plan::{Half, Plans, between, kept};
+use crate::view::plan::{Half, Plans, between, kept, settings};
 
 /// The files as they are, for people.
 const WORKING_TREE: &str = "the files as they are";
@@ -39,9 +39,6 @@ impl Plan {
         };
         let (old, mut new) = (before.load(), after.load());
         new.federation = kept(new.federation, &old.federation);
-        for problem in new.problems.iter().filter(|problem| problem.severity == Severity::Error) {
-            eprintln!("{problem}");
-        }
         let meshes: BTreeSet<&String> = old.federation.meshes.keys().chain(new.federation.meshes.keys()).collect();
         if let Some(mesh) = self.mesh.as_ref().filter(|mesh| !meshes.contains(mesh)) {
             render::find(&new.federation, mesh)?;
@@ -51,21 +48,20 @@ impl Plan {
         let plan = |mesh: &String| {
             let from = derived(&old, mesh, &facts, None);
             let to = derived(&new, mesh, &facts, Some(&from));
-            between(mesh, half(&old, mesh, &from), half(&new, mesh, &to), &new.federation, &|path| after.text(path))
+            let (before, then) =
+                (Half { federation: &old.federation, derived: &from }, Half { federation: &new.federation, derived: &to });
+            between(mesh, before, then, &|path| after.text(path))
         };
         let meshes = wanted.map(plan).collect();
-        Ok(Plans { from, to: to.unwrap_or_else(|| WORKING_TREE.to_owned()), meshes })
+        let errors = errors(&new.problems);
+        let settings = settings(&old.federation, &new.federation, None);
+        Ok(Plans { from, to: to.unwrap_or_else(|| WORKING_TREE.to_owned()), errors, settings, meshes })
     }
 
     /// The files of a revision: one that the repository has, or a branch that is fetched for it.
     fn tree(&self, remote: &Remote, revision: &str) -> Result<Tree, Error> {
-        match remote.mirror.resolve(revision) {
-            Ok(commit) => Tree::at(&remote.mirror, commit),
-            Err(unknown) => {
-                let Ok(other) = self.repo.on(revision).fetch() else { return Err(unknown.into()) };
-                Tree::at(&other.mirror, other.mirror.main()?)
-            }
-        }
+        let (commit, other) = self.repo.find(remote, revision)?;
+        Tree::at(&other.as_ref().unwrap_or(remote).mirror, commit)
     }
 
     fn known_facts(
@@ -98,10 +94,6 @@ fn range(text: Option<&str>, branch: &str) -> Result<Range, Error> {
             Err(Error::usage(format!("`{}` is not a range", text.escape_debug()), "write two revisions as `main..feature`"))
         }
     }
-}
-
-fn half<'a>(loaded: &'a Loaded, mesh: &str, derived: &'a Derived) -> Half<'a> {
-    Half { folder: loaded.federation.meshes.get(mesh), derived }
 }
 
 /// The objects of a mesh as if all imports worked. What policies forbid of what changes is held; what is there already is not judged.

@@ -72,10 +72,10 @@ impl Show {
         };
         let given = self.anchor.is_some();
         if let Err(refusal) = verifier.introduce(checkout, anchor, digest).map_err(Error::other)? {
-            return Ok(History { anchor, given, verified: None, refusal: Some(refusal) });
+            return Ok(History { anchor, given, tip, verified: None, refusal: Some(refusal) });
         }
         let verdict = verifier.main(checkout, anchor, tip).map_err(Error::other)?;
-        Ok(History { anchor, given, verified: verdict.verified, refusal: verdict.refusal })
+        Ok(History { anchor, given, tip, verified: verdict.verified, refusal: verdict.refusal })
     }
 }
 

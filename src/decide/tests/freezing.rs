@@ -6,7 +6,9 @@ use serde_json::json;
 
 use super::sim::{Sim, example};
 use crate::decide::{Trust, marks};
+use crate::model::public_key;
 use crate::object::{MAIN_ANNOTATION, PUBLISHED_ANNOTATION};
+use crate::trust::testing::{key, public};
 use crate::trust::{Id, Introduction, Marks, Passage, Refusal, Rule, Verification};
 
 const ROSA: &str = "rosa-prod-mesh";
@@ -159,16 +161,16 @@ fn a_peer_that_is_not_believed_says_what_to_do() {
         (ROSA, refused(Some(id(8)), id(9), Rule::SourceForked)),
     ];
     sim.trust.published = published.map(|(mesh, passage)| (mesh.to_owned(), passage)).into();
-    sim.trust.own_key = "ssh-ed25519 AAAA rosa-prod-mesh".to_owned();
+    sim.trust.own_key = format!("{} rosa-prod-mesh", public(&key(1)));
     let aro = sim.federation.meshes.get_mut(ARO).unwrap().mesh.as_mut().unwrap();
-    aro.keys = vec!["ssh-ed25519 BBBB".to_owned()];
+    aro.keys = vec![public_key(&public(&key(2))).unwrap()];
     let decision = sim.decide(ROSA);
     let holds: Vec<String> = decision.holds.iter().map(ToString::to_string).collect();
     insta::assert_snapshot!(holds.join("\n"));
     assert!(decision.leaves_cluster());
     assert!(decision.status.peerings[ARO].frozen.contains("UnknownSigner"));
     let rosa = sim.federation.meshes.get_mut(ROSA).unwrap().mesh.as_mut().unwrap();
-    rosa.keys = vec!["ssh-ed25519 AAAA some other comment".to_owned()];
+    rosa.keys = vec![public_key(&format!("{} some other comment", public(&key(1)))).unwrap()];
     assert!(!sim.decide(ROSA).holds.iter().any(|hold| hold.reason.contains("the key that this agent signs with")));
 }
 

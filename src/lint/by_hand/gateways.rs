@@ -7,6 +7,8 @@ use serde_json::Value;
 use super::Scene;
 use crate::derive::kinds;
 use crate::lint::Plain;
+use crate::lint::platform::{AWS_NAMES, AWS_TYPE, NLB};
+use crate::model::documents::Platform;
 use crate::model::{At, Diagnostic, Node, defaults, names};
 
 /// The gateways of one side of a control plane.
@@ -34,6 +36,9 @@ pub(super) fn check(scene: &Scene, found: &mut Vec<Diagnostic>) {
                 if is_for_a_peer(gateway) || !using.is_empty() {
                     one(plain, name, gateway, found);
                     shared(plain, name, &using, found);
+                    if side == "additionalIngress" {
+                        load_balancer(scene, plain, name, gateway, found);
+                    }
                     if side == "additionalEgress" {
                         network_view(plain, name, gateway, &using, found);
                     }
@@ -104,6 +109,27 @@ fn shared(plain: &Plain, name: &At<String>, using: &[&Plain], found: &mut Vec<Di
         let message = format!("gateway `{}` serves two peers, and each is refused by the other's policy", name.escape_debug());
         let finding = plain.error(name.span, message, "each peer needs gateways of its own");
         found.push(finding.also(first.path, first.span(), "one").also(second.path, second.span(), "and the other"));
+    }
+}
+
+/// On AWS a classic load balancer, the default, does not pass on TLS as federation needs it. Where a mesh runs is declared, or seen in the
+/// addresses by which its peers reach it.
+fn load_balancer(scene: &Scene, plain: &Plain, name: &At<String>, gateway: &At<Node>, found: &mut Vec<Diagnostic>) {
+    let service = |path: &[&str]| gateway.at(&[&["service"], path].concat()).and_then(|node| node.text());
+    if service(&["type"]) != Some("LoadBalancer") || service(&["metadata", "annotations", AWS_TYPE]) == Some(NLB) {
+        return;
+    }
+    let Some(side) = scene.own(plain) else { return };
+    let towards =
+        |peer: &&Plain| peer.text(&["spec", "security", "trustDomain"]).is_some_and(|domain| *domain.value == *side.trust_domain);
+    let amazon = |peer: &Plain| {
+        let addresses = peer.items(&["spec", "remote", "addresses"]);
+        addresses.iter().any(|address| address.text().is_some_and(|text| text.ends_with(AWS_NAMES)))
+    };
+    if side.platform == Some(Platform::Aws) || scene.of(kinds::PEER).filter(towards).any(amazon) {
+        let message =
+            format!("gateway `{}` gets a classic load balancer of AWS, which does not pass on TLS", name.escape_debug());
+        found.push(plain.warning(name.span, message, format!("annotate its Service with `{AWS_TYPE}: {NLB}`")));
     }
 }
 

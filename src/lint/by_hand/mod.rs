@@ -5,6 +5,7 @@ mod gateways;
 mod peers;
 mod routes;
 mod services;
+mod version;
 
 use crate::derive::kinds;
 use crate::lint::Plain;
@@ -43,6 +44,7 @@ pub(super) fn check(federation: &Federation, objects: &[Plain], found: &mut Vec<
     services::check(&scene, found);
     gateways::check(&scene, found);
     routes::check(&scene, found);
+    version::check(&scene, found);
 }
 
 impl<'a> Scene<'a> {

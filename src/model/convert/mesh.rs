@@ -5,6 +5,7 @@ use crate::model::at::{At, Span};
 use crate::model::code::Code;
 use crate::model::documents::{BaseSpec, CaSpec, IngressSpec, MeshDocument, MeshSpec, OperatorSpec, ServiceType};
 use crate::model::federation::{Base, Ca, Ingress, Mesh, Operator};
+use crate::model::key::{PublicKey, public_key};
 use crate::model::root::{self, Root};
 use crate::model::{address, defaults, names};
 
@@ -89,10 +90,18 @@ pub fn mesh(document: MeshDocument, folder: &str, findings: &mut Findings) -> Me
         },
         ca: self::ca(ca, findings),
         operators: self::operators(operators, findings),
-        keys: agent.keys.into_iter().map(|text| text.value).collect(),
+        keys: keys(&agent.keys, findings),
         disowned: disowned(agent.disowned, findings),
         suspend,
     }
+}
+
+fn keys(lines: &[At<String>], findings: &mut Findings) -> Vec<PublicKey> {
+    let key = |line: &At<String>| {
+        let wrong = |reason| findings.error(line.span, Code::BadValue, reason, "`meshfed trust keygen` prints such a line");
+        public_key(line).map_err(wrong).ok()
+    };
+    lines.iter().filter_map(key).collect()
 }
 
 fn disowned(commits: Vec<At<String>>, findings: &mut Findings) -> Vec<String> {

@@ -3,6 +3,7 @@
 mod between;
 mod documents;
 mod loading;
+mod routes;
 
 use super::testing::{Repo, pair, show};
 

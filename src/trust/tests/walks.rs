@@ -251,14 +251,15 @@ fn an_accepting_commit_obeys_the_rules_itself() {
 fn a_published_branch_is_its_agents_alone_and_goes_forward() {
     let mut store = Store::default();
     let keys = BTreeSet::from([public_key(&public(&key(1))).unwrap()]);
+    let publisher = Publisher { keys, ..Publisher::default() };
     let none = Revoked::default();
     let facts = |fact: &str| files(&[("published.yaml", fact), ("status.yaml", "s")]);
     let root = store.commit(&facts("1"), &[], "one", Some(&key(1)));
     let next = store.commit(&facts("2"), &[root], "two", Some(&key(1)));
     let verified = |tip| Verdict { verified: Some(tip), refusal: None };
-    assert_eq!(published(&store, &keys, &none, None, next).unwrap(), verified(next));
-    assert_eq!(published(&store, &keys, &none, Some(root), next).unwrap(), verified(next));
-    assert_eq!(published(&store, &keys, &none, Some(next), next).unwrap(), verified(next));
+    assert_eq!(published(&store, &publisher, &none, None, next).unwrap(), verified(next));
+    assert_eq!(published(&store, &publisher, &none, Some(root), next).unwrap(), verified(next));
+    assert_eq!(published(&store, &publisher, &none, Some(next), next).unwrap(), verified(next));
 
     let stranger = store.commit(&facts("3"), &[next], "three", Some(&key(2)));
     let on_top = store.commit(&facts("4"), &[stranger], "four", Some(&key(1)));
@@ -278,12 +279,12 @@ fn a_published_branch_is_its_agents_alone_and_goes_forward() {
         (root, Rule::SourceRewound, root),
     ];
     for (tip, rule, commit) in cases {
-        let verdict = published(&store, &keys, &none, Some(next), tip).unwrap();
+        let verdict = published(&store, &publisher, &none, Some(next), tip).unwrap();
         let refusal = verdict.refusal.unwrap();
         assert_eq!((verdict.verified, refusal.rule, refusal.commit), (Some(next), rule, commit), "{rule}");
     }
-    let verdict = published(&store, &keys, &none, None, other_file).unwrap();
+    let verdict = published(&store, &publisher, &none, None, other_file).unwrap();
     assert_eq!((verdict.verified, verdict.refusal.unwrap().rule), (None, Rule::PathDenied), "also when it is new");
     let revoked = Revoked::parse("trust/revoked_keys", &public(&key(1))).unwrap();
-    assert_eq!(published(&store, &keys, &revoked, Some(root), next).unwrap().refusal.unwrap().rule, Rule::RevokedKey);
+    assert_eq!(published(&store, &publisher, &revoked, Some(root), next).unwrap().refusal.unwrap().rule, Rule::RevokedKey);
 }

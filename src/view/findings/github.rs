@@ -8,18 +8,27 @@ use crate::model::{Diagnostic, Severity};
 /// One line a finding. `prefix` leads from the working directory to the repository's folder.
 pub fn github(found: &[Diagnostic], prefix: &str) -> String {
     let mut out = String::new();
-    for Diagnostic { path, span, severity, code, message, help, also: _ } in found {
+    for Diagnostic { path, span, severity, code, message, help, also: _, commit } in found {
         let command = match severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
-        let mut properties = format!("file={}", property(&format!("{prefix}{path}")));
-        if span.line > 0 {
-            let _ = write!(properties, ",line={},col={}", span.line, span.column); // writing to a String cannot fail
+        let mut properties = Vec::new();
+        if !path.is_empty() {
+            properties.push(format!("file={}", property(&format!("{prefix}{path}"))));
         }
-        let title = property(&format!("{}: {}", code.number(), code.title()));
-        let text = if help.is_empty() { message.clone() } else { format!("{message}\nhelp: {help}") };
-        let _ = writeln!(out, "::{command} {properties},title={title}::{}", data(&text)); // nor here
+        if span.line > 0 {
+            properties.push(format!("line={},col={}", span.line, span.column));
+        }
+        properties.push(format!("title={}", property(&format!("{}: {}", code.number(), code.title()))));
+        let mut text = message.clone();
+        if let Some(commit) = commit {
+            text = format!("{commit}: {text}");
+        }
+        if !help.is_empty() {
+            text = format!("{text}\nhelp: {help}");
+        }
+        let _ = writeln!(out, "::{command} {}::{}", properties.join(","), data(&text)); // writing to a String cannot fail
     }
     out
 }

@@ -4,9 +4,10 @@ mod github;
 mod sarif;
 mod text;
 
+use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::model::{Also, Diagnostic, Severity};
+use crate::model::{Also, Diagnostic, InCommit, Severity};
 use crate::words::count;
 pub use github::github;
 pub use sarif::sarif;
@@ -24,6 +25,8 @@ pub struct Finding<'a> {
     message: &'a str,
     help: &'a str,
     also: Vec<Place<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    commit: Option<Commit<'a>>,
 }
 
 /// Another place, as programs read it.
@@ -35,9 +38,17 @@ struct Place<'a> {
     message: &'a str,
 }
 
+/// A commit, as programs read it.
+#[derive(Debug, Serialize)]
+struct Commit<'a> {
+    id: &'a str,
+    at: Option<Timestamp>,
+    key: &'a str,
+}
+
 impl<'a> From<&'a Diagnostic> for Finding<'a> {
     fn from(diagnostic: &'a Diagnostic) -> Self {
-        let Diagnostic { path, span, severity, code, message, help, also } = diagnostic;
+        let Diagnostic { path, span, severity, code, message, help, also, commit } = diagnostic;
         let place = |Also { path, span, words }: &'a Also| Place { path, line: span.line, column: span.column, message: words };
         Self {
             path,
@@ -49,6 +60,7 @@ impl<'a> From<&'a Diagnostic> for Finding<'a> {
             message,
             help,
             also: also.iter().map(place).collect(),
+            commit: commit.as_ref().map(|InCommit { id, at, key }| Commit { id, at: *at, key }),
         }
     }
 }

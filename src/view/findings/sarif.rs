@@ -34,19 +34,26 @@ fn rule(code: Code) -> Value {
 }
 
 fn result(diagnostic: &Diagnostic, codes: &[Code], prefix: &str) -> Value {
-    let Diagnostic { path, span, severity, code, message, help, also } = diagnostic;
+    let Diagnostic { path, span, severity, code, message, help, also, commit } = diagnostic;
     let level = match severity {
         Severity::Error => "error",
         Severity::Warning => "warning",
     };
     let text = if help.is_empty() { message.clone() } else { format!("{message}\nhelp: {help}") };
+    let mut location = json!({});
+    if !path.is_empty() {
+        location["physicalLocation"] = place(&format!("{prefix}{path}"), *span);
+    }
+    if let Some(commit) = commit {
+        location["logicalLocations"] = json!([{"fullyQualifiedName": commit.to_string(), "kind": "commit"}]);
+    }
     let related = |Also { path, span, words }: &Also| json!({"physicalLocation": place(&format!("{prefix}{path}"), *span), "message": {"text": words}});
     let mut result = json!({
         "ruleId": code.number(),
         "ruleIndex": codes.iter().position(|other| other == code),
         "level": level,
         "message": {"text": text},
-        "locations": [{"physicalLocation": place(&format!("{prefix}{path}"), *span)}],
+        "locations": [location],
     });
     if !also.is_empty() {
         result["relatedLocations"] = also.iter().map(related).collect();

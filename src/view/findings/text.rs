@@ -24,13 +24,16 @@ pub fn render<'a>(found: &[Diagnostic], prefix: &str, source: &dyn Fn(&str) -> O
 }
 
 fn group<'a>(diagnostic: &'a Diagnostic, prefix: &str, source: &dyn Fn(&str) -> Option<&'a str>) -> Group<'a> {
-    let Diagnostic { path, span, severity, code, message, help, also } = diagnostic;
+    let Diagnostic { path, span, severity, code, message, help, also, commit } = diagnostic;
     let level = match severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
     let (here, elsewhere): (Vec<&Also>, Vec<&Also>) = also.iter().partition(|other| other.path == *path);
     let title = level.primary_title(message.as_str()).id(code.number());
+    if let Some(commit) = commit {
+        return in_commit(title.element(Origin::path(commit.to_string())), diagnostic);
+    }
     let marked = source(path).and_then(|text| Some((text, range(text, *span)?)));
     let mut group = match marked {
         Some((text, range)) => {
@@ -51,6 +54,14 @@ fn group<'a>(diagnostic: &'a Diagnostic, prefix: &str, source: &dyn Fn(&str) -> 
         group = group.element(Level::HELP.message(help.as_str()));
     }
     group
+}
+
+/// What the files say now is another matter: no excerpts.
+fn in_commit<'a>(mut group: Group<'a>, diagnostic: &'a Diagnostic) -> Group<'a> {
+    for Also { path, span, words } in &diagnostic.also {
+        group = group.element(Level::NOTE.message(format!("{path}:{} {words}", span.line)));
+    }
+    group.element(Level::HELP.message(diagnostic.help.as_str()))
 }
 
 fn context<'a>(source: &str, also: &'a Also) -> Option<Annotation<'a>> {

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::origin;
-use super::{Action, Field, Plan, Planned, Waiting, warnings};
+use super::{Action, Field, Place, Plan, Planned, Waiting, declared, place, warnings};
+use crate::changes::{self, Topic};
 use crate::derive::{Derived, Hold};
 use crate::model::{Federation, Guards, MeshFolder};
 use crate::object::{APPLIED_ANNOTATION, Key, Object, SOURCE_ANNOTATION};
@@ -13,10 +13,18 @@ use crate::object::{APPLIED_ANNOTATION, Key, Object, SOURCE_ANNOTATION};
 /// One mesh in one state of the repository.
 #[derive(Clone, Copy)]
 pub struct Half<'a> {
-    /// Its documents; `None` where it has none.
-    pub folder: Option<&'a MeshFolder>,
-    /// What follows from them.
+    /// All documents.
+    pub federation: &'a Federation,
+    /// What follows from them for this mesh.
     pub derived: &'a Derived,
+}
+
+/// What a change says of the federation that objects do not show, or only some of them: `None` of the mesh is the whole federation.
+pub fn settings(before: &Federation, after: &Federation, mesh: Option<&str>) -> Vec<String> {
+    let shown = [Topic::Federation, Topic::Mesh, Topic::Peering, Topic::Key, Topic::Ca, Topic::Ingress];
+    let all = changes::declared(before, after).into_iter();
+    let ours = all.filter(|change| change.mesh.as_deref() == mesh && shown.contains(&change.topic));
+    ours.map(|change| change.words).collect()
 }
 
 /// The documents of `after`, where what is broken is as it was before: it keeps what it declared.
@@ -50,8 +58,9 @@ pub fn kept(mut after: Federation, before: &Federation) -> Federation {
     after
 }
 
-/// Compares two states of a mesh, the second being that of `after`. `text` gives the text of a file as it would be.
-pub fn between<'a>(mesh: &str, from: Half, to: Half, after: &Federation, text: &dyn Fn(&str) -> Option<&'a str>) -> Plan {
+/// Compares two states of a mesh. `text` gives the text of a file as it would be.
+pub fn between<'a>(mesh: &str, from: Half, to: Half, text: &dyn Fn(&str) -> Option<&'a str>) -> Plan {
+    let after = to.federation;
     let keys: BTreeSet<&Key> = from.derived.wanted.keys().chain(to.derived.wanted.keys()).collect();
     let held: BTreeSet<&Key> = to.derived.holds.iter().filter_map(|hold| hold.key.as_ref()).collect();
     let mut changes = Vec::new();
@@ -60,8 +69,8 @@ pub fn between<'a>(mesh: &str, from: Half, to: Half, after: &Federation, text: &
         let new = to.derived.wanted.get(key).map(|wanted| &*wanted.object);
         match (old, new) {
             (Some(old), None) if !held.contains(key) => changes.push(deleted(old)),
-            (None, Some(new)) => changes.push(created(new, to.folder)),
-            (Some(old), Some(new)) if old.digest != new.digest => changes.extend(changed(old, new, to.folder, text)),
+            (None, Some(new)) => changes.push(created(new, after, mesh)),
+            (Some(old), Some(new)) if old.digest != new.digest => changes.extend(changed(old, new, after, mesh, text)),
             _ => {}
         }
     }
@@ -70,7 +79,8 @@ pub fn between<'a>(mesh: &str, from: Half, to: Half, after: &Federation, text: &
     let known: BTreeSet<&Hold> = from.derived.holds.iter().collect();
     let news = to.derived.holds.iter().filter(|hold| !known.contains(hold));
     let waiting = |hold: &Hold| Waiting { subject: hold.subject.clone(), reason: hold.reason.clone(), stuck: hold.stuck };
-    Plan { mesh: mesh.to_owned(), changes, holds: news.map(waiting).collect() }
+    let settings = settings(from.federation, after, Some(mesh));
+    Plan { mesh: mesh.to_owned(), settings, changes, holds: news.map(waiting).collect() }
 }
 
 fn deleted(old: &Object) -> Planned {
@@ -79,9 +89,9 @@ fn deleted(old: &Object) -> Planned {
     Planned { object, action: Action::Delete, source, line: 0, warnings, fields: Vec::new() }
 }
 
-fn created(new: &Object, folder: Option<&MeshFolder>) -> Planned {
-    let line = folder.map_or(0, |folder| folder.place_of(new).line);
-    let (object, source) = (new.key.to_string(), new.source.to_string());
+fn created(new: &Object, after: &Federation, mesh: &str) -> Planned {
+    let Place { source, line } = declared(after, mesh, new);
+    let object = new.key.to_string();
     Planned { object, action: Action::Create, source, line, warnings: Vec::new(), fields: Vec::new() }
 }
 
@@ -89,7 +99,8 @@ fn created(new: &Object, folder: Option<&MeshFolder>) -> Planned {
 fn changed<'a>(
     old: &Object,
     new: &Object,
-    folder: Option<&MeshFolder>,
+    after: &Federation,
+    mesh: &str,
     text: &dyn Fn(&str) -> Option<&'a str>,
 ) -> Option<Planned> {
     let (from, to) = (old.value(), new.value());
@@ -97,11 +108,11 @@ fn changed<'a>(
     differences(&from, &to, "", &mut fields);
     fields.retain(|field| !OURS.iter().any(|note| field.path.ends_with(note)));
     for field in &mut fields {
-        field.line = folder.map_or(0, |folder| origin::line(folder, new, &field.path, text(&new.source)));
+        field.comes_from(place(after, mesh, new, &field.path, text(&new.source)));
     }
-    let line = folder.map_or(0, |folder| folder.place_of(new).line);
+    let Place { source, line } = declared(after, mesh, new);
     let warnings = warnings(&new.key, Some(&from), Some(&to));
-    let (object, source) = (new.key.to_string(), new.source.to_string());
+    let object = new.key.to_string();
     (!fields.is_empty()).then_some(Planned { object, action: Action::Change, source, line, warnings, fields })
 }
 
@@ -114,6 +125,7 @@ fn differences(from: &Value, to: &Value, path: &str, fields: &mut Vec<Field>) {
         from: from.cloned(),
         to: to.cloned().unwrap_or_default(),
         owners: Vec::new(),
+        source: String::new(),
         line: 0,
     };
     let inside = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };

@@ -18,18 +18,17 @@ pub fn markdown(plans: &Plans) -> String {
                 .map(move |warning| format!("- ⚠️ {}, {}: {}", inline(mesh), inline(&change.object), escape(warning)))
         })
         .collect();
-    if !warnings.is_empty() {
-        let _ = writeln!(out, "\n{}", warnings.join("\n")); // writing to a String cannot fail
+    let errors = plans.errors.iter().map(|error| format!("- ❌ {}", escape(error)));
+    let settings = plans.settings.iter().map(|setting| format!("- {}", escape(setting)));
+    let notes: Vec<String> = errors.chain(warnings).chain(settings).collect();
+    if !notes.is_empty() {
+        let _ = writeln!(out, "\n{}", notes.join("\n")); // writing to a String cannot fail
     }
-    for plan in plans.meshes.iter().filter(|plan| !plan.changes.is_empty() || !plan.holds.is_empty()) {
+    for plan in plans.meshes.iter().filter(|plan| plan.any() || !plan.holds.is_empty()) {
         section(&mut out, plan);
     }
-    let unchanged: Vec<String> = plans
-        .meshes
-        .iter()
-        .filter(|plan| plan.changes.is_empty() && plan.holds.is_empty())
-        .map(|plan| inline(&plan.mesh))
-        .collect();
+    let unchanged: Vec<String> =
+        plans.meshes.iter().filter(|plan| !plan.any() && plan.holds.is_empty()).map(|plan| inline(&plan.mesh)).collect();
     if !unchanged.is_empty() {
         let _ = writeln!(out, "\nNo change in {}.", unchanged.join(", ")); // nor here
     }
@@ -38,6 +37,12 @@ pub fn markdown(plans: &Plans) -> String {
 
 fn section(out: &mut String, plan: &Plan) {
     let _ = writeln!(out, "\n<details open><summary><b>{}</b>: {}</summary>\n", escape(&plan.mesh), plan.title()); // nor here
+    for setting in &plan.settings {
+        let _ = writeln!(out, "- {}", escape(setting)); // nor here
+    }
+    if !plan.settings.is_empty() {
+        out.push('\n');
+    }
     if !plan.changes.is_empty() {
         out.push_str("| | object | change | declared in |\n|---|---|---|---|\n");
     }
@@ -59,9 +64,16 @@ fn section(out: &mut String, plan: &Plan) {
 }
 
 fn what(change: &Planned) -> String {
-    let field = |Field { path, from, to, owners: _, line: _ }: &Field| {
+    let field = |Field { path, from, to, owners: _, source, line }: &Field| {
         let from = value(from.as_ref().unwrap_or(&serde_json::Value::Null));
-        format!("{}: {} → {}", inline(path), inline(&from), inline(&value(to)))
+        let at = match (source == &change.source, line) {
+            (true, line) if *line == change.line || *line == 0 => String::new(),
+            (true, line) => format!(" (line {line})"),
+            (false, 0) => format!(" ({})", inline(source)),
+            (false, line) => format!(" ({})", inline(&format!("{source}:{line}"))),
+        };
+        let at = if source.is_empty() { String::new() } else { at };
+        format!("{}: {} → {}{at}", inline(path), inline(&from), inline(&value(to)))
     };
     match change.action {
         Action::Create => "new".to_owned(),

@@ -11,10 +11,12 @@ use serde_json::Value;
 
 use crate::decide::compare::{Change, Owner};
 use crate::decide::{Comparisons, Decision, LiveObjects};
-use crate::object::{Key, SOURCE_ANNOTATION};
+use crate::model::Federation;
+use crate::object::{Key, Object, SOURCE_ANNOTATION};
 use crate::words::count;
-pub use between::{Half, between, kept};
+pub use between::{Half, between, kept, settings};
 pub use markdown::markdown;
+use origin::{Place, place};
 pub use text::render;
 use warnings::warnings;
 
@@ -26,6 +28,10 @@ pub struct Plans {
     pub from: String,
     /// What is compared with it.
     pub to: String,
+    /// Errors in the documents, a line each: what they concern stays as it is.
+    pub errors: Vec<String>,
+    /// What changes for the whole federation, in its own terms.
+    pub settings: Vec<String>,
     /// Mesh by mesh.
     pub meshes: Vec<Plan>,
 }
@@ -33,7 +39,7 @@ pub struct Plans {
 impl Plans {
     /// Whether anything would change.
     pub fn any(&self) -> bool {
-        self.meshes.iter().any(|plan| !plan.changes.is_empty())
+        !self.settings.is_empty() || self.meshes.iter().any(Plan::any)
     }
 
     /// `0 to add, 2 to change, 1 to delete in 2 meshes; 1 waiting`.
@@ -57,6 +63,8 @@ impl Plans {
 pub struct Plan {
     /// The mesh.
     pub mesh: String,
+    /// What its documents say otherwise, in the terms of a federation, beside the objects: who it is, who its agent is, its peerings.
+    pub settings: Vec<String>,
     /// Objects to change, in the order of their names.
     pub changes: Vec<Planned>,
     /// What waits, and for what.
@@ -107,7 +115,9 @@ pub struct Field {
     pub to: Value,
     /// Who else owns it.
     pub owners: Vec<String>,
-    /// Line in the declaration that it comes from; 0 where it is not known.
+    /// Path of the document that it comes from, or the facts; empty where it is not known.
+    pub source: String,
+    /// Line in it; 0 where it is not known.
     pub line: u32,
 }
 
@@ -124,17 +134,28 @@ pub struct Waiting {
 }
 
 impl Plan {
-    /// From a decision and the live objects that it was made from.
-    pub fn new(mesh: &str, decision: &Decision, live: &LiveObjects, comparisons: &mut Comparisons) -> Self {
+    /// From a decision and the live objects that it was made from, by the documents of `federation`.
+    pub fn new(
+        mesh: &str,
+        federation: &Federation,
+        decision: &Decision,
+        live: &LiveObjects,
+        comparisons: &mut Comparisons,
+    ) -> Self {
         let applied = decision.apply.iter().map(|apply| {
             let object = &apply.object;
             let (action, fields) = match live.get(&object.key) {
                 None => (Action::Create, Vec::new()),
-                Some(live) => (Action::Change, comparisons.get(object, live).changes.iter().map(Field::from).collect()),
+                Some(live) => {
+                    let mut fields: Vec<Field> = comparisons.get(object, live).changes.iter().map(Field::from).collect();
+                    fields.iter_mut().for_each(|field| field.comes_from(place(federation, mesh, object, &field.path, None)));
+                    (Action::Change, fields)
+                }
             };
             let now = live.get(&object.key).map(|live| live.value());
             let warnings = warnings(&object.key, now.as_ref(), Some(&object.value()));
-            Planned { object: object.key.to_string(), action, source: object.source.to_string(), line: 0, warnings, fields }
+            let Place { source, line } = declared(federation, mesh, object);
+            Planned { object: object.key.to_string(), action, source, line, warnings, fields }
         });
         let source = |body: Value| {
             let source = body.pointer("/metadata/annotations").and_then(|all| all.get(SOURCE_ANNOTATION)).and_then(Value::as_str);
@@ -156,12 +177,29 @@ impl Plan {
             reason: hold.reason.clone(),
             stuck: hold.stuck,
         });
-        Self { mesh: mesh.to_owned(), changes, holds: holds.collect() }
+        Self { mesh: mesh.to_owned(), settings: Vec::new(), changes, holds: holds.collect() }
     }
 
-    /// `2 changes`, `no change`.
+    /// Whether anything would change.
+    fn any(&self) -> bool {
+        !self.changes.is_empty() || !self.settings.is_empty()
+    }
+
+    /// `2 changes`, `no change`, of objects.
     fn title(&self) -> String {
         if self.changes.is_empty() { "no change".to_owned() } else { count(self.changes.len(), "change") }
+    }
+}
+
+/// Where an object is declared.
+fn declared(federation: &Federation, me: &str, object: &Object) -> Place {
+    let line = federation.meshes.get(me).map_or(0, |folder| folder.place_of(object).line);
+    Place { source: object.source.to_string(), line }
+}
+
+impl Field {
+    fn comes_from(&mut self, Place { source, line }: Place) {
+        (self.source, self.line) = (source, line);
     }
 }
 
@@ -169,7 +207,14 @@ impl From<&Change> for Field {
     fn from(change: &Change) -> Self {
         let Change { path, from, to, owners, ours: _ } = change;
         let owners = owners.iter().map(|Owner { manager, .. }| manager.clone()).collect();
-        Self { path: path.trim_start_matches('.').to_owned(), from: from.clone(), to: to.clone(), owners, line: 0 }
+        Self {
+            path: path.trim_start_matches('.').to_owned(),
+            from: from.clone(),
+            to: to.clone(),
+            owners,
+            source: String::new(),
+            line: 0,
+        }
     }
 }
 

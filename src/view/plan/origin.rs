@@ -1,22 +1,43 @@
-//! From a field of an object to the line of the document that it comes from.
+//! From a field of an object to the place that it comes from: a line of a document, or what a peer publishes.
 
-use crate::model::{At, MeshFolder, Node, Peer, Span, Traffic, yaml};
+use crate::derive::{Source, origin};
+use crate::facts::published::FACTS_PATH;
+use crate::model::{At, Federation, Node, Span, yaml};
 use crate::object::Object;
 
-/// The line that a field comes from, as near as its document tells; `text` is that document's.
-pub(super) fn line(folder: &MeshFolder, object: &Object, field: &str, text: Option<&str>) -> u32 {
+/// Where a field comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Path; empty where it is not known.
+    pub source: String,
+    /// Line in it; 0 where it is not known.
+    pub line: u32,
+}
+
+/// The place that a field of an object comes from, as near as its documents tell; `text` is that of the object's own document.
+pub fn place(federation: &Federation, me: &str, object: &Object, field: &str, text: Option<&str>) -> Place {
     let source = &*object.source;
-    let parts = parts(field);
-    let span = if let Some(peer) = folder.peers.values().find(|peer| peer.path == source) {
-        of_peer(peer, &parts)
-    } else if let Some(traffic) = folder.traffic.values().find(|traffic| traffic.path == source) {
-        of_traffic(traffic, &parts)
-    } else if let Some(manifest) = folder.manifests.iter().find(|manifest| manifest.object.key == object.key) {
-        text.and_then(|text| of_manifest(source, text, manifest.span, &parts))
-    } else {
-        None
-    };
-    span.map_or_else(|| folder.place_of(object).line, |span| span.line)
+    let Some(folder) = federation.meshes.get(me) else { return Place { source: source.to_owned(), line: 0 } };
+    let wanted = parts(field);
+    let manifest =
+        folder.manifests.iter().find(|manifest| manifest.object.key == object.key && *manifest.object.source == *source);
+    if let Some(manifest) = manifest {
+        let found = text.and_then(|text| of_manifest(source, text, manifest.span, &wanted));
+        return Place { source: source.to_owned(), line: found.unwrap_or(manifest.span).line };
+    }
+    let all = origin(federation, me, &object.key).map(|origin| origin.parts).unwrap_or_default();
+    let mut nearest: Option<(usize, &Source)> = None;
+    for part in &all {
+        let Some(depth) = shared(&parts(&part.field), &wanted) else { continue };
+        if nearest.is_none_or(|(deepest, _)| depth > deepest) {
+            nearest = Some((depth, &part.from));
+        }
+    }
+    match nearest {
+        Some((_, Source::Facts(mesh))) => Place { source: format!("published/{mesh}:{FACTS_PATH}"), line: 0 },
+        Some((_, Source::Document { path, span })) if span.line > 0 => Place { source: path.clone(), line: span.line },
+        _ => Place { source: source.to_owned(), line: folder.place_of(object).line },
+    }
 }
 
 /// `spec`, `http`, `0`, `route` of `spec.http[0].route`.
@@ -24,23 +45,12 @@ fn parts(field: &str) -> Vec<&str> {
     field.split(['.', '[']).map(|part| part.trim_end_matches(']')).filter(|part| !part.is_empty()).collect()
 }
 
-fn of_peer(peer: &Peer, parts: &[&str]) -> Option<Span> {
-    let [_, list, index, ..] = parts else { return None };
-    let index: usize = index.parse().ok()?;
-    match *list {
-        "importRules" => Some(peer.imports.get(index)?.service.span),
-        "exportRules" => Some(peer.exports.get(index)?.exported_name()?.span),
-        _ => None,
+/// How many names two fields have in common of which one holds the other; `*` is any name, and alone the whole object.
+fn shared(part: &[&str], field: &[&str]) -> Option<usize> {
+    if part == ["*"] {
+        return Some(0);
     }
-}
-
-fn of_traffic(traffic: &Traffic, parts: &[&str]) -> Option<Span> {
-    let [_, "http", rule, rest @ ..] = parts else { return None };
-    let rule = traffic.rules.get(rule.parse::<usize>().ok()?)?;
-    match rest {
-        ["route", route, ..] => Some(rule.routes.get(route.parse::<usize>().ok()?)?.span),
-        _ => Some(rule.span),
-    }
+    part.iter().zip(field).all(|(a, b)| a == b || *a == "*").then(|| part.len().min(field.len()))
 }
 
 fn of_manifest(path: &str, text: &str, begins: Span, parts: &[&str]) -> Option<Span> {

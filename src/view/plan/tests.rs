@@ -8,7 +8,11 @@ use crate::model::testing::{Repo, example};
 use crate::view::Look;
 
 fn plans(meshes: Vec<Plan>) -> Plans {
-    Plans { from: "9f2c1ab".into(), to: "feature/`x` | <b>".into(), meshes }
+    let (errors, settings) = (
+        vec!["meshes/a/mesh.yaml:3:1: error[MF020]: no".into()],
+        vec!["federation: objects that may go at once: 50 → 10 %".into()],
+    );
+    Plans { from: "9f2c1ab".into(), to: "feature/`x` | <b>".into(), errors, settings, meshes }
 }
 
 fn mk_plan() -> Plans {
@@ -25,6 +29,7 @@ fn mk_plan() -> Plans {
         from: Some(json!(20)),
         to: json!(["a", "b".repeat(80)]),
         owners: vec!["kubectl-edit".into()],
+        source: "meshes/a/traffic/x.yaml".into(),
         line: 9,
     };
     let changes = vec![
@@ -34,8 +39,8 @@ fn mk_plan() -> Plans {
         planned("VirtualService/n/x", Action::Change, vec![field]),
     ];
     let holds = vec![Waiting { subject: "ServiceMeshPeer/a/c".into(), reason: "waits for @c, see [it](x)".into(), stuck: false }];
-    let quiet = Plan { mesh: "b".into(), changes: vec![], holds: vec![] };
-    plans(vec![Plan { mesh: "a".into(), changes, holds }, quiet])
+    let quiet = Plan { mesh: "b".into(), settings: vec![], changes: vec![], holds: vec![] };
+    plans(vec![Plan { mesh: "a".into(), settings: vec!["key of a's agent replaced".into()], changes, holds }, quiet])
 }
 
 #[test]
@@ -61,13 +66,15 @@ fn change(from: &Repo, to: &Repo) -> String {
     };
     let meshes = before.meshes.keys().map(|mesh| {
         let (old, new) = (derived(&before, mesh), derived(&after, mesh));
-        let half = |federation: &'_ crate::model::Federation| federation.meshes.get(mesh).cloned();
-        let (from, folder) = (half(&before), half(&after));
         let text = |path: &str| to.files.get(path).and_then(|bytes| std::str::from_utf8(bytes).ok());
-        let (from, to) = (Half { folder: from.as_ref(), derived: &old }, Half { folder: folder.as_ref(), derived: &new });
-        between(mesh, from, to, &after, &text)
+        let (from, then) = (Half { federation: &before, derived: &old }, Half { federation: &after, derived: &new });
+        between(mesh, from, then, &text)
     });
-    render(&plans(meshes.collect()), Look::default())
+    let meshes = meshes.collect();
+    let settings = settings(&before, &after, None);
+    let text = render(&Plans { from: "9f2c1ab".into(), to: "feature".into(), errors: vec![], settings, meshes }, Look::default());
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+    text
 }
 
 const TRAFFIC: &str = "meshes/rosa-prod-mesh/traffic/details.yaml";
@@ -107,4 +114,44 @@ fn a_broken_document_deletes_nothing() {
     let text = change(&repo, &broken);
     assert!(text.contains("0 to add, 0 to change, 0 to delete in 0 meshes; "), "{text}");
     assert!(text.contains("peers/gcp-dev-mesh.yaml has an error; what is there stays"), "{text}");
+}
+
+#[test]
+fn what_no_object_shows_is_told_and_places_are_those_of_each_field() {
+    let key = crate::trust::testing::public(&crate::trust::testing::key(1));
+    let repo = example();
+    let to = repo.clone().edit(MESH, "  members:", &format!("  agent: {{keys: [{key}]}}\n  suspend: true\n  members:")).edit(
+        "federation.yaml",
+        "spec:",
+        "spec:\n  guards: {peerings: 10%}",
+    );
+    insta::assert_snapshot!(change(&repo, &to));
+}
+
+#[test]
+fn nothing_is_wider_than_the_screen() {
+    let mut plans = mk_plan();
+    let field = |path: &str, from: &str, to: &str| Field {
+        path: path.into(),
+        from: Some(json!(from)),
+        to: json!(to),
+        owners: vec!["somebody-with-a-long-name".into()],
+        source: format!("meshes/{}/mesh.yaml", "m".repeat(63)),
+        line: 7,
+    };
+    let change = &mut plans.meshes[0].changes[3];
+    change.object = format!("VirtualService/{}/{}", "n".repeat(63), "x".repeat(63));
+    change.warnings = vec!["moves all of it ".repeat(20), "w".repeat(200)];
+    change.fields = vec![
+        field("spec.a", "short", "also short"),
+        field("spec.a", &"long".repeat(40), "short"),
+        field("spec.a", "short", &"long".repeat(40)),
+        field(&format!("spec.{}", "deep.".repeat(17)), "1", "2"),
+        field(&format!("spec.{}", "deep.".repeat(40)), &"long".repeat(40), &"other".repeat(40)),
+    ];
+    for width in [40, 72, 100, 160] {
+        let text = render(&plans, Look { width: Some(width), colour: false });
+        assert!(text.lines().all(|line| line.chars().count() <= width), "{width}: {text}");
+    }
+    insta::assert_snapshot!(render(&plans, Look::default()));
 }

@@ -5,56 +5,147 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use super::{Action, Field, Plan, Planned, Plans, Waiting};
+use crate::view::table::wrap;
 use crate::view::{Look, Tone};
 use crate::words::printable;
 
-/// Longest value shown in a line, in characters; JSON output has it whole.
+/// Longest value shown in Markdown, in characters; JSON output has it whole.
 const MAX_VALUE: usize = 60;
+
+/// Columns where nobody says how many there are: what merge requests and split screens show.
+const COLUMNS: usize = 100;
+
+/// Fewest columns of a value before it goes on a line of its own.
+const FEW: usize = 20;
 
 /// All plans as text.
 pub fn render(plans: &Plans, look: Look) -> String {
-    let mut out = String::new();
-    line(&mut out, &look.paint(Tone::Faint, &format!("{} → {}", printable(&plans.from), printable(&plans.to))));
-    for plan in &plans.meshes {
-        mesh(&mut out, plan, look);
+    let mut page = Page { out: String::new(), look, width: look.width.unwrap_or(COLUMNS).max(2 * FEW) };
+    page.put(0, (Tone::Plain, ""), &format!("{} → {}", plans.from, plans.to), Tone::Faint);
+    for error in &plans.errors {
+        page.put(0, (Tone::Bad, "! "), error, Tone::Plain);
     }
-    line(&mut out, &plans.summary());
-    out
+    for setting in &plans.settings {
+        page.put(0, (Tone::Plain, "* "), setting, Tone::Plain);
+    }
+    for plan in &plans.meshes {
+        page.mesh(plan);
+    }
+    page.put(0, (Tone::Plain, ""), &plans.summary(), Tone::Plain);
+    page.out
 }
 
-fn mesh(out: &mut String, plan: &Plan, look: Look) {
-    line(out, &format!("{} ({})", look.paint(Tone::Strong, &plan.mesh), plan.title()));
-    let longest = plan.changes.iter().map(|change| change.object.chars().count()).max().unwrap_or(0);
-    for change in &plan.changes {
-        let Planned { object, action, source, line: _, warnings, fields } = change;
+/// Lines that fit the screen.
+struct Page {
+    out: String,
+    look: Look,
+    width: usize,
+}
+
+impl Page {
+    /// Text behind a sign, broken between words where it must be, and cut where nothing can be broken.
+    fn put(&mut self, indent: usize, (tone, sign): (Tone, &str), text: &str, of_text: Tone) {
+        let sign_width = sign.chars().count();
+        let room = self.width.saturating_sub(indent + sign_width);
+        for (number, part) in wrap(&printable(text), room).iter().enumerate() {
+            let head = if number == 0 { self.look.paint(tone, sign) } else { " ".repeat(sign_width) };
+            let line = format!("{}{head}{}", " ".repeat(indent), self.look.paint(of_text, &cut(part, room)));
+            let _ = writeln!(self.out, "{}", line.trim_end()); // writing to a String cannot fail
+        }
+    }
+
+    fn mesh(&mut self, plan: &Plan) {
+        let title = format!("{} ({})", self.look.paint(Tone::Strong, &plan.mesh), plan.title());
+        let _ = writeln!(self.out, "{title}"); // nor here
+        for setting in &plan.settings {
+            self.put(2, (Tone::Plain, "* "), setting, Tone::Plain);
+        }
+        let longest = plan.changes.iter().map(|change| change.object.chars().count()).max().unwrap_or(0);
+        for change in &plan.changes {
+            self.object(change, longest);
+            for warning in &change.warnings {
+                self.put(6, (Tone::Bad, "! "), warning, Tone::Plain);
+            }
+            for field in &change.fields {
+                self.field(field, change);
+            }
+        }
+        for Waiting { subject, reason, stuck } in &plan.holds {
+            let sign = if *stuck { (Tone::Bad, "! ") } else { (Tone::Plain, "… ") };
+            self.put(2, sign, &format!("{subject}: {reason}"), Tone::Plain);
+        }
+    }
+
+    /// An object and where it is declared: beside it, where all objects have room for that.
+    fn object(&mut self, change: &Planned, longest: usize) {
+        let Planned { object, action, source, .. } = change;
         let (sign, tone) = match action {
-            Action::Create => ("+", Tone::Good),
-            Action::Change => ("~", Tone::Plain),
-            Action::Delete => ("-", Tone::Bad),
-            Action::GiveBack => ("<", Tone::Bad),
+            Action::Create => ("+ ", Tone::Good),
+            Action::Change => ("~ ", Tone::Plain),
+            Action::Delete => ("- ", Tone::Bad),
+            Action::GiveBack => ("< ", Tone::Bad),
         };
         let note = match action {
             Action::Create | Action::Change => change.place(),
             Action::Delete => format!("gone from {source}"),
             Action::GiveBack => format!("given back; gone from {source}"),
         };
+        let note = printable(&note);
+        let wide = 4 + longest + 2 + note.chars().count() > self.width;
+        if wide || note.is_empty() {
+            self.put(2, (tone, sign), object, tone);
+            if !note.is_empty() {
+                self.put(6, (Tone::Plain, ""), &note, Tone::Faint);
+            }
+            return;
+        }
+        let head = self.look.paint(tone, &format!("{sign}{}", printable(object)));
         let padding = " ".repeat(longest - object.chars().count());
-        let head = look.paint(tone, &format!("{sign} {}", printable(object)));
-        line(out, &format!("  {head}{padding}  {}", look.paint(Tone::Faint, &printable(&note))));
-        for warning in warnings {
-            line(out, &format!("      {} {}", look.paint(Tone::Bad, "!"), printable(warning)));
-        }
-        for field in fields {
-            let Field { path, from, to, owners, line: at } = field;
-            let owners = if owners.is_empty() { String::new() } else { format!("   ! also {}", owners.join(", ")) };
-            let at = if *at == 0 || *at == change.line { String::new() } else { format!("   (line {at})") };
-            let from = value(from.as_ref().unwrap_or(&Value::Null));
-            line(out, &printable(&format!("      {path}: {from} → {}{owners}{at}", value(to))));
-        }
+        let _ = writeln!(self.out, "  {head}{padding}  {}", self.look.paint(Tone::Faint, &note)); // nor here
     }
-    for Waiting { subject, reason, stuck } in &plan.holds {
-        let sign = if *stuck { look.paint(Tone::Bad, "!") } else { "…".to_owned() };
-        line(out, &format!("  {sign} {}", printable(&format!("{subject}: {reason}"))));
+
+    /// A field with its values, and where it comes from, if that is elsewhere than the object.
+    fn field(&mut self, field: &Field, change: &Planned) {
+        let Field { path, from, to, owners, source, line } = field;
+        let mut notes = Vec::new();
+        if !owners.is_empty() {
+            notes.push(format!("! also {}", owners.join(", ")));
+        }
+        if (source, line) != (&change.source, &change.line) && !source.is_empty() {
+            notes.push(match (source == &change.source, line) {
+                (true, 0) => String::new(),
+                (true, line) => format!("(line {line})"),
+                (false, 0) => source.clone(),
+                (false, line) => format!("{source}:{line}"),
+            });
+        }
+        let notes = printable(notes.join("   ").trim_end());
+        let path = printable(path);
+        let (from, to) = (whole(from.as_ref().unwrap_or(&Value::Null)), whole(to));
+        let values = |room: usize| {
+            let half = room.saturating_sub(3) / 2;
+            let from = cut_end(&from, half.max(room.saturating_sub(3 + to.chars().count())));
+            let to = cut_end(&to, room.saturating_sub(3 + from.chars().count()));
+            format!("{from} → {to}")
+        };
+        let used = 6 + path.chars().count() + 2;
+        let short = format!("{from} → {to}").chars().count();
+        let note = if notes.is_empty() { 0 } else { 3 + notes.chars().count() };
+        let room = self.width.saturating_sub(used);
+        let mut text = if short <= room || room >= 2 * FEW {
+            format!("      {path}: {}", values(room))
+        } else {
+            let _ = writeln!(self.out, "      {}:", cut(&path, self.width - 7)); // nor here
+            format!("        {}", values(self.width - 8))
+        };
+        if note > 0 && text.chars().count() + note <= self.width {
+            text = format!("{text}   {notes}");
+        }
+        let beside = note > 0 && text.ends_with(&*notes);
+        let _ = writeln!(self.out, "{}", text.trim_end()); // nor here
+        if note > 0 && !beside {
+            self.put(8, (Tone::Plain, ""), &notes, Tone::Faint);
+        }
     }
 }
 
@@ -65,19 +156,32 @@ impl Planned {
     }
 }
 
-fn line(out: &mut String, text: &str) {
-    let _ = writeln!(out, "{}", text.trim_end()); // writing to a String cannot fail
+/// What cannot be broken loses its beginning: of a path the end tells more.
+fn cut(text: &str, room: usize) -> String {
+    let length = text.chars().count();
+    if length <= room {
+        return text.to_owned();
+    }
+    std::iter::once('…').chain(text.chars().skip(length + 1 - room)).collect()
 }
 
-/// A value in a line.
-pub(super) fn value(value: &Value) -> String {
-    let text = match value {
+/// A value loses its end.
+fn cut_end(text: &str, room: usize) -> String {
+    if text.chars().count() <= room {
+        return text.to_owned();
+    }
+    text.chars().take(room.saturating_sub(1)).chain(['…']).collect()
+}
+
+fn whole(value: &Value) -> String {
+    printable(&match value {
         Value::Null => "(none)".to_owned(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
-    };
-    if text.chars().count() <= MAX_VALUE {
-        return text;
-    }
-    text.chars().take(MAX_VALUE).chain(['…']).collect()
+    })
+}
+
+/// A value in a cell.
+pub(super) fn value(value: &Value) -> String {
+    cut_end(&whole(value), MAX_VALUE)
 }

@@ -1,0 +1,97 @@
+//! Advice across documents and what meshes publish.
+
+use std::collections::BTreeMap;
+
+use insta::assert_snapshot;
+
+use super::{advice, advice_with, mk_root_until, now};
+use crate::facts::{self, Facts};
+use crate::lint::derived_too;
+use crate::model::testing::{ca_roots, example, pair, show};
+
+#[test]
+fn the_example_needs_no_advice() {
+    assert_snapshot!(advice(&example()), @"");
+}
+
+#[test]
+fn a_peering_needs_both_sides() {
+    assert_snapshot!(advice(&pair().without("meshes/b/peers/a.yaml")), @"meshes/a/peers/b.yaml:3:18: warning[MF017]: `b` does not peer with `a` (this side waits until meshes/b/peers/a.yaml is there)");
+    let given = "//- meshes/b/peers/a.yaml\nkind: Peer\nmetadata: {name: a}\nspec:\n  exports: [{service: shop/x, as: shop/y}]\n";
+    assert_snapshot!(advice(&pair().with(given)), @"meshes/b/peers/a.yaml:5:35: warning[MF017]: `a` does not import `shop/y` from `b` (an export reaches nobody until the other side imports it under this name)");
+    let taken = "//- meshes/a/peers/b.yaml\nkind: Peer\nmetadata: {name: b}\nspec:\n  imports: [{service: '*'}]\n";
+    assert_snapshot!(advice(&pair().with(given).with(taken)), @"");
+}
+
+#[test]
+fn load_balancers_are_those_of_the_cloud() {
+    let mesh = |spec: &str| {
+        let text =
+            "//- meshes/a/mesh.yaml\nkind: Mesh\nmetadata: {name: a}\nspec:\n  trustDomain: a.example\n  members: [apps]\n";
+        advice(&pair().with(&format!("{text}{spec}")))
+    };
+    assert_snapshot!(mesh("  platform: aws\n  ingress: {annotations: {service.beta.kubernetes.io/aws-load-balancer-type: external}}\n"), @"meshes/a/mesh.yaml:5:16: warning[MF012]: `service.beta.kubernetes.io/aws-load-balancer-type: external` replaces the network load balancer (federation needs a load balancer of layer 4: leave the annotation out)");
+    assert_snapshot!(mesh("  platform: aws\n  ingress: {addresses: [34.91.0.7]}\n"), @"meshes/a/mesh.yaml:5:16: warning[MF012]: 34.91.0.7 is an IP address, and load balancers of AWS have names whose addresses change (take `status.loadBalancer.ingress[].hostname` of the ingress Service)");
+    assert_snapshot!(mesh("  platform: gcp\n  ingress: {addresses: [a1b2.elb.us-east-1.amazonaws.com]}\n"), @"meshes/a/mesh.yaml:5:16: warning[MF012]: a1b2.elb.us-east-1.amazonaws.com is a load balancer of AWS, and this mesh runs elsewhere (take `status.loadBalancer.ingress[].ip` of the ingress Service)");
+    assert_snapshot!(mesh("  platform: gcp\n  ingress: {addresses: [ingress.example.com, 34.91.0.7]}\n"), @"");
+}
+
+#[test]
+fn what_documents_ask_for_is_not_written_by_hand_too() {
+    let manifest = |kind: &str, name: &str| {
+        let group = if kind == "ConfigMap" { "v1" } else { "federation.maistra.io/v1" };
+        format!("---\napiVersion: {group}\nkind: {kind}\nmetadata: {{name: {name}, namespace: a}}\n")
+    };
+    let by_hand = [("ConfigMap", "b-ca-root-cert"), ("ExportedServiceSet", "b"), ("ConfigMap", "other")];
+    let text: String = by_hand.iter().map(|(kind, name)| manifest(kind, name)).collect();
+    let repo = pair().with(&format!("//- meshes/a/manifests/all.yaml\n{text}"));
+    let federation = repo.valid();
+    let mut found = Vec::new();
+    derived_too::check(&federation, &mut found);
+    assert_snapshot!(show(&found), @r"
+    meshes/a/manifests/all.yaml:2:1: warning[MF006]: ConfigMap/a/b-ca-root-cert is derived from meshes/a/peers/b.yaml too (remove it here; it is not applied once the other can be)
+    meshes/a/manifests/all.yaml:6:1: warning[MF006]: ExportedServiceSet/a/b is derived from the documents too (remove it here; it is not applied once the other can be)
+    ");
+}
+
+#[test]
+fn an_exported_service_is_among_those_that_are_declared() {
+    let repo = pair().with(
+        "\
+//- meshes/b/manifests/shop.yaml
+apiVersion: v1
+kind: Service
+metadata: {name: details, namespace: shop}
+//- meshes/b/peers/a.yaml
+kind: Peer
+metadata: {name: a}
+spec: {exports: [{service: shop/detials, as: shop/x}, {service: shop/details}]}
+//- meshes/a/peers/b.yaml
+kind: Peer
+metadata: {name: b}
+spec: {imports: [{service: '*'}]}
+",
+    );
+    assert_snapshot!(advice(&repo), @"meshes/b/peers/a.yaml:4:28: warning[MF012]: `shop/detials` is not among the Services that `manifests/` has of its namespace (did you mean `details`?)");
+}
+
+#[test]
+fn roots_that_expire_are_told_in_time() {
+    // The whole days from now to the midnights before, in ten days, and after a month.
+    let roots: Vec<String> = [(2026, 11, 22), (2026, 12, 2), (2027, 1, 1)].into_iter().map(mk_root_until).collect();
+    let mesh =
+        "//- meshes/a/mesh.yaml\nkind: Mesh\nmetadata: {name: a}\nspec:\n  trustDomain: a.example\n  members: [apps]\n  ca:\n";
+    let declared = pair().with(&format!("{mesh}{}", ca_roots(&roots)));
+    let lines = advice(&declared);
+    let places: Vec<&str> = lines.lines().map(|line| line.split(" the CA root").next().unwrap()).collect();
+    assert_eq!(places, ["meshes/a/mesh.yaml:10:7: warning[MF018]:", "meshes/a/mesh.yaml:21:7: warning[MF018]:"], "{lines}");
+    assert!(lines.contains("has expired at 2026-11-22") && lines.contains("expires in 9 days"), "{lines}");
+
+    let all = facts::roots::parse(&roots.concat(), now()).unwrap();
+    let mut facts = Facts { roots: all.clone(), ..Facts::default() };
+    let told = |facts: &Facts| advice_with(&pair(), &BTreeMap::from([("b".to_owned(), facts.clone())]));
+    let lines = told(&facts);
+    assert!(lines.starts_with("published/b:published.yaml: warning[MF018]") && lines.lines().count() == 1, "{lines}");
+    facts.retiring.insert(all.last().unwrap().fingerprint.clone(), now());
+    assert_eq!(told(&facts), "", "what retires may expire");
+}

@@ -1,0 +1,198 @@
+//! Objects of a federation that people wrote by hand.
+
+use std::collections::BTreeMap;
+
+use insta::assert_snapshot;
+
+use super::{Inputs, advice, lint, mk_root_until, now};
+use crate::model::testing::{Repo, pair, show};
+
+/// Objects that belong to no federation's repository.
+pub fn by_hand(repo: &Repo) -> String {
+    let texts: BTreeMap<&str, &str> =
+        repo.files.iter().map(|(path, bytes)| (path.as_str(), std::str::from_utf8(bytes).unwrap())).collect();
+    let (federation, facts) = (crate::model::Federation::default(), BTreeMap::new());
+    let mut found = lint(Inputs { federation: &federation, texts: &texts, plain: true, facts: &facts, now: now() });
+    found.sort();
+    show(&found)
+}
+
+/// Two meshes that people federated by hand, without a mistake.
+pub const BY_HAND: &str = "\
+//- one/smcp.yaml
+apiVersion: maistra.io/v2
+kind: ServiceMeshControlPlane
+metadata: {name: basic, namespace: one-mesh}
+spec:
+  security: {trust: {domain: one.local}}
+  gateways:
+    additionalEgress:
+      egress-two:
+        enabled: true
+        requestedNetworkView: [network-two-mesh]
+        service:
+          metadata: {labels: {federation.maistra.io/egress-for: two-mesh}}
+          ports: [{port: 15443, name: tls}, {port: 8188, name: http-discovery}]
+    additionalIngress:
+      ingress-two:
+        enabled: true
+        service:
+          type: LoadBalancer
+          metadata:
+            annotations: {service.beta.kubernetes.io/aws-load-balancer-type: nlb}
+            labels: {federation.maistra.io/ingress-for: two-mesh}
+          ports: [{port: 15443, name: tls}, {port: 8188, name: https-discovery}]
+//- one/smp.yaml
+apiVersion: federation.maistra.io/v1
+kind: ServiceMeshPeer
+metadata: {name: two-mesh, namespace: one-mesh}
+spec:
+  remote: {addresses: [20.71.4.9]}
+  gateways: {ingress: {name: ingress-two}, egress: {name: egress-two}}
+  security:
+    trustDomain: two.local
+    clientID: two.local/ns/two-mesh/sa/egress-one-service-account
+    certificateChain: {kind: ConfigMap, name: two-roots}
+//- one/iss.yaml
+apiVersion: federation.maistra.io/v1
+kind: ImportedServiceSet
+metadata: {name: two-mesh, namespace: one-mesh}
+spec:
+  importRules:
+  - {type: NameSelector, importAsLocal: false, nameSelector: {namespace: shop, name: details-v2, alias: {namespace: shop}}}
+//- one/vs.yaml
+apiVersion: networking.istio.io/v1beta1
+kind: VirtualService
+metadata: {name: details, namespace: shop}
+spec:
+  hosts: [details]
+  http:
+  - route:
+    - {destination: {host: details, subset: v1}, weight: 80}
+    - {destination: {host: details-v2.shop.svc.two-mesh-imports.local}, weight: 20}
+    mirror: {host: details-v2.shop.svc.two-mesh-imports.local}
+---
+apiVersion: networking.istio.io/v1beta1
+kind: DestinationRule
+metadata: {name: details, namespace: shop}
+spec: {host: details.shop.svc.cluster.local, subsets: [{name: v1, labels: {version: v1}}]}
+//- two/smcp.yaml
+apiVersion: maistra.io/v2
+kind: ServiceMeshControlPlane
+metadata: {name: basic, namespace: two-mesh}
+spec:
+  security: {trust: {domain: two.local}}
+  gateways:
+    additionalEgress:
+      egress-one:
+        enabled: true
+        requestedNetworkView: [network-one-mesh]
+        service: {ports: [{port: 15443, name: tls}, {port: 8188, name: http-discovery}]}
+    additionalIngress:
+      ingress-one:
+        enabled: true
+        service: {ports: [{port: 15443, name: tls}, {port: 8188, name: https-discovery}]}
+//- two/smp.yaml
+apiVersion: federation.maistra.io/v1
+kind: ServiceMeshPeer
+metadata: {name: one-mesh, namespace: two-mesh}
+spec:
+  remote: {addresses: [a1b2.elb.example.com]}
+  gateways: {ingress: {name: ingress-one}, egress: {name: egress-one}}
+  security:
+    trustDomain: one.local
+    clientID: one.local/ns/one-mesh/sa/egress-two-service-account
+//- two/ess.yaml
+apiVersion: federation.maistra.io/v1
+kind: ExportedServiceSet
+metadata: {name: one-mesh, namespace: two-mesh}
+spec:
+  exportRules:
+  - {type: NameSelector, nameSelector: {namespace: stage, name: details, alias: {namespace: shop, name: details-v2}}}
+";
+
+#[test]
+fn what_people_wrote_by_hand_is_compared_with_the_other_side() {
+    assert_snapshot!(by_hand(&Repo::new(BY_HAND)), @"");
+    // File, what it says, and what somebody wrote instead.
+    let mistakes = [
+        ("one/smp.yaml", "namespace: one-mesh", "namespace: shop"),
+        ("one/smp.yaml", "two.local/ns/two-mesh/sa/egress-one", "spiffe://two.local/ns/two-mesh/sa/egress-one"),
+        ("one/smp.yaml", "two.local/ns/two-mesh/sa/egress-one", "two.local/ns/two-mesh/sa/egress-two"),
+        ("one/smp.yaml", "two.local/ns/two-mesh/sa/egress-one", "one.local/ns/one-mesh/sa/egress-two"),
+        ("one/smp.yaml", "two.local/ns/two-mesh/sa/egress-one", "cluster.local/ns/two-mesh/sa/egress-one"),
+        ("one/smp.yaml", "two.local/ns/two-mesh/sa/egress-one", "{{TRUST}}/ns/two-mesh/sa/egress-one"),
+        ("one/smp.yaml", "trustDomain: two.local", "trustDomain: tow.local"),
+        ("one/smp.yaml", "trustDomain: two.local", "trustDomain: one.local"),
+        ("one/smp.yaml", "20.71.4.9", "'{{ADDRESS}}'"),
+        ("one/smp.yaml", "20.71.4.9", "'https://20.71.4.9:8188'"),
+        ("one/smp.yaml", "name: egress-two", "name: egress-tow"),
+        ("one/smp.yaml", ", egress: {name: egress-two}", ""),
+        ("two/smp.yaml", "a1b2.elb.example.com", "3.4.5.6"),
+        ("one/iss.yaml", "name: two-mesh", "name: two"),
+        ("one/iss.yaml", "details-v2", "details-v3"),
+        ("one/iss.yaml", "importAsLocal: false", "importAsLocal: true, domainSuffix: svc.cluster.local"),
+        (
+            "one/iss.yaml",
+            "importAsLocal: false, nameSelector: {namespace: shop, name: details-v2, alias: {namespace: shop}}",
+            "importAsLocal: true, nameSelector: {namespace: shop, name: details-v2}",
+        ),
+        ("two/ess.yaml", "name: details, alias", "name: '*', alias"),
+        ("two/ess.yaml", "alias: {", "aliases: {"),
+        (
+            "two/ess.yaml",
+            "  exportRules:\n",
+            "  exportRules:\n  - {type: NameSelector, nameSelector: {namespace: shop, name: details-v2}}\n",
+        ),
+        ("one/smcp.yaml", "enabled: true", "enabled: false"),
+        ("one/smcp.yaml", ", {port: 8188, name: http-discovery}", ""),
+        ("one/smcp.yaml", "network-two-mesh", "two-mesh-network"),
+        ("one/smcp.yaml", "      ingress-two:", "      egress-two:"),
+        ("one/smcp.yaml", "domain: one.local", "domain: two.local"),
+        ("one/smcp.yaml", "domain: one.local", "domain: cluster.local"),
+        ("one/vs.yaml", "weight: 80", "weight: 70"),
+        ("one/vs.yaml", "subset: v1}, weight", "subset: v2}, weight"),
+        ("one/vs.yaml", "mirror: {host: details-v2.shop.svc.two-mesh", "mirror: {host: details-v2.shop.svc.tow-mesh"),
+        ("one/vs.yaml", "mirror: {host: details-v2.", "mirror: {host: details-v3."),
+        ("one/vs.yaml", "imports.local}, weight", "imports.local, subset: v2}, weight"),
+        (
+            "one/vs.yaml",
+            "---\n",
+            "---\napiVersion: networking.istio.io/v1beta1\nkind: VirtualService\nmetadata: {name: other, namespace: shop}\nspec: {hosts: [details]}\n---\n",
+        ),
+    ];
+    let told = mistakes.map(|(path, from, to)| {
+        let found = by_hand(&Repo::new(BY_HAND).edit(path, from, to));
+        assert!(!found.is_empty(), "nothing is found where {path} has `{to}`");
+        format!("{to}\n{found}\n\n")
+    });
+    assert_snapshot!(told.concat());
+}
+
+#[test]
+fn roots_written_by_hand_are_read() {
+    let roots = |data: &str| {
+        by_hand(&Repo::new(BY_HAND).with(&format!(
+            "//- one/roots.yaml\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: two-roots, namespace: one-mesh}}\ndata: {data}\n"
+        )))
+    };
+    assert_snapshot!(roots("{root-cert.pem: '{{ROOT}}'}"), @"one/roots.yaml:4:23: error[MF021]: the roots were never filled in (take `istio-ca-root-cert` of the peer's control plane)");
+    assert_snapshot!(roots("{ca.pem: x}"), @"one/roots.yaml:3:18: error[MF021]: the roots of `two-mesh` are looked for under `root-cert.pem`, which is not there (without it nothing of the peer is set up)");
+    assert_snapshot!(roots("{root-cert.pem: \"-----BEGIN CERTIFICATE-----\\nAAAA\\n-----END CERTIFICATE-----\"}"), @"one/roots.yaml:4:23: error[MF021]: the roots of `two-mesh` are unusable: not an X.509 certificate: Parsing Error: Der(UnexpectedTag { expected: Some(Tag(16)), actual: Tag(0) })");
+    assert_snapshot!(roots(&format!("{{root-cert.pem: {:?}}}", mk_root_until((2040, 1, 1)))), @"");
+}
+
+#[test]
+fn in_a_repository_the_declarations_are_the_other_side() {
+    let peer = |name: &str, id: &str| {
+        let head = format!(
+            "//- meshes/a/manifests/peer.yaml\napiVersion: federation.maistra.io/v1\nkind: ServiceMeshPeer\nmetadata: {{name: {name}, namespace: a}}\n"
+        );
+        advice(&pair().with(&format!(
+            "{head}spec:\n  remote: {{addresses: [ingress.example.com]}}\n  gateways: {{ingress: {{name: i}}, egress: {{name: e}}}}\n  security: {{trustDomain: b.example, clientID: {id}}}\n"
+        )))
+    };
+    assert_snapshot!(peer("c", "b.example/ns/b/sa/a-egress-service-account"), @"");
+    assert_snapshot!(peer("c", "b.example/ns/b/sa/istio-egressgateway-service-account"), @"meshes/a/manifests/peer.yaml:7:48: error[MF021]: `b.example/ns/b/sa/istio-egressgateway-service-account` is no egress gateway of the peer for this mesh: its requests are refused (403) (write `b.example/ns/b/sa/a-egress-service-account`)");
+    assert_snapshot!(peer("c", "a.example/ns/a/sa/b-egress-service-account"), @"meshes/a/manifests/peer.yaml:7:48: error[MF021]: this is the egress of `a` itself, and the peer's requests are refused (403) (write `b.example/ns/b/sa/a-egress-service-account`)");
+}
