@@ -20,6 +20,7 @@ mod lab_works;
 mod leading;
 mod lifecycle;
 mod log;
+mod log_fields;
 mod newcomer;
 mod operators;
 mod ownership;

@@ -279,6 +279,7 @@ impl Loop {
                 }
                 () = sleep_until(silence), if done => return Ok(self.agent.outcome()),
             }
+            self.agent.pass_on().await;
             if !self.agent.is_stale() {
                 continue;
             }

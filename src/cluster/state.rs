@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 
 use super::Cluster;
 use super::apply::request;
+use super::connect::Transport;
 use super::error::ApplyError;
+use super::fence::Fence;
 use crate::object::{FIELD_MANAGER, Key, Kind};
 
 /// Field manager of what somebody asks the agent by an annotation; its own fields stay its own.
@@ -27,10 +29,11 @@ impl Cluster {
     pub async fn whole_state(&self, namespace: &str, name: &str) -> Result<Option<Value>, ApplyError> {
         let kind = Kind::new("v1", "ConfigMap");
         let path = self.path(&kind, &Key::new(&kind, Some(namespace), name)).await?;
-        self.state_answer(request(Method::GET, &path, "application/json", Vec::new())?, namespace).await
+        let request = request(Method::GET, &path, "application/json", Vec::new())?;
+        state_answer(&self.edge.transport, request, namespace).await
     }
 
-    /// Sets an annotation, whoever else writes; gives the whole `ConfigMap`, or `None` if it is not there.
+    /// Sets an annotation, whoever else writes and whether or not this process leads, because it asks for something and does nothing; gives the whole `ConfigMap`, or `None` if it is not there.
     pub async fn annotate_state(
         &self,
         namespace: &str,
@@ -42,15 +45,8 @@ impl Cluster {
         let path = self.path(&kind, &Key::new(&kind, Some(namespace), name)).await?;
         let path = format!("{path}?fieldManager={ASKER}");
         let body = json!({"metadata": {"annotations": {annotation: value}}}).to_string().into_bytes();
-        self.state_answer(request(Method::PATCH, &path, "application/merge-patch+json", body)?, namespace).await
-    }
-
-    async fn state_answer(&self, request: Request<Vec<u8>>, namespace: &str) -> Result<Option<Value>, ApplyError> {
-        match self.edge.transport.bytes(request).await {
-            Ok(bytes) => value(&bytes).map(Some),
-            Err(failure) if failure.code() == 404 => Ok(None),
-            Err(failure) => Err(failure.of_object(&Kind::new("v1", "ConfigMap"), Some(namespace))),
-        }
+        let request = request(Method::PATCH, &path, "application/merge-patch+json", body)?;
+        state_answer(&self.edge.transport.behind(Fence::default()), request, namespace).await
     }
 
     /// Sets the given keys, removes those with `None`, leaves the others, and does the same with labels and annotations in `metadata`; gives
@@ -86,6 +82,14 @@ impl Cluster {
             Err(failure) if failure.code() == 409 || (failure.code() == 404 && version.is_some()) => Ok(None),
             Err(failure) => Err(failure.of_object(&kind, Some(namespace))),
         }
+    }
+}
+
+async fn state_answer(transport: &Transport, request: Request<Vec<u8>>, namespace: &str) -> Result<Option<Value>, ApplyError> {
+    match transport.bytes(request).await {
+        Ok(bytes) => value(&bytes).map(Some),
+        Err(failure) if failure.code() == 404 => Ok(None),
+        Err(failure) => Err(failure.of_object(&Kind::new("v1", "ConfigMap"), Some(namespace))),
     }
 }
 

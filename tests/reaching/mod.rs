@@ -34,6 +34,7 @@ fn publish(scratch: &Scratch, mirror: &mut Mirror, content: &str) -> Result<Outc
         files: BTreeMap::from([("published.yaml".to_owned(), content.into())]),
         message: "a: for the test".to_owned(),
         at: Timestamp::UNIX_EPOCH,
+        until: None,
     };
     mirror.publish(&publication, &key)
 }

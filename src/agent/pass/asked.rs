@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::Agent;
@@ -18,6 +19,8 @@ pub(super) struct Asked {
     /// Version of the ConfigMap that was looked at last.
     seen: Arc<str>,
     request: Option<Request>,
+    /// A webhook has reached a replica that stands by.
+    pub(super) pass_on: bool,
 }
 
 struct Request {
@@ -31,7 +34,7 @@ struct Request {
 impl Agent {
     /// Looks for a request that was not answered.
     pub(super) fn hear_requests(&mut self, live: &LiveObjects) {
-        let Some(namespace) = self.state.as_ref().map(|state| state.namespace.clone()) else { return };
+        let Some(namespace) = self.state.as_ref().map(|state| state.namespace.clone()).filter(|_| !self.observe) else { return };
         let Some(config_map) = live.get(&kinds::key(kinds::CONFIG_MAP, &namespace, STATE_NAME)) else { return };
         if self.asked.seen == config_map.resource_version {
             return;
@@ -43,6 +46,19 @@ impl Agent {
         if let Some(token) = requested.filter(|token| Some(token) != handled.as_ref() && Some(token) != open) {
             let look = self.look_again();
             self.asked.request = Some(Request { token, look, error: None });
+        }
+    }
+
+    /// Tells the leader of a webhook that came here: the one thing that a standby writes, and no more than anybody may ask for.
+    pub(in crate::agent) async fn pass_on(&mut self) {
+        if !std::mem::take(&mut self.asked.pass_on) {
+            return;
+        }
+        let Some(namespace) = self.state.as_ref().map(|state| state.namespace.clone()) else { return };
+        let token = Timestamp::now().to_string();
+        match self.cluster.annotate_state(&namespace, STATE_NAME, REQUESTED, &token).await {
+            Ok(_) => self.journal.trouble_over("request", "the leader can be told of webhooks"),
+            Err(error) => self.journal.trouble("request", &format!("the leader cannot be told of a webhook: {error}")),
         }
     }
 
@@ -68,11 +84,8 @@ impl Agent {
         }
         match written {
             Ok(Write::Done) => self.journal.trouble_over("request", "requests are answered"),
-            Ok(Write::Lost) => self.asked.seen = "".into(), // it is still open, and heard again
-            Err(error) => {
-                self.asked.seen = "".into();
-                self.journal.trouble("request", &format!("a request to reconcile cannot be answered: {error}"));
-            }
+            Ok(Write::Lost) => {} // the ConfigMap changes, so the request is heard again
+            Err(error) => self.journal.trouble("request", &format!("a request to reconcile cannot be answered: {error}")),
         }
     }
 

@@ -3,6 +3,7 @@
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::Agent;
+use super::asked::Asked;
 use super::publishing::Publishing;
 use crate::agent::leader::Leadership;
 use crate::agent::repository::{Command, News};
@@ -109,6 +110,7 @@ impl Agent {
         self.state = None;
         self.written = None;
         self.publishing = Publishing::default();
+        self.asked = Asked::default();
         self.blocked = None;
         self.last = None;
     }

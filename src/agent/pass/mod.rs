@@ -151,7 +151,7 @@ impl Agent {
             News::Declarations(_) => metrics.fetched(Some(true)),
             News::Unreadable(_) => metrics.fetched(None),
             News::Published(..) => metrics.published(true),
-            News::CaughtUp(_) => {}
+            News::Hooked | News::CaughtUp(_) => {}
             News::Unpublished(_) => metrics.published(false),
         }
         match news {
@@ -178,6 +178,7 @@ impl Agent {
                 self.journal.trouble_over("publish", "the repository takes what is published");
                 self.stale = true;
             }
+            News::Hooked => self.asked.pass_on = self.stands_by(),
             News::CaughtUp(number) => self.has_looked(number),
             News::Unpublished(error) => {
                 self.journal.trouble("publish", &error.to_string());

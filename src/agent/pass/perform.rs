@@ -127,6 +127,7 @@ impl Agent {
         match result {
             Ok(()) => {
                 self.memory.failures.remove(key);
+                self.journal.trouble_over("remove", "objects can be removed");
                 info!(event = "removed", object = %key, "{how}: {key}");
             }
             Err(error) => {
