@@ -37,13 +37,28 @@ pub fn namespace(lab: &Cluster, name: &str) {
     done(lab, &format!("apply --server-side -f {}", file.display()));
 }
 
-#[test]
-fn the_example_deployment_gives_the_agent_what_it_needs_and_no_more() {
-    let lab = Cluster::shared();
+/// A kubeconfig with a token of the agent's service account and nothing else.
+pub fn account(lab: &Cluster) -> PathBuf {
+    let token = lab.kubectl(&["create", "token", "meshfed", "-n", "meshfed"]);
+    assert!(token.status.success(), "{}", String::from_utf8_lossy(&token.stderr));
+    let token = String::from_utf8(token.stdout).unwrap();
+    let mut config: Value = serde_json::from_str(&std::fs::read_to_string(lab.kubeconfig()).unwrap()).unwrap();
+    config["users"][0]["user"] = serde_json::json!({"token": token.trim()});
+    lab.scratch().write("account.kubeconfig", &config.to_string())
+}
+
+/// Deploys the example, with the namespaces that have to be there before.
+pub fn example(lab: &Cluster) {
     for name in ["rosa-prod-mesh", "prod-bookinfo"] {
         namespace(lab, name);
     }
     done(lab, &format!("apply --server-side --validate=strict -k {}", path("deploy/example")));
+}
+
+#[test]
+fn the_example_deployment_gives_the_agent_what_it_needs_and_no_more() {
+    let lab = Cluster::shared();
+    example(lab);
     for (line, granted) in [
         ("get namespaces/kube-system", true),
         ("watch namespaces/prod-bookinfo", true),

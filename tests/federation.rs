@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::deploy;
 use crate::lab::standin::Cloud;
-use crate::stage::{Agent, EXAMPLE, Stage, eventually, example, example_under};
+use crate::stage::{Agent, EXAMPLE, Site, Stage, eventually, example, example_under};
 
 #[path = "demo/steps.rs"]
 pub mod steps;
@@ -39,6 +40,12 @@ fn nothing_was_refused(agent: &Agent) {
     assert!(refused.is_empty(), "{}: {refused:#?}", agent.mesh);
 }
 
+/// The agent of rosa-prod-mesh runs under the service account of `deploy/example`.
+fn as_deployed(site: &Site) {
+    deploy::example(&site.cluster);
+    site.account.set(deploy::account(&site.cluster)).expect("it has one account");
+}
+
 /// Each line of the inventory that the agent of a mesh keeps in its cluster.
 fn inventory(stage: &Stage, mesh: &str) -> Vec<String> {
     let map = stage.site(mesh).get("configmap", mesh, "meshfed").unwrap_or_default();
@@ -50,7 +57,15 @@ fn inventory(stage: &Stage, mesh: &str) -> Vec<String> {
 fn three_meshes_federate_by_signed_commits_alone_and_follow_what_changes() {
     let stage = Stage::start(&EXAMPLE);
     stage.introduce();
-    let agents: Vec<Agent> = EXAMPLE.iter().map(|(mesh, _)| stage.agent(mesh)).collect();
+    as_deployed(stage.site(ROSA));
+    let agents: Vec<Agent> = EXAMPLE
+        .iter()
+        .map(|(mesh, _)| match *mesh {
+            // With the rights that `deploy/example` gives and no others, its Lease among them.
+            ROSA => stage.agent_with(ROSA, &stage.git.file_url(), &["--lease", "meshfed/meshfed", "--identity", "rosa-0"]),
+            mesh => stage.agent(mesh),
+        })
+        .collect();
     let all: Vec<String> = EXAMPLE.iter().flat_map(|(mesh, _)| base(mesh)).collect();
     commit(&stage, "Three meshes", &all);
     for (mesh, _) in EXAMPLE {

@@ -1,11 +1,14 @@
 //! Two replicas of one agent: one writes, the other takes over, and never do both.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::lab::audit::Request;
 use crate::lab::cluster::Cluster;
+use crate::lab::free_port;
 use crate::lab::process::Scratch;
 use crate::solo::Solo;
 use crate::stage::{Agent, DEADLINE, eventually};
@@ -13,10 +16,14 @@ use crate::stage::{Agent, DEADLINE, eventually};
 /// How long a Lease holds here: long enough for a busy machine to renew it, and a test waits for its end.
 const LEASE: Duration = Duration::from_secs(8);
 
+const SECRET: &str = "a secret of some length";
+
 /// One replica, which the API server knows by its name.
 struct Replica {
     name: String,
     agent: Agent,
+    /// Where it takes webhooks.
+    port: u16,
     _scratch: Scratch,
 }
 
@@ -28,8 +35,12 @@ impl Replica {
         let lease = format!("{}s", LEASE.as_secs());
         let arguments = ["--lease", &solo.mesh, "--identity", &name, "--lease-duration", &lease];
         let terms = ["--lease-renew-deadline", "6s", "--lease-retry", "1s"];
-        let agent = Agent::start(&solo.mesh, &solo.git.url(), &kubeconfig, &scratch, &[&arguments[..], &terms].concat());
-        Self { name, agent, _scratch: scratch }
+        let (port, secret) = (free_port(), scratch.write("webhook-secret", SECRET).display().to_string());
+        let address = format!("127.0.0.1:{port}");
+        let webhook = ["--webhook-listen", &address, "--webhook-secret-file", &secret];
+        let arguments = [&arguments[..], &terms, &webhook].concat();
+        let agent = Agent::start(&solo.mesh, &solo.git.url(), &kubeconfig, &scratch, &arguments);
+        Self { name, agent, port, _scratch: scratch }
     }
 
     /// Starts one beside another that leads, and waits until it is as ready as it will be.
@@ -43,13 +54,24 @@ impl Replica {
         replica
     }
 
+    /// Tells it of a push.
+    fn hook(&self) {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("it listens");
+        let request = format!("POST / HTTP/1.1\r\nHost: agent\r\nContent-Length: 0\r\nAuthorization: Bearer {SECRET}\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers");
+        assert!(answer.starts_with("HTTP/1.1 2"), "{answer}");
+    }
+
     fn requests(&self) -> Vec<Request> {
         Cluster::shared().requests().into_iter().filter(|request| request.user == self.name).collect()
     }
 
-    /// What it has changed in the cluster.
+    /// What it has changed in the cluster, but the Lease, which it renews until the moment in which it is paused.
     fn writes(&self) -> Vec<String> {
-        let writes = self.requests().into_iter().filter(|request| request.writes() && request.code < 400);
+        let done = |request: &Request| request.writes() && request.code < 400 && request.resource != "leases";
+        let writes = self.requests().into_iter().filter(done);
         writes.map(|request| format!("{} {}/{}", request.verb, request.resource, request.name)).collect()
     }
 }
@@ -82,12 +104,22 @@ fn a_standby_writes_nothing_and_takes_over_from_a_leader_that_is_killed() {
     standby.agent.wait_for("Change manifests/all.yaml");
     assert_eq!(standby.writes(), [""; 0]);
 
+    standby.hook();
+    eventually("the leader answers what a webhook has told the other", || {
+        let map = solo.get("configmap", "meshfed").unwrap_or_default();
+        let [asked, answered] = ["requested", "handled"]
+            .map(|what| map.pointer(&format!("/metadata/annotations/meshfed.dev~1reconcile-{what}-at")).cloned());
+        if asked.is_some() && asked == answered { Ok(()) } else { Err(format!("{map}")) }
+    });
+    assert_eq!(standby.writes(), ["patch configmaps/meshfed"], "it asks, and writes nothing else");
+    let passed_on = standby.writes().len();
+
     let start = Instant::now();
     leader.agent.process.kill();
     edit(&solo, "map-1");
     solo.wait_for_value("map-1", Some("two"));
     println!("killed: repaired by the other after {:?} (Lease {LEASE:?})", start.elapsed());
-    let writes = standby.writes();
+    let writes = standby.writes().split_off(passed_on);
     let first = writes.iter().position(|write| write.starts_with("patch configmaps/"));
     assert_eq!(first.map(|at| writes[at].as_str()), Some("patch configmaps/meshfed"), "the state first: {writes:?}");
     let state = solo.get("configmap", "meshfed").unwrap();

@@ -13,6 +13,7 @@ pub mod log;
 mod overview;
 mod pass;
 pub mod probe;
+pub mod reconcile;
 pub mod remembered;
 mod repository;
 pub mod rights;
@@ -282,6 +283,7 @@ impl Loop {
                 }
                 () = sleep_until(silence), if done => return Ok(self.agent.outcome()),
             }
+            self.agent.pass_on().await;
             if !self.agent.is_stale() {
                 continue;
             }

@@ -19,8 +19,10 @@ use crate::trust::{Marks, Verification};
 pub enum Command {
     /// Look for news.
     Fetch,
-    /// Look for news, and say so once what another agent has published is known.
-    CatchUp,
+    /// Look for news, of which a webhook has told.
+    Hooked,
+    /// Look for news, and say so once it is known: the look with this number.
+    CatchUp(u64),
     /// From now on this is the commit that was applied last in full.
     Applied(CommitId),
     /// This is how far branches are remembered to be verified: judge them again.
@@ -36,8 +38,10 @@ pub enum News {
     Declarations(Arc<Declarations>),
     /// Git says what it said before.
     Nothing,
-    /// What came before was fetched after [`Command::CatchUp`].
-    CaughtUp,
+    /// What came before was fetched because of a webhook.
+    Hooked,
+    /// What came before was fetched after the [`Command::CatchUp`] of this number.
+    CaughtUp(u64),
     /// The repository could not be read; what is known stays in use.
     Unreadable(RepoError),
     /// The branch now holds these files, in this commit.
@@ -67,13 +71,8 @@ pub fn start(
                         continue;
                     }
                     Command::Remember(marks) => repository.remember(marks).unwrap_or_else(News::Unreadable),
-                    Command::CatchUp => match repository.fetch() {
-                        Ok(answer) => {
-                            let _ = news.send(answer); // see below
-                            News::CaughtUp
-                        }
-                        Err(error) => News::Unreadable(error),
-                    },
+                    Command::CatchUp(number) => repository.fetch_and_tell(&news, News::CaughtUp(number)),
+                    Command::Hooked => repository.fetch_and_tell(&news, News::Hooked),
                     Command::Fetch => repository.fetch().unwrap_or_else(News::Unreadable),
                     Command::Publish(publication) => repository.publish(publication).unwrap_or_else(News::Unpublished),
                 };
@@ -126,6 +125,17 @@ impl Repository {
             return Ok(News::Nothing);
         }
         self.read(refs)
+    }
+
+    /// Tells what is new, and then why it was looked for.
+    fn fetch_and_tell(&mut self, news: &UnboundedSender<News>, why: News) -> News {
+        match self.fetch() {
+            Ok(answer) => {
+                let _ = news.send(answer); // an error: the loop has ended, as the next one shows
+                why
+            }
+            Err(error) => News::Unreadable(error),
+        }
     }
 
     /// Judges and reads once more what was fetched last.

@@ -20,6 +20,7 @@ mod output;
 mod peer;
 mod plan;
 mod policies;
+mod reconcile;
 mod remote;
 mod render;
 mod schema;
@@ -57,6 +58,7 @@ enum Command {
     Plan(plan::Plan),
     Policies(policies::Policies),
     Status(status::Status),
+    Reconcile(reconcile::Reconcile),
     Log(log::Log),
     Explain(explain::Explain),
     Graph(graph::Graph),
@@ -92,6 +94,7 @@ pub fn run(cli: Cli) -> Result<Exit, Error> {
         Command::Plan(command) => command.run(),
         Command::Policies(command) => command.run(),
         Command::Status(command) => command.run(),
+        Command::Reconcile(command) => command.run(),
         Command::Log(command) => command.run(),
         Command::Explain(command) => command.run(),
         Command::Graph(command) => command.run(),

@@ -1,4 +1,5 @@
-//! Whether this process may write. Every request that changes something passes here, right before it is sent.
+//! Whether this process may write. Every request that changes something passes here, right before it is sent,
+//! but those for the Lease itself and for what asks the leader to pass.
 //!
 //! Two clocks count, and the one that says that more time has passed decides: the monotonic clock stands still while a machine is suspended,
 //! the wall clock can be set back.

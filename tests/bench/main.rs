@@ -1,9 +1,10 @@
 //! `cargo bench`: how fast the agent is, against a real API server, beside a bare client and kubectl in the same run.
 //!
 //! Prints a table and writes `bench.json` into the target directory. A missed goal is shown and is no failure: a busy machine
-//! misses some. `cargo bench -- --quick` takes a tenth of the objects, to try it out.
+//! misses some. `cargo bench -- --quick` takes a tenth of the objects, to try it out; `-- --deployed` measures only an agent as it is deployed.
 
 mod clients;
+mod deployed;
 mod measure;
 mod objects;
 mod observer;
@@ -35,10 +36,20 @@ struct Plan {
     rounds: usize,
     /// How long to watch the agent do nothing.
     quiet: Duration,
+    /// The same of one that polls every 30 seconds.
+    idle: Duration,
 }
 
-const FULL: Plan = Plan { objects: 1000, others: [100, 3000], firsts: 3, rounds: 9, quiet: Duration::from_secs(20) };
-const QUICK: Plan = Plan { objects: 100, others: [10, 300], firsts: 1, rounds: 3, quiet: Duration::from_secs(3) };
+const FULL: Plan = Plan {
+    objects: 1000,
+    others: [100, 3000],
+    firsts: 3,
+    rounds: 9,
+    quiet: Duration::from_secs(20),
+    idle: Duration::from_secs(120),
+};
+const QUICK: Plan =
+    Plan { objects: 100, others: [10, 300], firsts: 1, rounds: 3, quiet: Duration::from_secs(3), idle: Duration::from_secs(30) };
 
 fn main() {
     let plan = if std::env::args().any(|argument| argument == "--quick") { QUICK } else { FULL };
@@ -47,6 +58,10 @@ fn main() {
     let cluster = Cluster::builder("bench").audit().durable().start();
     let scratch = Scratch::new("bench");
     let mut results = Results::default();
+    if std::env::args().any(|argument| argument == "--deployed") {
+        deployed::all(&cluster, &scratch, plan.idle, &mut results);
+        return results.print();
+    }
     let scene = firsts(&plan, &cluster, &scratch, &mut results);
     measure::memory(&scene, &mut results);
     measure::quiet(&scene, plan.quiet, &mut results);
@@ -61,6 +76,7 @@ fn main() {
         results.add(name, millis, "ms", Goal::Below(250.0), &format!("the same, one of {size} objects"));
     }
     measure::ssh(&cluster, &scratch, plan.objects / 5, plan.quiet, &mut results);
+    deployed::all(&cluster, &scratch, plan.idle, &mut results);
     results.print();
     let path = results.write("bench.json");
     println!("\nwritten to {}", path.display());

@@ -76,13 +76,15 @@ pub fn example_under(folder: &str) -> Vec<String> {
 pub struct Site {
     pub cluster: Cluster,
     pub standin: Standin,
+    /// The kubeconfig of the agent; by default it may do everything.
+    pub account: OnceLock<PathBuf>,
 }
 
 impl Site {
     fn start(runtime: &Runtime, name: &str, options: Options) -> Self {
         let cluster = Cluster::builder(name).controllers().audit().start();
         let standin = runtime.block_on(async { Standin::start(cluster.client().await, options).await });
-        Self { cluster, standin }
+        Self { cluster, standin, account: OnceLock::new() }
     }
 
     /// A live object; `None` where it does not exist.
@@ -216,7 +218,8 @@ impl Stage {
 
     /// Starts it with another repository address and more arguments.
     pub fn agent_with(&self, mesh: &str, repo: &str, arguments: &[&str]) -> Agent {
-        let kubeconfig = self.site(mesh).cluster.kubeconfig();
+        let site = self.site(mesh);
+        let kubeconfig = site.account.get().map_or(site.cluster.kubeconfig(), PathBuf::as_path);
         if self.introduction.get().is_none() {
             return Agent::start(mesh, repo, kubeconfig, &self.scratch, arguments);
         }

@@ -1,11 +1,9 @@
 //! T20: somebody has taken over the agent's pod, and acts with the token of its service account.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Output;
 
-use serde_json::Value;
-
-use crate::deploy::{POLICY_WITHIN, done, namespace, path};
+use crate::deploy::{POLICY_WITHIN, account, done, namespace, path};
 use crate::lab::cluster::Cluster;
 use crate::lab::poll;
 
@@ -58,6 +56,10 @@ const TRIES: &[&str] = &[
     "delete rolebindings --all -n prod-bookinfo",
     "delete clusterrole meshfed-namespaces",
     "get nodes",
+    "get leases -n meshfed",
+    "delete lease meshfed -n meshfed",
+    "get lease other -n meshfed",
+    "get leases -n kube-system",
     "get customresourcedefinitions",
     "get mutatingwebhookconfigurations",
     "delete validatingadmissionpolicies --all",
@@ -65,16 +67,6 @@ const TRIES: &[&str] = &[
     "get certificatesigningrequests",
     "get --raw /metrics",
 ];
-
-/// A kubeconfig with a token of the agent's service account and nothing else.
-fn kubeconfig(lab: &Cluster) -> PathBuf {
-    let token = lab.kubectl(&["create", "token", "meshfed", "-n", "meshfed"]);
-    assert!(token.status.success(), "{}", String::from_utf8_lossy(&token.stderr));
-    let token = String::from_utf8(token.stdout).unwrap();
-    let mut config: Value = serde_json::from_str(&std::fs::read_to_string(lab.kubeconfig()).unwrap()).unwrap();
-    config["users"][0]["user"] = serde_json::json!({"token": token.trim()});
-    lab.scratch().write("stolen.kubeconfig", &config.to_string())
-}
 
 fn act(kubeconfig: &Path, line: &str) -> Output {
     Cluster::shared().kubectl_with(kubeconfig, &line.split(' ').collect::<Vec<_>>())
@@ -92,7 +84,7 @@ fn t20_the_agents_service_account_can_do_its_work_and_nothing_else() {
         namespace(lab, name);
     }
     done(lab, &format!("apply --server-side --validate=strict -k {}", path("deploy/example")));
-    let stolen = kubeconfig(lab);
+    let stolen = account(lab);
     let who = act(&stolen, "auth whoami -o jsonpath={.status.userInfo.username}");
     assert_eq!(String::from_utf8_lossy(&who.stdout), "system:serviceaccount:meshfed:meshfed");
     let may = act(&stolen, "get configmaps -n rosa-prod-mesh");

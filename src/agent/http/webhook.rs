@@ -178,7 +178,7 @@ async fn judge(secret: &[u8], proof: Option<Proof>, mut body: Incoming) -> Verdi
 async fn fetches(news: Arc<Notify>, commands: Sender<Command>) {
     loop {
         news.notified().await;
-        if commands.send(Command::Fetch).is_err() {
+        if commands.send(Command::Hooked).is_err() {
             return; // the agent is ending
         }
         sleep(WINDOW).await;

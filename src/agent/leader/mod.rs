@@ -110,7 +110,11 @@ impl Keeper {
                 Step::Wait(until) => {
                     self.tell();
                     tokio::select! {
-                        _ = &mut resigned => return self.resign().await,
+                        told = &mut resigned => match told {
+                            Ok(()) => return self.resign().await,
+                            // It ends in disorder: something may still be on its way, so the Lease runs out.
+                            Err(_) => return self.fence.close(),
+                        },
                         () = self.wait(until) => {}
                     }
                 }

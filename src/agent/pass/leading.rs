@@ -3,6 +3,7 @@
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::Agent;
+use super::asked::Asked;
 use super::publishing::Publishing;
 use crate::agent::leader::Leadership;
 use crate::agent::repository::{Command, News};
@@ -19,18 +20,18 @@ pub(super) enum Role {
     Leader {
         /// Marks what is written in this time as the leader.
         epoch: String,
-        /// What the one before published is known.
-        caught_up: bool,
+        /// Number of the look at the repository with which it knows what the one before published.
+        look: u64,
     },
 }
 
 impl Role {
-    /// Whether what would be published is made from what is published.
-    pub(super) fn may_publish(&self) -> bool {
+    /// Whether what would be published is made from what is published, after so many looks at the repository.
+    pub(super) fn may_publish(&self, looked: u64) -> bool {
         match self {
             Self::Single => true,
             Self::Standby => false,
-            Self::Leader { caught_up, .. } => *caught_up,
+            Self::Leader { look, .. } => *look <= looked,
         }
     }
 
@@ -48,8 +49,7 @@ impl Agent {
     pub(in crate::agent) fn lead(&mut self, leadership: Leadership) {
         let Leadership { epoch, identity, before, lease: (key, uid), .. } = leadership;
         self.forget();
-        self.role = Role::Leader { epoch, caught_up: false };
-        let _ = self.commands.send(Command::CatchUp); // fails only when the process ends
+        self.role = Role::Leader { epoch, look: self.look_again() };
         self.showing.leads(true);
         let before = before.map(|before| format!("; before it, {before} did")).unwrap_or_default();
         let note = format!("{identity} looks after {} now{before}", self.me);
@@ -81,19 +81,21 @@ impl Agent {
         }
     }
 
-    /// What the next look at the repository is to be.
-    pub(in crate::agent) fn look(&self) -> Command {
-        match self.role {
-            Role::Leader { caught_up: false, .. } => Command::CatchUp,
-            _ => Command::Fetch,
-        }
+    /// Has the repository looked at once more; gives the number of this look.
+    pub(super) fn look_again(&mut self) -> u64 {
+        self.looks += 1;
+        let _ = self.commands.send(Command::CatchUp(self.looks)); // fails only when the process ends
+        self.looks
     }
 
-    pub(super) fn caught_up(&mut self) {
-        if let Role::Leader { caught_up, .. } = &mut self.role {
-            *caught_up = true;
-            self.stale = true;
-        }
+    /// What the next look at the repository is to be: somebody may still wait for the last one.
+    pub(in crate::agent) fn look(&self) -> Command {
+        if self.looked < self.looks { Command::CatchUp(self.looks) } else { Command::Fetch }
+    }
+
+    pub(super) fn has_looked(&mut self, number: u64) {
+        self.looked = number;
+        self.stale = true;
     }
 
     /// Nothing is decided; shown is what the leader has published.
@@ -108,6 +110,7 @@ impl Agent {
         self.state = None;
         self.written = None;
         self.publishing = Publishing::default();
+        self.asked = Asked::default();
         self.blocked = None;
         self.last = None;
     }

@@ -1,5 +1,6 @@
 //! One pass: gather what is known, decide, perform.
 
+mod asked;
 mod leading;
 mod perform;
 mod publishing;
@@ -28,6 +29,7 @@ use crate::decide::{Comparisons, Decision, Gap, Memory, Status, World, decide, p
 use crate::facts::Facts;
 use crate::model::Severity;
 use crate::object::Kind;
+use asked::Asked;
 use leading::Role;
 use publishing::Publishing;
 use retry::{RETRY, later};
@@ -72,6 +74,10 @@ pub(super) struct Agent {
     throwaway_root: String,
     observe: bool,
     role: Role,
+    asked: Asked,
+    /// How often the repository was to be looked at with an answer, and which of these looks was answered last.
+    looks: u64,
+    looked: u64,
     pub(super) showing: Showing,
 }
 
@@ -113,6 +119,9 @@ impl Agent {
             throwaway_root,
             observe,
             role: Role::Single,
+            asked: Asked::default(),
+            looks: 0,
+            looked: 0,
             showing,
         }
     }
@@ -145,12 +154,15 @@ impl Agent {
             News::Declarations(_) => metrics.fetched(Some(true)),
             News::Unreadable(_) => metrics.fetched(None),
             News::Published(..) => metrics.published(true),
-            News::CaughtUp => {}
+            News::Hooked | News::CaughtUp(_) => {}
             News::Unpublished(_) => metrics.published(false),
         }
         match news {
             News::Nothing => self.journal.trouble_over("repository", "the repository answers"),
-            News::Unreadable(error) => self.journal.trouble("repository", &error.to_string()),
+            News::Unreadable(error) => {
+                self.cannot_look(&error.to_string());
+                self.journal.trouble("repository", &error.to_string());
+            }
             News::Declarations(declarations) => {
                 self.journal.trouble_over("repository", "the repository answers");
                 self.journal.declarations(&declarations);
@@ -171,7 +183,8 @@ impl Agent {
                 self.journal.trouble_over("publish", "the repository takes what is published");
                 self.stale = true;
             }
-            News::CaughtUp => self.caught_up(),
+            News::Hooked => self.asked.pass_on = self.stands_by(),
+            News::CaughtUp(number) => self.has_looked(number),
             News::Unpublished(error) => {
                 self.journal.trouble("publish", &error.to_string());
                 self.publishing.failed(&error);
@@ -197,6 +210,7 @@ impl Agent {
             self.showing.ends(self.last.as_ref(), self.overview());
             new |= !settled || !self.last.as_ref().zip(before).is_some_and(|(last, before)| last.tells_as(&before));
             if settled {
+                self.answer_request().await;
                 return new;
             }
         }
@@ -239,6 +253,7 @@ impl Agent {
         if self.stands_by() {
             return self.watches_on();
         }
+        self.hear_requests(live);
         let mut unseen = unseen(&snapshot);
         unseen.extend(self.unserved.iter().map(|(kind, reason)| Gap::kind(kind.clone(), reason)));
         let world = World {

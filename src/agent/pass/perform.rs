@@ -58,7 +58,8 @@ impl Agent {
             let result = self.cluster.release(&object).await;
             self.removed(key, "given back", result);
         }
-        let may_send = |publication: &&Publication| self.role.may_publish() && self.publishing.may_send(&publication.files);
+        let may_send =
+            |publication: &&Publication| self.role.may_publish(self.looked) && self.publishing.may_send(&publication.files);
         if let Some(publication) = decision.publish.as_ref().filter(may_send) {
             self.publishing.sent = Some(publication.files.clone());
             let _ = self.commands.send(Command::Publish(publication.clone())); // fails only when the process ends
@@ -126,6 +127,7 @@ impl Agent {
         match result {
             Ok(()) => {
                 self.memory.failures.remove(key);
+                self.journal.trouble_over("remove", "objects can be removed");
                 info!(event = "removed", object = %key, "{how}: {key}");
             }
             Err(error) => {

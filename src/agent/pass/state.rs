@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 use tracing::warn;
 
 use super::Agent;
@@ -126,6 +126,20 @@ impl Agent {
         }
         state.marks.clone_from(&marks);
         self.written = Some((inventory.clone(), deletions.clone(), lapses.clone(), marks));
+        Ok(Write::Done)
+    }
+
+    /// Writes annotations over what was read of the ConfigMap, where there is one.
+    pub(super) async fn annotate_state(&mut self, namespace: &str, metadata: &Value) -> Result<Write, ApplyError> {
+        self.read_state(namespace).await?;
+        let Some(state) = self.state.as_mut().filter(|state| state.version.is_some()) else { return Ok(Write::Done) };
+        let version = state.version.as_deref();
+        let written = self.cluster.write_state(namespace, STATE_NAME, &BTreeMap::new(), metadata, version).await?;
+        if written.is_none() {
+            self.state = None;
+            return Ok(Write::Lost);
+        }
+        state.version = written;
         Ok(Write::Done)
     }
 
