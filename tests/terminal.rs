@@ -17,7 +17,11 @@ const PATIENCE: Option<u64> = Some(60_000);
 fn mk_clone(home: &Path) {
     let folder = home.join("work");
     run(git(home).args(["init", "--quiet", "-b", "main"]).arg(&folder));
-    let service = |name: &str| format!("apiVersion: v1\nkind: Service\nmetadata: {{name: {name}, namespace: apps}}\nspec: {{ports: [{{port: 80}}]}}\n---\n");
+    let service = |name: &str| {
+        format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}, namespace: apps}}\nspec: {{ports: [{{port: 80}}]}}\n---\n"
+        )
+    };
     let files = [
         ("federation.yaml", federation().to_owned()),
         ("meshes/rosa/mesh.yaml", mesh_file("rosa", "  members: [shop]\n")),
