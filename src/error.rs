@@ -19,6 +19,8 @@ pub enum Exit {
     Fine,
     /// Findings, changes, or something degraded.
     Findings,
+    /// No findings, but not everything could be found out.
+    Unknown,
 }
 
 impl Exit {
@@ -33,6 +35,7 @@ impl From<Exit> for ExitCode {
         match exit {
             Exit::Fine => Self::SUCCESS,
             Exit::Findings => Self::from(1),
+            Exit::Unknown => Self::from(3),
         }
     }
 }

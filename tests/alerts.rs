@@ -49,11 +49,15 @@ fn promtool(arguments: &[&str], directory: &Path) {
     assert!(output.status.success(), "promtool {arguments:?}: {said}");
 }
 
-/// A mesh with one peer where all is well: each series with its values over time, minute by minute.
+/// A mesh with one peer where all is well, and an agent of two pods: each series with its values over time, minute by minute.
 fn healthy() -> BTreeMap<&'static str, &'static str> {
     BTreeMap::from([
         (r#"meshfed_agent_info{mesh="rosa"}"#, "1x150"),
         ("meshfed_ready", "1x150"),
+        ("meshfed_leader", "1x150"),
+        (r#"meshfed_agent_info{mesh="rosa",instance="standby"}"#, "1x150"),
+        (r#"meshfed_ready{instance="standby"}"#, "1x150"),
+        (r#"meshfed_leader{instance="standby"}"#, "0x150"),
         (r#"meshfed_frozen{branch="main"}"#, "0x150"),
         (r#"meshfed_frozen{branch="published/aro"}"#, "0x150"),
         ("meshfed_stale", "0x150"),
@@ -82,7 +86,7 @@ fn healthy() -> BTreeMap<&'static str, &'static str> {
 type Case = (&'static str, &'static str, &'static str, &'static [(&'static str, &'static str)]);
 
 const CASES: &[Case] = &[
-    ("MeshfedNotReady", "meshfed_ready", "0x150", &[]),
+    ("MeshfedNoLeader", "meshfed_leader", "1x100 0x50", &[]),
     ("MeshfedFrozen", r#"meshfed_frozen{branch="published/aro"}"#, "0x100 1x50", &[("branch", "published/aro")]),
     ("MeshfedForkedView", r#"meshfed_forked_view{peer="aro"}"#, "0x100 1x50", &[("peer", "aro")]),
     ("MeshfedCannotFetch", "meshfed_last_fetch_timestamp_seconds", "0+60x120 7200x30", &[]),
@@ -107,7 +111,7 @@ const CASES: &[Case] = &[
 
 /// With what a scrape adds.
 fn scraped(series: &str) -> String {
-    let target = r#"job="meshfed",instance="10.0.0.1:8080""#;
+    let target = if series.contains("instance=") { r#"job="meshfed""# } else { r#"job="meshfed",instance="leader""# };
     match series.split_once('{') {
         Some((name, labels)) => format!("{name}{{{target},{labels}"),
         None => format!("{series}{{{target}}}"),
@@ -138,12 +142,16 @@ fn each_alert_fires_for_its_reason_and_for_no_other() {
         labels
     };
     let mut tests = vec![case(&healthy(), &[]), case(&BTreeMap::new(), &[firing("MeshfedAbsent", &[])])];
+    // Both pods: one that is ready would do.
+    let mut unready = healthy();
+    unready.extend([("meshfed_ready", "0x150"), (r#"meshfed_ready{instance="standby"}"#, "0x150")]);
+    tests.push(case(&unready, &[firing("MeshfedNotReady", &[("mesh", "rosa")])]));
     for (alert, series, values, labels) in CASES {
         let mut sick = healthy();
         assert!(sick.insert(series, values).is_some(), "{series} has another name in health");
         tests.push(case(&sick, &[firing(alert, &[&[("mesh", "rosa")], *labels].concat())]));
     }
-    let tested: BTreeSet<&str> = CASES.iter().map(|case| case.0).chain(["MeshfedAbsent"]).collect();
+    let tested: BTreeSet<&str> = CASES.iter().map(|case| case.0).chain(["MeshfedAbsent", "MeshfedNotReady"]).collect();
     assert_eq!(tested, rules.iter().map(name).collect(), "an alert has no test");
 
     let dir = tempfile::tempdir().unwrap();

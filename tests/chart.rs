@@ -56,8 +56,9 @@ fn by_name(objects: Vec<Value>) -> BTreeMap<String, Value> {
     named.collect()
 }
 
+/// Asserts that the chart, with these arguments, makes what Kustomize makes of a folder.
 #[track_caller]
-fn same(folder: &Path, arguments: &[&str]) {
+pub fn same(folder: &Path, arguments: &[&str]) {
     let (theirs, ours) = (by_name(template(arguments)), by_name(kustomize(folder)));
     assert_eq!(theirs.keys().collect::<Vec<_>>(), ours.keys().collect::<Vec<_>>());
     for (name, object) in ours {

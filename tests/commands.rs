@@ -49,7 +49,7 @@ impl Place {
     }
 
     /// The example federation, with some files changed.
-    fn example(&self, changes: &[(&str, &str, &str)]) -> PathBuf {
+    pub fn example(&self, changes: &[(&str, &str, &str)]) -> PathBuf {
         let root = self.path().join("repo");
         for (path, text) in example() {
             let file = root.join(&path);
@@ -305,7 +305,7 @@ fn a_plan_for_a_cluster_needs_one() {
 }
 
 /// The example in a repository, published by its agents as if everything worked.
-fn mk_federation(store: &GitStore) -> String {
+pub fn mk_federation(store: &GitStore) -> String {
     let files = example();
     let changes: Vec<_> = files.iter().map(|(path, text)| (path.as_str(), Some(text.as_str()))).collect();
     let tip = store.commit("the example", &changes);

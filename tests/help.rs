@@ -62,8 +62,32 @@ fn help_fits_the_screen() {
 
 #[test]
 fn help_reads_like_this() {
-    for words in ["check", "plan", "policies", "completions", "man"] {
-        insta::assert_snapshot!(format!("help_{words}"), run(meshfed(), &["help", words]).0);
+    insta::assert_snapshot!("help", run(meshfed(), &["help"]).0);
+    for (words, _) in commands() {
+        let arguments: Vec<&str> = ["help"].into_iter().chain(words.split(' ')).collect();
+        insta::assert_snapshot!(format!("help_{}", words.replace(' ', "_")), run(meshfed(), &arguments).0);
+    }
+}
+
+/// Of each command what it does, in a line, and more in sentences that end.
+#[test]
+fn help_is_in_sentences() {
+    for (words, command) in commands() {
+        let text = |words: Option<&clap::builder::StyledStr>| words.map(ToString::to_string).unwrap_or_default();
+        let title = text(command.get_about());
+        assert!(title.starts_with(char::is_uppercase) && !title.ends_with('.'), "{words}: {title}");
+        let long = text(command.get_long_about());
+        let more = long.strip_prefix(&title).unwrap_or_default().trim();
+        let sentences = more.split("Example: ").next().unwrap().trim();
+        assert!(sentences.is_empty() || sentences.ends_with(['.', ':', ')']), "{words}: {sentences}");
+        for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
+            let help = text(argument.get_help());
+            assert!(
+                help.starts_with(|c: char| c.is_uppercase()) && !help.ends_with('.'),
+                "{words} {}: {help}",
+                argument.get_id()
+            );
+        }
     }
 }
 

@@ -6,23 +6,25 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
+use crate::deploy::{done, namespace, path};
 use crate::federation::steps::{ARO, ROSA, imported};
+use crate::lab::cluster::Cluster;
 use crate::lab::git_store::GitStore;
 use crate::lab::standin::Cloud;
 use crate::stage::{Stage, binary, example, example_under};
 
 /// Somebody with an empty home.
-struct Newcomer {
-    home: TempDir,
+pub struct Newcomer {
+    pub home: TempDir,
 }
 
 impl Newcomer {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self { home: tempfile::tempdir().unwrap() }
     }
 
     /// Runs what the README shows, with a repository of this server; what was said on standard output, and what on standard error.
-    fn follow_the_readme(&self, server: &GitStore) -> (String, String) {
+    pub fn follow_the_readme(&self, server: &GitStore) -> (String, String) {
         let commands = commands();
         assert!(commands.len() + 2 <= 10, "two more start the agents");
         let (mut printed, mut said) = (String::new(), String::new());
@@ -204,4 +206,45 @@ fn each_step_says_what_is_missing_or_there_already() {
     newcomer.fine("federation", "meshfed check");
     let (_, err) = newcomer.ends(2, "federation", "meshfed peer aro rosa --share x:a/b --key ../ada.key");
     assert!(err.contains("x is neither aro nor rosa"), "{err}");
+}
+
+#[test]
+fn a_cluster_takes_the_overlay_that_join_writes() {
+    let newcomer = Newcomer::new();
+    let server = GitStore::create(newcomer.home.path());
+    newcomer.follow_the_readme(&server);
+    newcomer.fine(".", &format!("cp -r {} deploy", path("deploy")));
+    let (_, said) = newcomer.fine("federation", "meshfed join rosa-prod-mesh --overlay ../deploy");
+    assert!(said.contains("wrote ../deploy/rosa-prod-mesh"), "{said}");
+    let (_, again) = newcomer.ends(2, "federation", "meshfed join rosa-prod-mesh --overlay ../deploy");
+    assert!(again.contains("../deploy/rosa-prod-mesh is there already"), "{again}");
+    let join = "meshfed join gcp-dev-mesh --member dev-bookinfo --control-plane v2.5 --agent-key ../gcp.key --key ../ada.key --overlay ../deploy";
+    newcomer.fine("federation", join);
+    let lab = Cluster::shared();
+    for name in ["meshfed", "rosa-prod-mesh", "prod-bookinfo", "gcp-dev-mesh", "dev-bookinfo"] {
+        namespace(lab, name);
+    }
+    for (mesh, member) in [("rosa-prod-mesh", "prod-bookinfo"), ("gcp-dev-mesh", "dev-bookinfo")] {
+        let folder = newcomer.home.path().join("deploy").join(mesh).display().to_string();
+        // Other tests apply the example for real.
+        done(lab, &format!("apply --server-side --force-conflicts --dry-run=server --validate=strict -k {folder}"));
+        let built = String::from_utf8(lab.kubectl(&["kustomize", &folder]).stdout).unwrap();
+        let anchor = server_tip(&newcomer, mesh);
+        for part in [
+            format!("MESHFED_MESH: {mesh}"),
+            format!("MESHFED_REPO: {}", server.file_url()),
+            format!("MESHFED_TRUST_ANCHOR: {anchor}"),
+            format!("name: meshfed-member\n  namespace: {member}\n"),
+            format!("name: meshfed-control-plane\n  namespace: {mesh}\n"),
+        ] {
+            assert!(built.contains(&part), "{part}: {built}");
+        }
+        assert_eq!(built.contains("name: meshfed-own-control-plane"), mesh == "gcp-dev-mesh", "{built}");
+    }
+}
+
+/// The commit in which a mesh got its overlay.
+fn server_tip(newcomer: &Newcomer, mesh: &str) -> String {
+    let revision = if mesh == "gcp-dev-mesh" { "HEAD" } else { "HEAD~1" };
+    newcomer.fine("federation", &format!("git rev-parse {revision}")).0.trim().to_owned()
 }

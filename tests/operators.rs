@@ -10,7 +10,7 @@ use crate::solo::Solo;
 use crate::stage::eventually;
 
 /// Status line and body of the answer; nothing while nobody listens.
-fn get(port: u16, path: &str) -> Option<(String, String)> {
+pub fn get(port: u16, path: &str) -> Option<(String, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: agent\r\n\r\n").ok()?;
     let mut answer = String::new();
@@ -39,7 +39,7 @@ fn an_agent_without_its_repository_is_alive_and_ready_and_counts_its_failures() 
     eventually("the status is that of the mesh", || {
         let (_, body) = get(port, "/status").ok_or("nobody listens")?;
         let status: Value = serde_json::from_str(&body).map_err(|error| error.to_string())?;
-        if status["controlPlane"]["name"] == "ops-ready" { Ok(()) } else { Err(body) }
+        if status["meshes"][0]["name"] == "ops-ready" { Ok(()) } else { Err(body) }
     });
     eventually("the metrics are those of the mesh", || match get(port, "/metrics") {
         Some((_, page)) if page.contains("meshfed_applies_total{result=\"ok\"}") => Ok(()),

@@ -8,7 +8,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::commands::example;
+use crate::lab::cluster::Cluster;
 use crate::lab::git_store::GitStore;
+use crate::solo::Solo;
+use crate::stage::eventually;
 
 /// The example on `main`, and a change of it on `feature/ratings`.
 struct Repository {
@@ -107,4 +110,34 @@ fn what_policies_forbid_of_a_change_waits() {
     repository.store.commit("a small step", &[(TRAFFIC, Some(&traffic([50, 30])))]);
     let (text, _, code) = repository.run("", &["main~2..main", "--repo", "repo.git"]);
     assert!(code == Some(1) && text.contains("moves 10 points"), "{text}");
+}
+
+#[test]
+fn a_cluster_is_compared_field_by_field() {
+    let solo = Solo::new("plan-live");
+    let dir = TempDir::new().unwrap();
+    let kubeconfig = Cluster::shared().kubeconfig_for("plan-live-reader", &["system:masters"]);
+    let plan = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_meshfed"));
+        command.args(["plan", "--live", "--mesh", "plan-live", "--repo", &solo.git.file_url(), "--kubeconfig"]).arg(&kubeconfig);
+        let output = command.args(arguments).env_clear().env("HOME", dir.path()).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (text(output.stdout), text(output.stderr), output.status.code())
+    };
+    solo.commit("manifests/all.yaml", Some(&format!("{}{}", solo.config_map("a", "one"), solo.config_map("b", "one"))));
+    let agent = solo.agent();
+    eventually("nothing is left to do", || match plan(&[]) {
+        (text, _, Some(0)) => Ok(text),
+        (text, said, code) => Err(format!("{code:?} {text}{said}\n{}", agent.process.log_tail())),
+    });
+    drop(agent);
+    let changed = format!("{}{}", solo.config_map("a", "two"), solo.config_map("c", "one"));
+    solo.commit("manifests/all.yaml", Some(&changed));
+    let (text, said, code) = plan(&[]);
+    assert_eq!((code, &*said), (Some(1), ""), "{text}");
+    let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("the cluster → ")).collect();
+    insta::assert_snapshot!(lines.join("\n"));
+    let json: Value = serde_json::from_str(&plan(&["-o", "json"]).0).unwrap();
+    let field = &json["meshes"][0]["changes"][0]["fields"][0];
+    assert_eq!((&field["path"], &field["from"], &field["to"]), (&"data.key".into(), &"one".into(), &"two".into()), "{json:#}");
 }

@@ -104,7 +104,7 @@ fn commits_are_verified_as_agents_do_it() {
     for words in [
         "error[MF025]: aro@example.com may not change meshes/rosa/mesh.yaml",
         " = note: trust/policy.yaml:10 gives that path to root, rosa",
-        "error[MF023]: a commit of published/aro is refused: its key SHA256:",
+        "error[MF023]: a commit of published/aro is refused: its key",
     ] {
         assert!(out.contains(words), "{words}: {out}");
     }

@@ -36,6 +36,8 @@ pub struct Declarations {
     pub facts: BTreeMap<String, Facts>,
     /// What the peers' agents say of their meshes.
     pub statuses: BTreeMap<String, Status>,
+    /// When our own branch got its newest commit.
+    pub own_at: Option<Timestamp>,
     /// Files of our own branch.
     pub own_files: BTreeMap<String, String>,
     /// Facts among them.
@@ -110,6 +112,7 @@ impl Reader {
         let mut tips = Tips { mirror, revoked: Some(revoked.clone().unwrap_or_default()), trust: &mut trust };
         let own = tips.of(&mut self.gate, me)?;
         tips.revoked = revoked;
+        let own_at = own.map(|commit| mirror.commit(commit)).transpose()?.map(|commit| commit.committed_at);
         let own_files = match own {
             Some(commit) => files(mirror, commit)?,
             None => BTreeMap::new(),
@@ -151,6 +154,7 @@ impl Reader {
             statuses,
             own_facts: own_facts(me, &own_files, now),
             own_status,
+            own_at,
             own_files,
         })
     }

@@ -10,10 +10,12 @@ pub mod inventory;
 mod journal;
 mod leader;
 pub mod log;
+mod overview;
 mod pass;
-mod probe;
+pub mod probe;
 pub mod remembered;
 mod repository;
+pub mod rights;
 pub mod scopes;
 pub mod throwaway;
 
@@ -36,6 +38,7 @@ use crate::repo::{self, RepoError, SigningKey};
 use crate::trust::{Introduction, Verification};
 use http::{Showing, Webhook};
 use leader::{Leader, Standing};
+use overview::Place;
 use pass::Agent;
 use repository::{Command, News};
 
@@ -169,7 +172,8 @@ async fn work(config: AgentConfig, mut stopped: Stopped) -> Result<Outcome, Agen
         None
     });
     let _ = commands.send(Command::Fetch); // first of all: the cluster is made ready while it runs
-    let showing = Showing::new(&config.mesh);
+    let place = Place { repository: config.repo_options().shown(), branch: config.branch.clone() };
+    let showing = Showing::new(&config.mesh, place);
     listen(&config, &showing, &commands).await?;
     let cluster = Cluster::connect_behind(&config.cluster_options(), fence.clone()).await?;
     let interval = SignedDuration::try_from(config.interval).unwrap_or(SignedDuration::MAX); // as long: far above the longest
@@ -296,11 +300,12 @@ impl Loop {
         let stop = async {
             let _ = stopped.wait_for(|stopped| *stopped).await; // an error means the same: stop
             fence.end();
-            std::future::pending().await // what is on its way still arrives
+            std::future::pending::<()>().await; // what is on its way still arrives
         };
+        let writes = !agent.stands_by();
         tokio::select! {
             new = agent.passes() => Some(new),
-            () = fence.lost() => None,
+            () = fence.lost(), if writes => None,
             () = stop => None,
         }
     }

@@ -26,7 +26,7 @@ use crate::words::one_line;
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// Most addresses tried for one answer: a load balancer has a few.
-const MAX_ADDRESSES: usize = 8;
+pub const MAX_ADDRESSES: usize = 8;
 
 /// Questions that are being asked, and what came of others.
 #[derive(Default)]
@@ -80,17 +80,28 @@ impl Prober {
 async fn ask(question: &Question) -> Result<(), String> {
     let mut last = "it has no address".to_owned();
     for address in question.addresses.iter().take(MAX_ADDRESSES) {
-        match timeout(LIMIT, TcpStream::connect((address.as_str(), question.port))).await {
-            Ok(Ok(stream)) => {
-                let shown = timeout(LIMIT, shake(question, stream)).await;
-                let shown = shown.unwrap_or_else(|_| Err("it did not end the handshake in time".to_owned()));
-                return shown.map_err(|why| format!("{address} port {}: {why}", question.port));
-            }
-            Ok(Err(error)) => last = format!("{address} port {}: {}", question.port, one_line(&error.to_string())),
-            Err(_) => last = format!("{address} port {}: no answer within {} s", question.port, LIMIT.as_secs()),
+        match reach(address, question.port).await {
+            Ok(stream) => return prove(question, address, stream).await,
+            Err(why) => last = why,
         }
     }
     Err(last)
+}
+
+/// A connection to an address, or one line that says why there is none.
+pub async fn reach(address: &str, port: u16) -> Result<TcpStream, String> {
+    match timeout(LIMIT, TcpStream::connect((address, port))).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => Err(format!("{address} port {port}: {}", one_line(&error.to_string()))),
+        Err(_) => Err(format!("{address} port {port}: no answer within {} s", LIMIT.as_secs())),
+    }
+}
+
+/// Whether what answers at an address shows the certificate that is asked for.
+pub async fn prove(question: &Question, address: &str, stream: TcpStream) -> Result<(), String> {
+    let shown = timeout(LIMIT, shake(question, stream)).await;
+    let shown = shown.unwrap_or_else(|_| Err("it did not end the handshake in time".to_owned()));
+    shown.map_err(|why| format!("{address} port {}: {why}", question.port))
 }
 
 /// One handshake. It may fail after the other side has proved who it is: we have no certificate of our own to show.

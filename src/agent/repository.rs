@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedSender;
+use tracing::warn;
 
 use super::declarations::{Declarations, Reader};
 use crate::cluster::{Fence, Fenced, Moment};
@@ -57,7 +58,7 @@ pub fn start(
     let (commands, inbox) = mpsc::channel();
     std::thread::spawn(move || {
         let reader = Reader::new(verification, key.public_line(&me));
-        let mut repository = Repository { options, me, key, mirror: None, reader, fence, seen: None };
+        let mut repository = Repository { options, me, key, mirror: None, reader, fence, seen: None, moved: None };
         while let Some(commands) = waiting(&inbox) {
             for command in commands {
                 let answer = match command {
@@ -102,6 +103,8 @@ struct Repository {
     reader: Reader,
     fence: Fence,
     seen: Option<Refs>,
+    /// Where the host says that the repository is now, once that is told.
+    moved: Option<String>,
 }
 
 impl Repository {
@@ -113,7 +116,12 @@ impl Repository {
     }
 
     fn fetch(&mut self) -> Result<News, RepoError> {
-        let refs = self.mirror()?.fetch()?;
+        let mirror = self.mirror()?;
+        let (refs, moved) = (mirror.fetch()?, mirror.moved());
+        if let Some(place) = moved.as_ref().filter(|_| moved != self.moved) {
+            warn!(event = "repository", "the repository has moved to {place}, and is read there; give the agent that address");
+        }
+        self.moved = moved;
         if self.seen.as_ref() == Some(&refs) {
             return Ok(News::Nothing);
         }

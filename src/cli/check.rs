@@ -50,7 +50,7 @@ pub struct Check {
     #[arg(long, value_name = "REV")]
     rev: Option<String>,
     /// Judge a merge request: the commits of B that A does not have, and the documents of B
-    #[arg(long, value_name = "A..B", conflicts_with_all = ["rev", "trust_anchor"])]
+    #[arg(long, value_name = "A..B", conflicts_with = "rev")]
     range: Option<String>,
     /// Judge a push, as the server's pre-receive hook; repo-layout/README.md says how to install it
     #[arg(long, conflicts_with_all = ["path", "rev", "range", "output"])]

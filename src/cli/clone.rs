@@ -8,7 +8,7 @@ use super::{committed, output};
 use crate::error::{Error, Exit};
 use crate::model::Severity;
 use crate::repo::{Checkout, CommitId, Contribution, Head, PersonKey, SigningKey};
-use crate::trust::{self, FOLDER, Fault, Id, PublicKey, Refusal, Rules, Verifier};
+use crate::trust::{self, Digest, FOLDER, Fault, Id, PublicKey, Refusal, Rules, Verifier};
 
 /// Largest file with a public key, in bytes; an RSA key of the longest kind has a fifth of it.
 const MAX_PUBLIC_FILE: u64 = 4 << 10;
@@ -209,14 +209,15 @@ impl Clone {
         Ok(())
     }
 
+    /// Digest of `trust/` in a commit; `None` where there is none.
+    pub(super) fn digest(&self, commit: Id) -> Result<Option<Digest>, Error> {
+        let rules = Rules::of(&self.checkout, commit).map_err(fault)?;
+        rules.map(|_| Verifier::digest(&self.checkout, commit).map_err(fault)).transpose()
+    }
+
     /// What agents are started with to trust a commit; `None` without `trust/`.
     pub(super) fn anchor_flags(&self, commit: Id) -> Result<Option<String>, Error> {
-        let rules = Rules::of(&self.checkout, commit).map_err(fault)?;
-        if rules.is_none() {
-            return Ok(None);
-        }
-        let digest = Verifier::digest(&self.checkout, commit).map_err(fault)?;
-        Ok(Some(format!("--trust-anchor {commit} --trust-digest {digest}")))
+        Ok(self.digest(commit)?.map(|digest| format!("--trust-anchor {commit} --trust-digest {digest}")))
     }
 
     /// Prints what agents are started with to trust a commit.

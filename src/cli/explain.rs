@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use clap::ValueEnum;
 use jiff::Timestamp;
 
-use super::output;
+use super::output::{self, Format};
 use super::remote::RepoArgs;
 use super::render::find;
 use crate::agent::declarations;
@@ -59,14 +58,6 @@ pub struct Explain {
     /// Format
     #[arg(short, long, default_value = "text")]
     output: Format,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    /// A line for each field
-    Text,
-    /// For programs
-    Json,
 }
 
 impl Explain {

@@ -3,8 +3,9 @@
 use clap::ValueEnum;
 use jiff::Timestamp;
 
+use super::output;
 use super::remote::RepoArgs;
-use super::{output, status};
+use super::seen::Seen;
 use crate::error::{Error, Exit};
 use crate::view::graph;
 
@@ -34,7 +35,8 @@ enum Format {
 impl Graph {
     pub(super) fn run(self) -> Result<Exit, Error> {
         let remote = self.repo.fetch()?;
-        let status = status::gather(&remote.mirror, &self.repo.branch, Timestamp::now())?;
+        let now = Timestamp::now();
+        let status = Seen::read(&remote.mirror, &self.repo.branch, now)?.status(now);
         output::print(&match self.output {
             Format::Mermaid => graph::mermaid(&status),
             Format::Dot => graph::dot(&status),

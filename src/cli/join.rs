@@ -1,15 +1,18 @@
 //! `meshfed join`.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum as _;
 
-use super::clone::{CloneArgs, Judge, Made, public_key, quoted};
+use super::clone::{Clone, CloneArgs, Judge, Made, public_key, quoted};
+use super::committed;
 use crate::error::{Error, Exit};
 use crate::model::names;
+use crate::model::overlay::{self, Site};
 use crate::model::template::{self, NewMesh};
-use crate::repo::{Contribution, SigningKey};
+use crate::repo::{CommitId, Contribution, Options, SigningKey};
 
 /// Add a mesh: its mesh.yaml with its agent's key, in one signed commit
 ///
@@ -31,6 +34,13 @@ pub struct Join {
     /// Key of the agent: FILE.pub, or a private key file, made if absent [default: <MESH>.key]
     #[arg(long, value_name = "FILE")]
     agent_key: Option<PathBuf>,
+    /// Have the agent make the control plane (`controlPlane.base`), of this version
+    #[arg(long, value_name = "VERSION")]
+    control_plane: Option<String>,
+    /// Write the Kustomize overlay that runs the agent, as DIR/<MESH>/. DIR is a copy of the project's deploy/; of a mesh that is
+    /// there already only this is done
+    #[arg(long, value_name = "DIR")]
+    overlay: Option<PathBuf>,
     #[command(flatten)]
     clone: CloneArgs,
 }
@@ -51,7 +61,7 @@ enum Platform {
 
 impl Join {
     pub(super) fn run(self) -> Result<Exit, Error> {
-        let Self { mesh, members, trust_domain, platform, agent_key, clone } = self;
+        let Self { mesh, members, trust_domain, platform, agent_key, control_plane, overlay, clone } = self;
         names::mesh(&mesh).map_err(|message| Error::usage(message, "say another name"))?;
         let clone = clone.open()?;
         if clone.text("federation.yaml")?.is_empty() {
@@ -59,7 +69,13 @@ impl Join {
         }
         let path = format!("meshes/{mesh}/mesh.yaml");
         if !clone.text(&path)?.is_empty() {
-            return Err(Error::usage(format!("{path} is there already"), "edit it; meshfed peer lets it share services"));
+            return match (&overlay, clone.head.commit) {
+                (Some(dir), Some(commit)) => write_overlay(&clone, commit, &mesh, dir).map(|()| Exit::Fine),
+                _ => {
+                    let hint = "edit it; meshfed peer lets it share services, and --overlay DIR writes what runs its agent";
+                    Err(Error::usage(format!("{path} is there already"), hint))
+                }
+            };
         }
         let file = agent_key.unwrap_or_else(|| PathBuf::from(format!("{mesh}.key")));
         let (agent_key, private) = if file.extension().is_some_and(|extension| extension == "pub") {
@@ -76,11 +92,16 @@ impl Join {
         };
         let trust_domain = trust_domain.unwrap_or_else(|| format!("{mesh}.local"));
         let platform = platform.and_then(|platform| Some(platform.to_possible_value()?.get_name().to_owned()));
-        let text = template::mesh(&NewMesh { name: mesh.clone(), trust_domain, members, platform, agent_key });
+        let text = template::mesh(&NewMesh { name: mesh.clone(), trust_domain, members, platform, control_plane, agent_key });
         let files = BTreeMap::from([(path, text)]);
         clone.sound(&files)?;
         let contribution = Contribution { files, message: format!("Add the mesh {mesh}") };
         let made = clone.commit(&contribution, Judge::Parent)?;
+        match (&overlay, &made) {
+            (Some(dir), Made::Committed(commit)) => write_overlay(&clone, *commit, &mesh, dir)?,
+            (Some(_), Made::Prepared) => eprintln!("once it is committed, run this again for the overlay"),
+            (None, _) => {}
+        }
         let key = private.map_or("FILE".to_owned(), |file| quoted(&file.display().to_string()));
         let url = format!("\"$(git remote get-url {})\"", quoted(&clone.head.remote));
         let trust = match made {
@@ -95,4 +116,33 @@ impl Join {
         eprintln!("      meshfed agent --mesh {mesh} --repo {url} --signing-key {key}{}", trust.unwrap_or_default());
         Ok(made.exit())
     }
+}
+
+/// Writes what runs the agent of a mesh, as a commit declares it. What is there already stays.
+fn write_overlay(clone: &Clone, commit: CommitId, mesh: &str, dir: &Path) -> Result<(), Error> {
+    let federation = committed::load(&clone.checkout, commit)?.federation;
+    let folder = federation.meshes.get(mesh);
+    let Some((folder, declared)) = folder.and_then(|folder| Some((folder, folder.mesh.as_ref()?))) else {
+        return Err(Error::unavailable(format!("meshes/{mesh}/mesh.yaml has an error"), "meshfed check"));
+    };
+    let remote = &clone.head.remote;
+    let url = clone.checkout.setting(&format!("remote.{remote}.url")).ok_or_else(|| {
+        let hint = format!("git remote add {} URL: agents read it there", quoted(remote));
+        Error::unavailable(format!("this clone has no remote {remote}"), hint)
+    })?;
+    let introduction = clone.digest(commit.into())?.map(|digest| (commit.to_string(), digest.to_string()));
+    let site = Site { repository: Options::new(url, "").shown(), introduction };
+    let root = dir.join(mesh);
+    if root.exists() {
+        return Err(Error::usage(format!("{} is there already", root.display()), "remove it, or edit it"));
+    }
+    for (path, text) in overlay::overlay(declared, folder, &site) {
+        let file = root.join(path);
+        let fail = |error: std::io::Error| Error::unavailable(format!("cannot write {}: {error}", file.display()), "");
+        fs::create_dir_all(file.parent().unwrap_or(&root)).map_err(fail)?;
+        fs::write(&file, text).map_err(fail)?;
+    }
+    let root = quoted(&root.display().to_string());
+    eprintln!("wrote {root}: make its two Secrets (deploy/README.md), then kubectl apply --server-side -k {root}");
+    Ok(())
 }

@@ -5,12 +5,14 @@ mod check;
 mod clone;
 mod committed;
 mod completions;
+mod doctor;
 mod explain;
 mod facts;
 mod graph;
 mod import;
 mod init;
 mod join;
+mod live;
 mod log;
 mod man;
 mod offline;
@@ -21,9 +23,11 @@ mod policies;
 mod remote;
 mod render;
 mod schema;
+mod seen;
 mod status;
 mod tree;
 mod trust;
+mod trusted;
 
 use std::path::PathBuf;
 
@@ -56,6 +60,7 @@ enum Command {
     Log(log::Log),
     Explain(explain::Explain),
     Graph(graph::Graph),
+    Doctor(Box<doctor::Doctor>),
     Trust(trust::Trust),
     Schema(schema::Schema),
     Completions(completions::Completions),
@@ -90,6 +95,7 @@ pub fn run(cli: Cli) -> Result<Exit, Error> {
         Command::Log(command) => command.run(),
         Command::Explain(command) => command.run(),
         Command::Graph(command) => command.run(),
+        Command::Doctor(command) => command.run(),
         Command::Trust(command) => command.run(),
         Command::Schema(command) => command.run(),
         Command::Completions(command) => command.run(),

@@ -2,10 +2,20 @@
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
+use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::error::Error;
 use crate::view::Look;
+
+/// Formats of commands that know two.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Format {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
 
 /// Columns where a terminal does not say how many it has: what merge requests and split screens show.
 const DEFAULT_COLUMNS: usize = 100;

@@ -119,7 +119,7 @@ fn services(federation: &Federation, mesh: &str) -> Vec<ServiceName> {
 /// Lets somebody choose among services, and name each as the other side is to see it.
 fn choose(from: &str, to: &str, known: &[ServiceName], shares: &mut Vec<Share>) -> Result<(), Error> {
     let prompt = format!("What does {from} share with {to}? (space chooses, enter goes on)");
-    let chosen = MultiSelect::new().with_prompt(prompt).items(known).interact().map_err(nobody)?;
+    let chosen = MultiSelect::new().with_prompt(prompt).items(known).interact().map_err(|error| nobody(&error))?;
     for service in chosen.into_iter().filter_map(|number| known.get(number)) {
         let own = service.to_string();
         let parse = |alias: &str| {
@@ -131,7 +131,7 @@ fn choose(from: &str, to: &str, known: &[ServiceName], shares: &mut Vec<Share>) 
             .default(own.clone())
             .validate_with(|alias: &String| parse(alias).map(drop))
             .interact_text()
-            .map_err(nobody)?;
+            .map_err(|error| nobody(&error))?;
         shares.push(parse(&said).map_err(|message| Error::usage(message, ""))?);
     }
     Ok(())
@@ -143,8 +143,12 @@ fn type_in(from: &str, to: &str, shares: &mut Vec<Share>) -> Result<(), Error> {
         let prompt = format!("{from} shares with {to} (NAMESPACE/SERVICE[=NAMESPACE/NAME], empty: nothing more)");
         let parse = |text: &str| if text.is_empty() { Ok(None) } else { Share::parse(&format!("{from}:{text}")).map(Some) };
         let validate = |text: &String| parse(text).map(drop);
-        let said: String =
-            Input::new().with_prompt(prompt).allow_empty(true).validate_with(validate).interact_text().map_err(nobody)?;
+        let said: String = Input::new()
+            .with_prompt(prompt)
+            .allow_empty(true)
+            .validate_with(validate)
+            .interact_text()
+            .map_err(|error| nobody(&error))?;
         match parse(&said).map_err(|message| Error::usage(message, ""))? {
             Some(share) => shares.push(share),
             None => return Ok(()),
@@ -152,6 +156,6 @@ fn type_in(from: &str, to: &str, shares: &mut Vec<Share>) -> Result<(), Error> {
     }
 }
 
-fn nobody(error: dialoguer::Error) -> Error {
+fn nobody(error: &dialoguer::Error) -> Error {
     Error::unavailable(format!("nobody answers: {error}"), "say --share")
 }

@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::ValueEnum;
-
+use super::offline;
+use super::output::{self, Format};
 use super::tree::Tree;
-use super::{offline, output};
 use crate::error::{Error, Exit};
 use crate::view::policies::{self, Policies as View};
 
@@ -26,14 +25,6 @@ pub struct Policies {
     /// Format
     #[arg(short, long, default_value = "text")]
     output: Format,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    /// A table, and what is denied
-    Text,
-    /// For programs
-    Json,
 }
 
 impl Policies {

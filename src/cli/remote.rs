@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use sha2::{Digest, Sha256};
 
-use crate::config;
+use crate::cluster::ClusterOptions;
+use crate::config::{self, AccessArgs};
 use crate::error::Error;
 use crate::object::hex16;
-use crate::repo::{CommitId, Credentials, DEFAULT_BRANCH, Mirror, Options};
+use crate::repo::{CommitId, DEFAULT_BRANCH, Mirror, Options, RepoError};
 use crate::trust::{self, Introduction};
 
 /// Commands that may look at one repository at the same moment; further ones wait.
@@ -24,12 +25,25 @@ pub(super) struct RepoArgs {
     /// Branch that people write
     #[arg(long, env = "MESHFED_BRANCH", default_value = DEFAULT_BRANCH)]
     pub(super) branch: String,
-    /// User name for a repository over HTTP; needs --http-password-file
-    #[arg(long, env = "MESHFED_HTTP_USER", value_name = "NAME", requires = "http_password_file")]
-    http_user: Option<String>,
-    /// File with the password or token for a repository over HTTP
-    #[arg(long, env = "MESHFED_HTTP_PASSWORD_FILE", value_name = "FILE", requires = "http_user")]
-    http_password_file: Option<PathBuf>,
+    #[command(flatten)]
+    access: AccessArgs,
+}
+
+/// Which cluster.
+#[derive(Args, Clone, Debug)]
+pub(super) struct ClusterArgs {
+    /// Kubeconfig of the mesh's cluster
+    #[arg(long, env = "MESHFED_KUBECONFIG", value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Context in the kubeconfig
+    #[arg(long, env = "MESHFED_CONTEXT", value_name = "NAME")]
+    context: Option<String>,
+}
+
+impl ClusterArgs {
+    pub(super) fn options(&self) -> ClusterOptions {
+        ClusterOptions { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() }
+    }
 }
 
 /// Where trust begins.
@@ -65,27 +79,34 @@ impl RepoArgs {
 
     /// The same with another branch.
     fn on(&self, branch: &str) -> Self {
-        let Self { repo, branch: _, http_user, http_password_file } = self;
-        let (http_user, http_password_file) = (http_user.clone(), http_password_file.clone());
-        Self { repo: repo.clone(), branch: branch.to_owned(), http_user, http_password_file }
+        let Self { repo, branch: _, access } = self;
+        Self { repo: repo.clone(), branch: branch.to_owned(), access: access.clone() }
     }
 
     /// Fetches what the repository has now.
     pub(super) fn fetch(&self) -> Result<Remote, Error> {
+        Ok(self.try_fetch()??)
+    }
+
+    /// The same; the inner error is one of the repository, not of what was asked for.
+    pub(super) fn try_fetch(&self) -> Result<Result<Remote, RepoError>, Error> {
         if !self.given() {
             return Err(Error::usage("the repository is not given", "set --repo or MESHFED_REPO"));
         }
         let (state_dir, lock) = self.place()?;
-        let credentials = self.http_user.clone().zip(self.http_password_file.clone());
         let options = Options {
             branch: self.branch.clone(),
-            credentials: credentials.map(|(username, password_file)| Credentials { username, password_file }),
+            access: self.access.clone().resolve()?,
             clone: true,
             ..Options::new(self.repo.clone(), state_dir)
         };
-        let mut mirror = Mirror::open(&options)?;
-        mirror.fetch()?;
-        Ok(Remote { mirror, _lock: lock })
+        let fetched = Mirror::open(&options).and_then(|mut mirror| mirror.fetch().map(|_| mirror));
+        Ok(fetched.map(|mirror| {
+            if let Some(place) = mirror.moved() {
+                eprintln!("the repository has moved to {place}: use that address");
+            }
+            Remote { mirror, _lock: lock }
+        }))
     }
 
     /// The commit that a revision names: one that is fetched already, or a branch that is fetched for it, with its mirror.
@@ -100,7 +121,9 @@ impl RepoArgs {
 
     /// A folder for the mirror that no other process uses.
     fn place(&self) -> Result<(PathBuf, File), Error> {
-        let cache = config::cache_home(&|name| std::env::var_os(name)).ok_or_else(|| {
+        // In the agent's pod nothing else can be written.
+        let state = std::env::var_os("MESHFED_STATE_DIR").filter(|dir| !dir.is_empty()).map(|dir| Path::new(&dir).join("cache"));
+        let cache = state.or_else(|| config::cache_home(&|name| std::env::var_os(name))).ok_or_else(|| {
             Error::unavailable("there is no folder for the mirror of the repository", "set HOME or XDG_CACHE_HOME")
         })?;
         // A path counts from here, so that two places never share a mirror.

@@ -1,25 +1,22 @@
 //! `meshfed status`.
 
-use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use jiff::Timestamp;
 
+use super::live::{Declared, decide_now};
 use super::log::Peering;
-use super::output;
-use super::remote::RepoArgs;
-use crate::agent::declarations::{self, Branch};
-use crate::decide::STATUS_PATH;
+use super::remote::{ClusterArgs, RepoArgs, TrustArgs};
+use super::seen::Seen;
+use super::{output, render};
+use crate::decide::Status as MeshStatus;
 use crate::error::{Error, Exit};
-use crate::facts::published::FACTS_PATH;
-use crate::model::{Cidr, Code, Diagnostic, Severity, Span};
-use crate::policy::Cache;
-use crate::repo::{CommitId, Mirror, RepoError};
-use crate::view::federation::{CommitView, FederationStatus, Gathered, MeshView, Published};
+use crate::repo::Mirror;
+use crate::view::federation::{FederationStatus, MeshView};
+use crate::view::live::LiveView;
 use crate::view::status;
-use crate::view::verification::verification;
 
 /// Time between two looks at the repository: what people who wait do not notice, and a host does not mind.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -41,6 +38,13 @@ pub struct Status {
     /// Only the peering of two meshes, and those
     #[arg(long, value_name = "MESH:MESH")]
     peering: Option<Peering>,
+    /// Join it with what the cluster of a mesh says now; needs --mesh
+    #[arg(long, requires = "mesh", conflicts_with_all = ["watch", "wait"])]
+    live: bool,
+    #[command(flatten)]
+    cluster: ClusterArgs,
+    #[command(flatten)]
+    trust: TrustArgs,
     /// Stay, and show it again whenever it changes
     #[arg(long, conflicts_with = "wait")]
     watch: bool,
@@ -126,7 +130,15 @@ impl Status {
 
     /// What is asked for, as of now.
     fn look(&self, mirror: &Mirror) -> Result<FederationStatus, Error> {
-        let mut status = gather(mirror, &self.repo.branch, Timestamp::now())?;
+        let now = Timestamp::now();
+        let mut seen = Seen::read(mirror, &self.repo.branch, now)?;
+        if let Some(verified) = self.trust.verify(mirror)? {
+            (seen.commit.verification, seen.commit.verified) = verified.words();
+        }
+        let live =
+            self.live.then_some(self.mesh.as_ref()).flatten().map(|mesh| self.ask(mesh, mirror, &mut seen, now)).transpose()?;
+        let mut status = seen.status(now);
+        live.into_iter().for_each(|live| status.join(live));
         if self.mesh.is_none() && self.peering.is_none() {
             return Ok(status);
         }
@@ -145,6 +157,21 @@ impl Status {
         Ok(status)
     }
 
+    /// Puts what the cluster of a mesh says now in place of what its agent published.
+    fn ask(&self, mesh: &str, mirror: &Mirror, seen: &mut Seen, now: Timestamp) -> Result<LiveView, Error> {
+        let declared = Declared::committed(mirror, mesh, now)?;
+        render::find(&declared.federation, mesh)?;
+        let live = decide_now(&self.cluster, mesh, &declared, true)?;
+        let published = seen.published.entry(mesh.to_owned()).or_default();
+        let was = std::mem::take(&mut published.status);
+        let view = LiveView::new(mesh, &live.url, &was, &live.decision.status);
+        // What the cluster cannot know stays as it was published.
+        let MeshStatus { agent, main, mode, rotation, ca_roots, ingress, .. } = was;
+        published.status =
+            MeshStatus { agent, main, mode, rotation, ca_roots, ingress, would_do: Vec::new(), ..live.decision.status };
+        Ok(view)
+    }
+
     fn show(&self, status: &FederationStatus) -> Result<(), Error> {
         let now = Timestamp::now();
         match self.output {
@@ -154,65 +181,4 @@ impl Status {
             Format::Yaml => output::print_yaml(status),
         }
     }
-}
-
-/// Reads `main` and every published branch.
-pub(super) fn gather(mirror: &Mirror, branch: &str, now: Timestamp) -> Result<FederationStatus, Error> {
-    let tip = mirror.main()?;
-    let snapshot = mirror
-        .snapshot(tip, &|path| path == "federation.yaml" || path.starts_with("meshes/") || path.starts_with("policies/"))?;
-    let loaded = declarations::federation_of(mirror, &snapshot, &mut Cache::default());
-    let (federation, found) = (loaded.federation, loaded.problems);
-    let mut published = BTreeMap::new();
-    for (mesh, commit) in &mirror.refs().published {
-        published.insert(mesh.clone(), read_published(mirror, mesh, *commit, tip, &federation.allow_addresses, now)?);
-    }
-    let id = tip.to_string();
-    let (words, verified) = verification(&id, &published);
-    let commit = CommitView {
-        id,
-        author: snapshot.commit.author_email.clone(),
-        committed_at: snapshot.commit.committed_at,
-        verification: words,
-        verified,
-    };
-    let repository = mirror.url();
-    Ok(FederationStatus::new(Gathered {
-        repository,
-        branch: branch.to_owned(),
-        commit,
-        federation: &federation,
-        found: &found,
-        published: &published,
-        now,
-    }))
-}
-
-fn read_published(
-    mirror: &Mirror,
-    mesh: &str,
-    commit: CommitId,
-    main: CommitId,
-    allow: &[Cidr],
-    now: Timestamp,
-) -> Result<Published, RepoError> {
-    let at = mirror.commit(commit)?.committed_at;
-    let Branch { facts, status, mut found } = declarations::branch(mirror, mesh, allow, now)?.unwrap_or_default();
-    let path = |name: &str| format!("published/{mesh}:{name}");
-    for (there, path) in [(facts.is_some(), path(FACTS_PATH)), (status.is_some(), path(STATUS_PATH))] {
-        if !there && !found.iter().any(|finding| finding.path == path) {
-            found.push(missing(&path));
-        }
-    }
-    let (facts, status) = (facts.unwrap_or_default(), status.unwrap_or_default());
-    let behind = match status.main.applied.parse::<CommitId>() {
-        Ok(applied) => mirror.distance(applied, main)?,
-        Err(_) => None, // nothing applied yet
-    };
-    let problems = found.iter().filter(|finding| finding.severity == Severity::Error).map(ToString::to_string).collect();
-    Ok(Published { at, status, facts, behind, problems })
-}
-
-fn missing(path: &str) -> Diagnostic {
-    Diagnostic::error(path, Span::default(), Code::BadFact, "the file is missing", "the mesh's agent must publish again")
 }

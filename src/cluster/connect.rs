@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::io::{AsyncBufRead, AsyncBufReadExt};
 use http::{HeaderValue, Request};
+use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use tokio::time::timeout;
@@ -32,6 +33,13 @@ pub struct ClusterOptions {
     pub kubeconfig: Option<PathBuf>,
     /// A context in it, instead of the current one.
     pub context: Option<String>,
+}
+
+impl ClusterOptions {
+    /// Whether they name a cluster, or we run in one. What kubectl would take by itself may be any.
+    pub fn name_one(&self) -> bool {
+        self.kubeconfig.is_some() || self.context.is_some() || Config::incluster().is_ok()
+    }
 }
 
 /// The way to the API server: a client, a time limit, and the address for messages.
@@ -89,6 +97,14 @@ impl Transport {
             }
         };
         timeout(limit, answer).await.unwrap_or_else(|_| Err(no_answer(limit)))
+    }
+
+    /// When the server answered, in its own words.
+    pub(super) async fn date(&self) -> Result<Option<String>, Failure> {
+        let request = Request::get("/version").body(Body::empty()).map_err(|error| Failure::Network(error.to_string()))?;
+        let answer = timeout(REQUEST_TIMEOUT, self.client.send(request)).await;
+        let answer = answer.map_err(|_| no_answer(REQUEST_TIMEOUT))?.map_err(Failure::new)?;
+        Ok(answer.headers().get(http::header::DATE).and_then(|date| date.to_str().ok()).map(str::to_owned))
     }
 
     /// An answer that goes on; only its beginning has a time limit.

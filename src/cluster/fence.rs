@@ -28,6 +28,7 @@ impl Moment {
     }
 
     /// So much later.
+    #[must_use]
     pub fn after(self, time: Duration) -> Self {
         Self { steady: self.steady + time, wall: self.wall + time }
     }

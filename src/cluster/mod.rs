@@ -13,6 +13,7 @@
 //! - `events`: what happened to objects, told beside everything else
 //! - `state`: the agent's own memory in a `ConfigMap`
 //! - `lease`: the Lease by which replicas choose who writes; `fence`: what holds everybody else's writes back
+//! - `review`: questions that change nothing, for people who look for a fault
 //!
 //! Invariants: a quiet cluster costs no request but the renewal of each watch every few minutes; no type of the client
 //! leaves this module; no message holds a token, a key or the content of a kubeconfig.
@@ -25,6 +26,7 @@ mod events;
 mod fence;
 mod lease;
 mod list;
+mod review;
 mod scope;
 mod snapshot;
 mod state;
@@ -44,6 +46,7 @@ pub use error::{ApplyError, ClusterError};
 pub use events::Recorder;
 pub use fence::{Fence, Fenced, Moment};
 pub use lease::{Claim, Lease, LeaseChanges, LeaseClient, LeaseError, LeaseOptions, LeasePlace, LeaseTerms, lease_kind};
+pub use review::{Review, Right};
 pub use scope::{Changes, Problem, Scope, Trouble};
 pub use snapshot::Snapshot;
 pub use view::View;

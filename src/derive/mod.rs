@@ -16,6 +16,7 @@
 mod control_plane;
 mod destination_rule;
 mod exported_services;
+pub mod fields;
 mod imported_services;
 pub mod kinds;
 mod members;
@@ -45,7 +46,7 @@ use crate::object::{Key, Object, set_id};
 pub use observed::{Health, ImportState, KeptExport, Observed, PeerState, Replacement, RootsInUse};
 pub use origin::{Origin, Part, Source, derived, origin};
 pub use peer_roots::{ROOTS_ANNOTATION, digest as roots_digest};
-pub use probe::question;
+pub use probe::{ingress_question, question};
 pub use virtual_service::{Share, imported_host, live_weight, not_imported, shares};
 pub use withdrawn::{live_imports, service, why_not_given, withdrawn_exports, withdrawn_imports};
 

@@ -8,28 +8,33 @@ use super::Inputs;
 use super::observed::RootsInUse;
 use super::peer_roots::digest;
 use crate::facts::probe::Question;
-use crate::facts::roots;
-use crate::model::Peer;
+use crate::facts::{Facts, roots};
+use crate::model::{Federation, Peer};
 
-/// What the ingress of a peer is to be asked; `None` where nothing is.
+/// What the ingress of a peer is to be asked before its roots are followed; `None` where nothing is.
 pub fn question(inputs: Inputs, ours: &Peer) -> Option<Question> {
     let peer = &*ours.name.value;
-    let (us, mesh) = (inputs.federation.mesh(inputs.me)?, inputs.federation.mesh(peer)?);
-    let theirs = inputs.federation.peer(peer, inputs.me)?;
     let facts = inputs.facts.get(peer).filter(|facts| ours.probe && !ours.suspend && !facts.roots.is_empty())?;
-    let bundle = roots::bundle(&facts.roots);
+    let question = ingress_question(inputs.federation, inputs.me, ours, facts)?;
     let RootsInUse { bundle: current, digest: followed } = inputs.observed.roots.get(peer)?;
-    if current.as_ref() == Some(&bundle) || followed.as_ref() == Some(&digest(&bundle)) {
+    if current.as_ref() == Some(&question.roots) || followed.as_ref() == Some(&digest(&question.roots)) {
         return None;
     }
-    let ingress = facts.ingress.get(inputs.me);
+    Some(question)
+}
+
+/// What the ingress of a peer for the mesh `me` has to show, by the facts that the peer publishes; `None` where a document is missing.
+pub fn ingress_question(federation: &Federation, me: &str, ours: &Peer, facts: &Facts) -> Option<Question> {
+    let peer = &*ours.name.value;
+    let (us, mesh, theirs) = (federation.mesh(me)?, federation.mesh(peer)?, federation.peer(peer, me)?);
+    let ingress = facts.ingress.get(me);
     Some(Question {
         addresses: ingress.map(|ingress| ingress.addresses.clone()).unwrap_or_default(),
         port: ingress.map_or(0, |ingress| ingress.discovery_port),
         // As the control plane here calls it (maistra/istio federation/common/util.go `DiscoveryServiceHostname`).
         server_name: format!("discovery.{}.svc.{peer}.local", us.namespace),
-        roots: bundle,
-        identity: format!("spiffe://{}/ns/{}/sa/{}-service-account", *mesh.trust_domain, mesh.namespace, theirs.ingress),
+        roots: roots::bundle(&facts.roots),
+        identity: format!("spiffe://{}", mesh.identity(&theirs.ingress)),
     })
 }
 

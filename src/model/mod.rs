@@ -16,6 +16,7 @@ mod load;
 pub mod names;
 mod network;
 mod node;
+pub mod overlay;
 mod place;
 mod references;
 pub mod root;

@@ -23,13 +23,15 @@ pub struct NewMesh {
     pub members: Vec<String>,
     /// Where the cluster runs, as `platform` has it.
     pub platform: Option<String>,
+    /// Version of the control plane that the agent makes; `None` where somebody else does.
+    pub control_plane: Option<String>,
     /// Public key of its agent, as an OpenSSH line.
     pub agent_key: String,
 }
 
 /// `meshes/<name>/mesh.yaml`.
 pub fn mesh(mesh: &NewMesh) -> String {
-    let NewMesh { name, trust_domain, members, platform, agent_key } = mesh;
+    let NewMesh { name, trust_domain, members, platform, control_plane, agent_key } = mesh;
     let mut text = head("Mesh", name);
     let mut line = |line: &str| writeln!(text, "{line}").unwrap_or_default(); // writing to a String cannot fail
     line("spec:");
@@ -37,6 +39,11 @@ pub fn mesh(mesh: &NewMesh) -> String {
     line(&format!("  members: [{}]", members.join(", ")));
     if let Some(platform) = platform {
         line(&format!("  platform: {platform}"));
+    }
+    if let Some(version) = control_plane {
+        line("  controlPlane:");
+        line("    base: # the agent makes the control plane, with this and what federation needs");
+        line(&format!("      spec: {{version: {version}}}"));
     }
     line("  agent:");
     line("    keys: # of what signs its published branch; a second one for the time of a rotation");

@@ -18,6 +18,14 @@ pub enum RepoError {
         /// What the network or the server said.
         reason: String,
     },
+    /// The server has had enough of us for now, and is not asked before it wants to be.
+    #[error("repository {url} is busy: {reason}; will try again")]
+    Busy {
+        /// The repository, without credentials.
+        url: String,
+        /// What the server said.
+        reason: String,
+    },
     /// The server answered and wants other credentials.
     #[error("repository {url} refuses access: {reason}; check the user name and the password file or key")]
     Denied {
@@ -27,7 +35,7 @@ pub enum RepoError {
         reason: String,
     },
     /// The server's certificate or host key is not trusted.
-    #[error("repository {url} is not trusted: {reason}; check its certificate or known_hosts")]
+    #[error("repository {url} is not trusted: {reason}")]
     Untrusted {
         /// The repository, without credentials.
         url: String,
@@ -193,6 +201,7 @@ impl RepoError {
         matches!(
             self,
             Self::Unreachable { .. }
+                | Self::Busy { .. }
                 | Self::Corrupt { .. }
                 | Self::Contended { .. }
                 | Self::Late { .. }

@@ -48,14 +48,14 @@ fn over_network(repo: &Repository, transport: &Transport, branch: &str, known: &
     transport.talk(move |transport| {
         let repo = Repository::open_bare(path)?;
         let mut remote = repo.remote_anonymous(transport.url())?;
-        let mut connection = remote.connect_auth(Direction::Fetch, Some(transport.callbacks()), Some(Transport::proxy()))?;
+        let mut connection = remote.connect_auth(Direction::Fetch, Some(transport.callbacks()), None)?;
         let heads = connection.list()?.iter().map(|head| (head.name().to_owned(), head.oid())).collect();
         let next = choose(&heads, &branch);
         let specs: Vec<_> =
             moved(&repo, &next, &known, &branch).into_keys().map(|name| format!("+{HEADS}{name}:{TRACKING}{name}")).collect();
         if !specs.is_empty() {
             let mut options = FetchOptions::new();
-            options.remote_callbacks(transport.callbacks()).proxy_options(Transport::proxy()).download_tags(AutotagOption::None);
+            options.remote_callbacks(transport.callbacks()).download_tags(AutotagOption::None);
             connection.remote().download(&specs, Some(&mut options))?;
         }
         Ok(next)

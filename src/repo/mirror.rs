@@ -112,6 +112,11 @@ impl Mirror {
         self.transport.shown()
     }
 
+    /// Where the host says that the repository is now, for good; it is followed there meanwhile.
+    pub fn moved(&self) -> Option<String> {
+        self.transport.moved()
+    }
+
     /// Whether something that must be there could not be read, so that the next fetch makes the mirror anew.
     pub fn is_damaged(&self) -> bool {
         self.damaged.get()

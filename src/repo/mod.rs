@@ -9,7 +9,10 @@
 //! objects.rs    raw objects for the verifier of histories
 //! publish.rs    the agent's own branch: tree → signed commit → push without force, again when a race is lost
 //! signing.rs    the agent's ed25519 key and SSH signatures over commits
-//! transport.rs  addresses without secrets, credentials, time limits, errors of the network
+//! transport.rs  a conversation with the other side: its time limits, and what its errors mean
+//! http.rs       over HTTP: credentials, certificates, proxies, redirects, hosts that have had enough
+//! ssh.rs        over SSH: keys, and known_hosts.rs for those of the host
+//! address.rs    addresses without secrets
 //! local.rs      the same steps for a repository on this machine's disk, which libgit2's own transport does less well
 //! checkout.rs   a person's clone, or a server's repository in its hook, read where it is
 //! contribute.rs a signed commit in a person's clone
@@ -24,20 +27,25 @@
 //! - Words that come from the repository or its server are cut to one line of printable text, and secrets never reach a message.
 //! - What is found damaged on disk is fetched anew; a mirror holds nothing that the shared repository does not.
 
+mod address;
 mod blame;
 mod checkout;
 mod contribute;
 mod error;
 mod fetch;
 mod history;
+mod http;
 mod id;
+mod known_hosts;
 mod local;
 mod mirror;
 mod objects;
 mod options;
 mod publish;
+mod rehearse;
 mod signing;
 mod snapshot;
+mod ssh;
 mod transport;
 mod watch;
 
@@ -52,8 +60,12 @@ pub use error::RepoError;
 pub use history::{Change, Commit, News};
 pub use id::{BlobId, CommitId, ParseIdError};
 pub use mirror::{Mirror, Refs};
-pub use options::{CONNECT_TIMEOUT, Credentials, DEFAULT_BRANCH, MAX_FETCH, Options, SERVER_TIMEOUT, TRANSFER_TIMEOUT};
+pub use options::{
+    Access, CONNECT_TIMEOUT, Credentials, DEFAULT_BRANCH, Identity, MAX_FETCH, Options, ProxyUrl, SERVER_TIMEOUT, SshKey,
+    TRANSFER_TIMEOUT,
+};
 pub use publish::{Outcome, PUSH_TRIES, Publication};
+pub use rehearse::Rehearsal;
 pub use signing::{PersonKey, SigningKey};
 pub use snapshot::{Commits, MAX_DEPTH, MAX_FILES, Snapshot};
 pub use watch::{DEBOUNCE, Watch, watch};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::transport::Address;
+use super::address::Address;
 
 /// The branch that people write.
 pub const DEFAULT_BRANCH: &str = "main";
@@ -32,19 +32,64 @@ pub struct Options {
     pub branch: String,
     /// Directory of this agent; the mirror is `mirror.git` in it. Created with mode 0700 if absent.
     pub state_dir: PathBuf,
-    /// Longest wait for a connection. libgit2 keeps one value per process: that of the first mirror opened.
+    /// Longest wait for a connection.
     pub connect_timeout: Duration,
-    /// Longest silence of the server. One value per process as well.
+    /// Longest silence of the server.
     pub server_timeout: Duration,
     /// Longest conversation with the server altogether.
     pub transfer_timeout: Duration,
     /// Largest fetch in bytes.
     pub max_fetch: usize,
-    /// Name and password for HTTP, if the URL does not hold them.
-    pub credentials: Option<Credentials>,
+    /// What it takes to be let in, and whom to believe.
+    pub access: Access,
     /// The repository may be somebody's clone on this machine, which has the published branches of its `origin` only as it
     /// fetched them. For looking; an agent needs the repository itself.
     pub clone: bool,
+}
+
+/// How a host lets in, and how it is known to be the right one. Files are read at each conversation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    /// Name and password for HTTP, if the URL does not hold them.
+    pub credentials: Option<Credentials>,
+    /// PEM file of the certificate authorities that are believed, in place of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// What is shown to a server that asks for a client certificate.
+    pub identity: Option<Identity>,
+    /// The HTTP proxy, in place of that of the environment.
+    pub proxy: Option<ProxyUrl>,
+    /// The key for SSH, in place of those of `ssh-agent`.
+    pub ssh_key: Option<SshKey>,
+    /// The file that knows the host keys of SSH servers, in place of the user's and the system's.
+    pub known_hosts: Option<PathBuf>,
+}
+
+/// A client certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// PEM file of the certificate and those that it is signed with.
+    pub cert_file: PathBuf,
+    /// PEM file of its private key.
+    pub key_file: PathBuf,
+}
+
+/// A private key for SSH.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SshKey {
+    /// File in OpenSSH or PEM format.
+    pub file: PathBuf,
+    /// File with the passphrase, if it needs one; white space at its end is dropped.
+    pub passphrase_file: Option<PathBuf>,
+}
+
+/// The address of a proxy, as `http://user:password@proxy.example:3128`. It is not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ProxyUrl(pub String);
+
+impl fmt::Debug for ProxyUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ProxyUrl({})", Address::parse(&self.0))
+    }
 }
 
 /// HTTP basic authentication from a file, read at each connection so that a rotated token is used at once.
@@ -67,16 +112,22 @@ impl Options {
             server_timeout: SERVER_TIMEOUT,
             transfer_timeout: TRANSFER_TIMEOUT,
             max_fetch: MAX_FETCH,
-            credentials: None,
+            access: Access::default(),
             clone: false,
         }
     }
 }
 
+impl Options {
+    /// The repository's address without credentials.
+    pub fn shown(&self) -> String {
+        Address::parse(&self.url).to_string()
+    }
+}
+
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { url, branch, state_dir, connect_timeout, server_timeout, transfer_timeout, max_fetch, credentials, clone } =
-            self;
+        let Self { url, branch, state_dir, connect_timeout, server_timeout, transfer_timeout, max_fetch, access, clone } = self;
         f.debug_struct("Options")
             .field("url", &Address::parse(url).to_string())
             .field("branch", branch)
@@ -85,7 +136,7 @@ impl fmt::Debug for Options {
             .field("server_timeout", server_timeout)
             .field("transfer_timeout", transfer_timeout)
             .field("max_fetch", max_fetch)
-            .field("credentials", credentials)
+            .field("access", access)
             .field("clone", clone)
             .finish()
     }

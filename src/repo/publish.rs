@@ -151,7 +151,7 @@ impl Mirror {
     }
 
     /// One push of one branch, without force.
-    fn push(&self, branch: &str, commit: CommitId, tip: Option<CommitId>) -> Result<Push, RepoError> {
+    pub(super) fn push(&self, branch: &str, commit: CommitId, tip: Option<CommitId>) -> Result<Push, RepoError> {
         let refname = format!("refs/heads/{branch}");
         if let Some(path) = self.transport.local() {
             let there = local::open(&self.transport, path)?;
@@ -198,7 +198,7 @@ fn push_over_network(
     });
     let mut remote = repo.remote_anonymous(transport.url())?;
     let mut options = PushOptions::new();
-    options.remote_callbacks(callbacks).proxy_options(Transport::proxy());
+    options.remote_callbacks(callbacks);
     let pushed = remote.push(&[format!("{outbox}:{refname}")], Some(&mut options));
     drop(options);
     let _ = remote.disconnect();

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use notify::event::{AccessKind, AccessMode};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
+use super::address::Address;
 use super::error::{RepoError, one_line};
-use super::transport::Address;
 
 /// Quiet time after a change before it is reported: a push sets several refs within a few milliseconds.
 pub const DEBOUNCE: Duration = Duration::from_millis(10);

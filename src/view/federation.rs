@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
+use super::live::LiveView;
 use crate::decide::{FRESHNESS, Mode, RotationStatus, Status};
 use crate::facts::Facts;
 use crate::model::{Destination, Diagnostic, Federation, Import, Peer, ServiceName, Severity};
@@ -66,6 +67,8 @@ pub struct FederationStatus {
     pub peerings: Vec<PeeringView>,
     /// What people should look at.
     pub attention: Vec<String>,
+    /// What the cluster of one mesh says now; null where none was asked.
+    pub live: Option<LiveView>,
 }
 
 /// The tip of `main`.
@@ -200,7 +203,14 @@ impl FederationStatus {
         let errors = gathered.found.iter().any(|finding| finding.severity == Severity::Error);
         let degraded = errors || poorly(&meshes, &peerings);
         let Gathered { repository, branch, commit, .. } = gathered;
-        Self { federation: federation.name.clone(), repository, branch, commit, degraded, meshes, peerings, attention }
+        let federation = federation.name.clone();
+        Self { federation, repository, branch, commit, degraded, meshes, peerings, attention, live: None }
+    }
+
+    /// Adds what the cluster of a mesh says now. What is to be changed there means that its agent does not keep up.
+    pub fn join(&mut self, live: LiveView) {
+        self.degraded |= !live.changes.is_empty();
+        self.live = Some(live);
     }
 
     /// Leaves only the meshes and peerings asked for, and judges by those alone. What needs attention stays where it names one of them.
@@ -379,7 +389,7 @@ fn attention(gathered: &Gathered, meshes: &[MeshView], peerings: &[PeeringView])
         let name = &mesh.name;
         let behind = match (&mesh.agent, mesh.behind) {
             (None, _) => {
-                lines.push(format!("the agent of {name} never published: is it running, and may it push to published/{name}?"));
+                lines.push(format!("the agent of {name} never published: meshfed doctor --mesh {name}"));
                 continue;
             }
             (Some(_), Some(0)) => None,
@@ -393,10 +403,11 @@ fn attention(gathered: &Gathered, meshes: &[MeshView], peerings: &[PeeringView])
             let would = gathered.published.get(name).map_or(0, |published| published.status.would_do.len());
             lines.push(format!("{name} is only observed: its agent would make {}", crate::words::count(would, "change")));
         }
-        let silent = mesh.silent.then(|| "is silent".to_owned());
+        let is = behind.as_ref().is_some_and(|behind| behind.starts_with("is "));
+        let silent = mesh.silent.then(|| if is { "silent".to_owned() } else { "is silent".to_owned() });
         let states: Vec<String> = behind.into_iter().chain(silent).collect();
         if !states.is_empty() {
-            lines.push(format!("{name} {}", states.join(" and ")));
+            lines.push(format!("{name} {}: meshfed doctor --mesh {name}", states.join(" and ")));
         }
         let soon = |root: &&RootView| !root.retiring && root.not_after.duration_since(gathered.now) < EXPIRES_SOON;
         if let Some(root) = mesh.ca_roots.iter().find(soon) {

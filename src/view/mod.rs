@@ -1,10 +1,12 @@
 //! What people see: data in, text out. Pure: time, width and colour come from the caller.
 
+pub mod doctor;
 pub mod explain;
 pub mod federation;
 pub mod findings;
 pub mod graph;
 pub mod import;
+pub mod live;
 pub mod log;
 pub mod plan;
 pub mod policies;

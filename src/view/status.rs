@@ -6,6 +6,7 @@ use std::fmt::Write;
 use jiff::Timestamp;
 
 use super::federation::{EXPIRES_SOON, FederationStatus, MeshView, PeeringView, ServiceView};
+use super::live::LiveView;
 use super::table::{self, Cell};
 use super::{Look, Tone};
 use crate::decide::{Mode, Phase, RotationStatus};
@@ -19,7 +20,7 @@ const FULL_WIDTH: usize = 140;
 
 /// The screen. `wide` shows whole names and every line.
 pub fn render(status: &FederationStatus, now: Timestamp, wide: bool, look: Look) -> String {
-    let FederationStatus { federation, repository: _, branch, commit, degraded: _, meshes, peerings, attention } = status;
+    let FederationStatus { federation, repository: _, branch, commit, degraded: _, meshes, peerings, attention, live } = status;
     let name = federation.as_deref().unwrap_or("(federation.yaml is missing or has an error)");
     let short = commit.id.get(..7).unwrap_or_default();
     let verified = if commit.verified {
@@ -49,6 +50,10 @@ pub fn render(status: &FederationStatus, now: Timestamp, wide: bool, look: Look)
         let header = ["PEERING", "READY", "EXPORTED → IMPORTED", weight, "WHY"];
         out.push_str(&table::render(&header, &rows, look));
     }
+    if let Some(live) = live {
+        out.push('\n');
+        out.push_str(&live_lines(live, wide, look));
+    }
     let shown = if wide { attention.len() } else { attention.len().min(MAX_ATTENTION) };
     if shown > 0 {
         out.push('\n');
@@ -58,6 +63,29 @@ pub fn render(status: &FederationStatus, now: Timestamp, wide: bool, look: Look)
     }
     if attention.len() > shown {
         let _ = writeln!(out, "… and {} more: meshfed status -o wide", attention.len() - shown); // the same
+    }
+    out
+}
+
+/// What the cluster says now: each line marked `~` where it is not as its agent said, `!` where it is not as it should be.
+fn live_lines(live: &LiveView, wide: bool, look: Look) -> String {
+    let LiveView { mesh, cluster, differs, changes } = live;
+    let sum = match (differs.len(), changes.len()) {
+        (0, 0) => look.paint(Tone::Good, "as its agent said, and as declared"),
+        (_, 0) => "as declared".to_owned(),
+        (_, changes) => {
+            look.paint(Tone::Bad, &format!("{} to make: meshfed plan --live --mesh {mesh}", count(changes, "change")))
+        }
+    };
+    let mut out = format!("{} {} at {}: {sum}\n", look.paint(Tone::Strong, "LIVE"), printable(mesh), printable(cluster));
+    let lines: Vec<(&str, &String)> =
+        differs.iter().map(|line| ("~", line)).chain(changes.iter().map(|line| ("!", line))).collect();
+    let shown = if wide { lines.len() } else { lines.len().min(MAX_ATTENTION) };
+    for (mark, line) in &lines[..shown] {
+        let _ = writeln!(out, "{mark} {}", printable(line)); // writing to a String cannot fail
+    }
+    if lines.len() > shown {
+        let _ = writeln!(out, "… and {} more: meshfed status -o wide", lines.len() - shown); // the same
     }
     out
 }
@@ -203,7 +231,7 @@ fn weight(service: &ServiceView, wide: bool) -> Cell {
     }
 }
 
-fn age(now: Timestamp, then: Timestamp) -> String {
+pub(super) fn age(now: Timestamp, then: Timestamp) -> String {
     span(now.duration_since(then).as_secs())
 }
 

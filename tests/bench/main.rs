@@ -60,6 +60,7 @@ fn main() {
         let millis = measure::one_change(&scene, plan.rounds, None);
         results.add(name, millis, "ms", Goal::Below(250.0), &format!("the same, one of {size} objects"));
     }
+    measure::ssh(&cluster, &scratch, plan.objects / 5, plan.quiet, &mut results);
     results.print();
     let path = results.write("bench.json");
     println!("\nwritten to {}", path.display());

@@ -7,9 +7,12 @@ use serde_json::json;
 use tokio::runtime::Handle;
 
 use crate::clients;
+use crate::lab::cluster::Cluster;
+use crate::lab::process::Scratch;
+use crate::lab::ssh_server::SshServer;
 use crate::objects::{config_map_name, config_maps};
 use crate::observer::Observer;
-use crate::process::{memory as kilobytes, precise_cpu};
+use crate::process::{cpu, memory as kilobytes, precise_cpu};
 use crate::results::{Goal, Results, median};
 use crate::scene::Scene;
 
@@ -46,6 +49,34 @@ pub fn quiet(scene: &Scene, time: Duration, results: &mut Results) {
         &format!("in {polls:.0} quiet polls"),
     );
     results.add("quiet_cpu_ms", cpu, "ms", Goal::Below(5.0), "CPU for one of them");
+}
+
+/// Polls with nothing to do over SSH, each with a connection of its own.
+pub fn ssh(cluster: &Cluster, scratch: &Scratch, objects: usize, time: Duration, results: &mut Results) {
+    let server = SshServer::start(scratch, &["ed25519"]);
+    let known = scratch.write("known_hosts", &server.known_hosts(&["ed25519"])).display().to_string();
+    let key = server.client_key("agent", "ed25519", "").display().to_string();
+    let arguments = ["--ssh-key", &key, "--ssh-known-hosts", &known].map(str::to_owned).to_vec();
+    let scene = Scene::start_over(cluster, scratch, "over-ssh", objects, |git| (server.url_of(git), arguments));
+    let (before, logins) = (cpu(scene.pid()), server.logins());
+    sleep(time);
+    // Each conversation has a thread of its own, which has ended: only the process has its time.
+    let (used, polls) = (millis(cpu(scene.pid()).saturating_sub(before)), server.logins() - logins);
+    let one = used / float(polls);
+    results.add(
+        "ssh_poll_cpu_ms",
+        one,
+        "ms",
+        Goal::Below(60.0),
+        &format!("CPU for a poll over SSH, of {polls}; 60 ms in 30 s are 0.2 %"),
+    );
+    results.add(
+        "ssh_rss_mib",
+        kilobytes(scene.pid(), "VmRSS"),
+        "MiB",
+        Goal::Below(30.0),
+        &format!("resident, with {objects} objects"),
+    );
 }
 
 /// Whole passes with nothing to do: an object that the agent looks at, and does not own, changes.

@@ -38,6 +38,17 @@ pub struct Scene<'a> {
 impl<'a> Scene<'a> {
     /// Makes the repository, starts the agent, and waits until it has applied everything and is quiet.
     pub fn start(cluster: &'a Cluster, scratch: &Scratch, name: &str, objects: usize) -> Self {
+        Self::start_over(cluster, scratch, name, objects, |git| (git.file_url(), Vec::new()))
+    }
+
+    /// The same with another way to the repository: its address, and more arguments.
+    pub fn start_over(
+        cluster: &'a Cluster,
+        scratch: &Scratch,
+        name: &str,
+        objects: usize,
+        way: impl FnOnce(&GitStore) -> (String, Vec<String>),
+    ) -> Self {
         let system = format!("{name}-system");
         make_namespace(cluster, &system);
         make_namespace(cluster, name);
@@ -51,7 +62,9 @@ impl<'a> Scene<'a> {
         git.commit("everything", &changes);
         let client = Handle::current().block_on(cluster.client());
         let start = Instant::now();
-        let agent = Agent::start(name, &git.file_url(), cluster.kubeconfig(), scratch, &[]);
+        let (url, arguments) = way(&git);
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        let agent = Agent::start(name, &url, cluster.kubeconfig(), scratch, &arguments);
         // Its log costs nothing to look at; what it says is checked afterwards.
         let applied = poll(DEADLINE, || (agent.process.log().matches("\"applied ").count() > objects).then_some(()));
         let first = start.elapsed();

@@ -9,8 +9,13 @@ use std::process::{Command, Stdio};
 ///
 /// Fetched at the first call on a machine. Asks for no rights and leaves the system's lists of packages alone.
 pub fn package(name: &str) -> PathBuf {
-    let dir = once(&format!("debian-{name}"), name, |dir| {
-        eprintln!("fetching Debian's package {name}");
+    packages(&[name])
+}
+
+/// The same for several in one root, named after the first.
+pub fn packages(names: &[&str]) -> PathBuf {
+    let dir = once(&format!("debian-{}", names[0]), &names.join(" "), |dir| {
+        eprintln!("fetching from Debian's packages: {}", names.join(" "));
         // From an earlier attempt that broke off.
         let _ = fs::remove_dir_all(dir.join("root"));
         let _ = fs::remove_dir_all(dir.join("apt"));
@@ -18,9 +23,10 @@ pub fn package(name: &str) -> PathBuf {
             fs::create_dir_all(dir.join(state)).unwrap_or_else(|e| panic!("cannot make {state} in {}: {e}", dir.display()));
         }
         apt(dir, &["update"]);
-        apt(dir, &["download", name]);
-        let file = fs::read_dir(dir.join("download")).expect("it was made").next().expect("apt-get has fetched a file");
-        run(Command::new("dpkg-deb").arg("--extract").arg(file.expect("a name").path()).arg(dir.join("root")));
+        apt(dir, &[&["download"], names].concat());
+        for file in fs::read_dir(dir.join("download")).expect("it was made") {
+            run(Command::new("dpkg-deb").arg("--extract").arg(file.expect("a name").path()).arg(dir.join("root")));
+        }
         let _ = fs::remove_dir_all(dir.join("apt"));
     });
     dir.join("root")

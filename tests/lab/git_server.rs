@@ -38,6 +38,11 @@ struct State {
     mood: Mood,
     /// The one header value that lets in.
     authorization: Option<String>,
+    /// Status line and headers that are given in place of any answer.
+    answer: Option<String>,
+    /// Targets that begin with the first are redirected to the second, by this status.
+    redirect: Option<(String, String, String)>,
+    connections: usize,
     stalled: Vec<TcpStream>,
     requests: Vec<String>,
 }
@@ -48,7 +53,15 @@ impl GitServer {
         let store = GitStore::create(dir);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port of 127.0.0.1 is free");
         let address = listener.local_addr().expect("a listener has an address");
-        let state = State { mood: Mood::Serve, authorization: None, stalled: Vec::new(), requests: Vec::new() };
+        let state = State {
+            mood: Mood::Serve,
+            authorization: None,
+            answer: None,
+            redirect: None,
+            connections: 0,
+            stalled: Vec::new(),
+            requests: Vec::new(),
+        };
         let shared = Arc::new(Shared { root: dir.to_owned(), state: Mutex::new(state) });
         let acceptor = thread::spawn({
             let shared = Arc::clone(&shared);
@@ -93,6 +106,21 @@ impl GitServer {
         self.shared.state().stalled.len()
     }
 
+    /// From now on gives this status line and these headers in place of any answer, or answers again.
+    pub fn answer(&self, head: Option<&str>) {
+        self.shared.state().answer = head.map(str::to_owned);
+    }
+
+    /// From now on redirects targets that begin with `from` by this status to `to` and what follows.
+    pub fn redirect(&self, status: &str, from: &str, to: &str) {
+        self.shared.state().redirect = Some((from.to_owned(), to.to_owned(), status.to_owned()));
+    }
+
+    /// How many connections were made so far.
+    pub fn connections(&self) -> usize {
+        self.shared.state().connections
+    }
+
     /// Method and target of every request so far, also of those not let in.
     pub fn requests(&self) -> Vec<String> {
         self.shared.state().requests.clone()
@@ -115,6 +143,17 @@ impl Drop for GitServer {
         if let Some(acceptor) = self.acceptor.take() {
             let _ = acceptor.join();
         }
+    }
+}
+
+impl State {
+    /// What a request gets in place of the repository's answer.
+    fn canned(&self, target: &str) -> Option<String> {
+        let redirect = || {
+            let (from, to, status) = self.redirect.as_ref()?;
+            Some(format!("{status}\r\nLocation: {to}{}", target.strip_prefix(from)?))
+        };
+        self.answer.clone().or_else(redirect)
     }
 }
 
@@ -148,11 +187,12 @@ fn serve(stream: &TcpStream, shared: &Shared) -> io::Result<()> {
     // Otherwise the end of an answer waits for the client to acknowledge its beginning, which takes 40 ms.
     stream.set_nodelay(true)?;
     let mut reader = BufReader::new(stream);
+    shared.state().connections += 1;
     if shared.state().mood == Mood::Refuse {
         return Ok(());
     }
     while let Some(request) = read_request(&mut reader, stream)? {
-        let wanted = {
+        let (wanted, canned) = {
             let mut state = shared.state();
             match state.mood {
                 Mood::Serve => {}
@@ -164,8 +204,13 @@ fn serve(stream: &TcpStream, shared: &Shared) -> io::Result<()> {
                 Mood::Refuse | Mood::Closed => return Ok(()),
             }
             state.requests.push(format!("{} {}", request.method, request.target));
-            state.authorization.clone()
+            (state.authorization.clone(), state.canned(&request.target))
         };
+        if let Some(head) = canned {
+            let mut stream = stream;
+            stream.write_all(format!("HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n").as_bytes())?;
+            continue;
+        }
         if wanted.is_some() && request.header("authorization") != wanted.as_deref() {
             let mut stream = stream;
             stream

@@ -1,4 +1,4 @@
-//! Real servers for the tests: Kubernetes API servers (with etcd, and the controllers if asked for) and a Git server.
+//! Real servers for the tests: Kubernetes API servers (with etcd, and the controllers if asked for), Git servers over HTTP and SSH.
 //!
 //! The lab knows nothing of the program under test: it shares no code with it, and speaks to the servers only as anybody else would.
 //! Whatever it starts ends with the process that started it, even when that process is killed.
@@ -9,13 +9,16 @@ pub mod certs;
 pub mod cluster;
 pub mod crds;
 pub mod debian;
+pub mod dns;
 pub mod git_server;
 pub mod git_store;
 pub mod http;
 pub mod kubeconfig;
 pub mod process;
 pub mod servers;
+pub mod ssh_server;
 pub mod standin;
+pub mod tls;
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::{Ipv4Addr, TcpListener};

@@ -6,5 +6,5 @@ mod continuity;
 mod cost;
 mod disaster;
 mod migration;
-mod pair;
+pub mod pair;
 mod probe;

@@ -217,12 +217,18 @@ impl Stage {
     /// Starts it with another repository address and more arguments.
     pub fn agent_with(&self, mesh: &str, repo: &str, arguments: &[&str]) -> Agent {
         let kubeconfig = self.site(mesh).cluster.kubeconfig();
-        let Some([anchor, digest]) = self.introduction.get() else {
+        if self.introduction.get().is_none() {
             return Agent::start(mesh, repo, kubeconfig, &self.scratch, arguments);
-        };
+        }
         let key = self.key(mesh).display().to_string();
-        let introduction = ["--trust-anchor", anchor, "--trust-digest", digest, "--signing-key", &key];
-        Agent::start(mesh, repo, kubeconfig, &self.scratch, &[&introduction, arguments].concat())
+        let signs = ["--signing-key", &key];
+        Agent::start(mesh, repo, kubeconfig, &self.scratch, &[&self.trust_flags()[..], &signs, arguments].concat())
+    }
+
+    /// What says from where on everything is verified; nothing where it is not.
+    pub fn trust_flags(&self) -> Vec<&str> {
+        let introduction = self.introduction.get();
+        introduction.map(|[anchor, digest]| vec!["--trust-anchor", anchor, "--trust-digest", digest]).unwrap_or_default()
     }
 }
 

@@ -9,17 +9,21 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
 use crate::lab::git_store::{git, run};
+use crate::lab::ssh_server::SshServer;
 use crate::solo::Solo;
 use crate::stage::{binary, eventually};
 
 const PASSWORD: &str = "canary-Zq7-password";
+
+/// Of the key with which the agent logs in over SSH.
+const PASSPHRASE: &str = "canary-Zq7-passphrase";
 
 /// Byte strings that must not be found anywhere, each in the forms in which it could slip out.
 struct Canaries(Vec<Vec<u8>>);
 
 impl Canaries {
     fn new(keys: &[&Path]) -> Self {
-        let mut all = vec![PASSWORD.into(), BASE64_STANDARD.encode(format!("agent:{PASSWORD}")).into_bytes()];
+        let mut all = vec![PASSWORD.into(), PASSPHRASE.into(), BASE64_STANDARD.encode(format!("agent:{PASSWORD}")).into_bytes()];
         for key in keys {
             let text = fs::read_to_string(key).unwrap();
             let body: Vec<&str> = text.lines().filter(|line| !line.starts_with('-')).collect();
@@ -59,6 +63,36 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() { files(&path, found) } else { found.push(path) }
+    }
+}
+
+/// The mesh's repository over SSH, with a key that has a passphrase.
+struct Ssh {
+    url: String,
+    key: String,
+    known_hosts: String,
+    right: String,
+    wrong: String,
+    _server: SshServer,
+}
+
+impl Ssh {
+    fn start(solo: &Solo) -> Self {
+        let server = SshServer::start(&solo.scratch, &["ed25519"]);
+        let write = |name: &str, text: &str| solo.scratch.write(name, text).display().to_string();
+        Self {
+            url: server.url_of(&solo.git),
+            key: server.client_key("agent", "ed25519", PASSPHRASE).display().to_string(),
+            known_hosts: write("known_hosts", &server.known_hosts(&["ed25519"])),
+            right: write("right", &format!("{PASSPHRASE}\n")),
+            wrong: write("wrong", &format!("{PASSPHRASE}-not")),
+            _server: server,
+        }
+    }
+
+    fn flags<'a>(&'a self, passphrase_file: &'a str) -> [&'a str; 6] {
+        let Self { key, known_hosts, .. } = self;
+        ["--ssh-key", key, "--ssh-known-hosts", known_hosts, "--ssh-key-passphrase-file", passphrase_file]
     }
 }
 
@@ -143,6 +177,14 @@ fn no_log_error_status_published_file_or_commit_shows_a_private_key_or_a_passwor
         Some("one") => Ok(()),
         _ => Err(agent.process.log_tail()),
     });
+
+    // And over SSH, with a key that has a passphrase: the wrong one, and the right one.
+    drop(agent);
+    let ssh = Ssh::start(&solo);
+    assert_eq!(meshfed(&home, &[&["status", "--repo", &ssh.url][..], &ssh.flags(&ssh.wrong)].concat()), Some(3));
+    let agent = solo.agent_with(&ssh.url, &[&ssh.flags(&ssh.right)[..], &["--signing-key", &key]].concat());
+    solo.git.commit("And once more", &[(&solo.path("manifests/m.yaml"), Some(&solo.config_map("m", "two")))]);
+    solo.wait_for_value("m", Some("two"));
 
     for (arguments, text) in &said {
         canaries.are_not_in(&String::from_utf8_lossy(arguments), text);

@@ -80,6 +80,34 @@ fn t17_a_webhook_brings_a_commit_and_a_forged_one_nothing() {
     solo.wait_for_value("a", Some("again"));
 }
 
+/// Each host's way to show that it knows the secret.
+fn proofs(body: &str) -> [(&'static str, String); 6] {
+    let hmac = |header: &str| signed(SECRET, body).replace("X-Hub-Signature-256: ", header);
+    [
+        ("GitHub", hmac("X-Hub-Signature-256: ")),
+        ("GitLab", format!("X-Gitlab-Token: {SECRET}")),
+        ("Gitea", hmac("X-Gitea-Signature: ").replace("sha256=", "")),
+        ("Forgejo", hmac("X-Forgejo-Signature: ").replace("sha256=", "")),
+        ("Bitbucket", hmac("X-Hub-Signature: ")),
+        ("anybody", format!("Authorization: Bearer {SECRET}")),
+    ]
+}
+
+#[test]
+fn every_hosts_webhook_brings_a_commit_long_before_the_next_poll() {
+    let solo = Solo::new("hook-hosts");
+    let (_agent, port) = hooked(&solo);
+    solo.wait_for("configmap", "meshfed");
+    let body = r#"{"ref":"refs/heads/main"}"#;
+    for (host, headers) in proofs(body) {
+        solo.commit("manifests/all.yaml", Some(&solo.config_map("a", host)));
+        let pushed = Instant::now();
+        assert_eq!(post(port, &headers, body).unwrap(), "HTTP/1.1 202 Accepted", "{host}");
+        solo.wait_for_value("a", Some(host));
+        println!("{host}: applied {:?} after its webhook, which an earlier one within a second delays", pushed.elapsed());
+    }
+}
+
 #[test]
 fn t17_a_flood_of_webhooks_costs_a_fetch_a_second_and_no_memory() {
     let solo = Solo::new("hook-flood");

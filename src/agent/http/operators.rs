@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 
 use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
+use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::{Answer, Metrics, only, plain, respond, serve};
+use crate::agent::overview::{Overview, Place};
 use crate::decide::{Decision, Status};
 
 /// A pass that takes longer hangs: the slowest first apply of thousands of objects to a slow API server takes a fraction of it.
@@ -29,6 +31,8 @@ pub struct Shown {
     pub standby: bool,
     /// The mesh as the last pass tells it.
     pub status: Arc<Status>,
+    /// What else is known after that pass; `None` before the first.
+    pub overview: Option<Arc<Overview>>,
     /// Holds that end by themselves.
     pub waiting: usize,
     /// Holds that only people can end.
@@ -40,21 +44,22 @@ pub struct Shown {
 /// Where the loop puts it.
 pub struct Showing {
     shown: watch::Sender<Shown>,
+    place: Place,
     /// What it counts.
     pub metrics: Arc<Metrics>,
 }
 
 impl Showing {
     /// Nothing is known yet of a mesh but its name.
-    pub fn new(mesh: &str) -> Self {
+    pub fn new(mesh: &str, place: Place) -> Self {
         let shown = Shown { mesh: mesh.to_owned(), ..Shown::default() };
         let (shown, receiver) = watch::channel(shown);
-        Self { shown, metrics: Metrics::new(receiver) }
+        Self { shown, place, metrics: Metrics::new(receiver) }
     }
 
     /// The page for operators.
     pub fn operators(&self) -> Operators {
-        Operators { shown: self.shown.subscribe(), metrics: self.metrics.clone() }
+        Operators { shown: self.shown.subscribe(), place: self.place.clone(), metrics: self.metrics.clone() }
     }
 
     /// The API server has answered.
@@ -72,14 +77,15 @@ impl Showing {
         self.shown.send_modify(|shown| shown.passing_since = Some(Instant::now()));
     }
 
-    /// It has ended, and this was decided.
-    pub fn ends(&self, decision: Option<&Decision>) {
+    /// It has ended, this was decided, and this is known.
+    pub fn ends(&self, decision: Option<&Decision>, overview: Option<Overview>) {
         self.shown.send_modify(|shown| {
             self.metrics.pass(shown.passing_since.take().map(|since| since.elapsed()).unwrap_or_default());
             let Some(decision) = decision else { return };
             if *shown.status != decision.status {
                 shown.status = Arc::new(decision.status.clone());
             }
+            shown.overview = overview.map(Arc::new);
             shown.stuck = decision.holds.iter().filter(|hold| hold.stuck).count();
             shown.waiting = decision.holds.len() - shown.stuck;
         });
@@ -89,6 +95,7 @@ impl Showing {
 /// The address for operators.
 pub struct Operators {
     shown: watch::Receiver<Shown>,
+    place: Place,
     metrics: Arc<Metrics>,
 }
 
@@ -114,11 +121,20 @@ impl Operators {
                 Ok(page) => respond(StatusCode::OK, OPENMETRICS, page),
                 Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written\n"),
             },
-            "/status" => match serde_json::to_vec_pretty(&*self.shown.borrow().status) {
-                Ok(status) => respond(StatusCode::OK, "application/json", status),
-                Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "the status cannot be written\n"),
-            },
+            "/status" => self.status(),
             _ => plain(StatusCode::NOT_FOUND, "there are /livez, /readyz, /metrics and /status\n"),
+        }
+    }
+
+    /// The mesh as `meshfed status --mesh` shows it, in the same shape.
+    fn status(&self) -> Answer {
+        let shown = self.shown.borrow().clone();
+        let Some(overview) = &shown.overview else {
+            return plain(StatusCode::SERVICE_UNAVAILABLE, "nothing is known of the mesh yet\n");
+        };
+        match serde_json::to_vec_pretty(&overview.status(&shown.mesh, &shown.status, &self.place, Timestamp::now())) {
+            Ok(status) => respond(StatusCode::OK, "application/json", status),
+            Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "the status cannot be written\n"),
         }
     }
 

@@ -31,20 +31,26 @@ enum Event {
     Annotate,
 }
 
-fn event() -> impl Strategy<Value = Event> {
-    let node = 0..NODES;
-    prop_oneof![
-        4 => (1_u64..4000).prop_map(Event::Pass),
-        1 => (4000_u64..20_000).prop_map(Event::Pass),
-        6 => node.clone().prop_map(Event::Act),
-        6 => node.clone().prop_map(Event::Serve),
-        6 => node.clone().prop_map(Event::Answer),
-        1 => node.clone().prop_map(Event::Lose),
-        2 => node.clone().prop_map(Event::Hear),
-        1 => node.clone().prop_map(Event::Resign),
-        1 => node.prop_map(Event::Restart),
-        1 => Just(Event::Annotate),
-    ]
+/// What a number stands for: plain numbers are what proptest makes fastest.
+fn event(number: u32) -> Event {
+    let (what, node, millis) = (number % 32, (number >> 8) as usize % NODES, u64::from(number >> 16));
+    match what {
+        0..4 => Event::Pass(millis % 4000),
+        4 => Event::Pass(millis % 20_000),
+        5..11 => Event::Act(node),
+        11..17 => Event::Serve(node),
+        17..23 => Event::Answer(node),
+        23 | 24 => Event::Lose(node),
+        25..28 => Event::Hear(node),
+        28 => Event::Resign(node),
+        29 => Event::Restart(node),
+        30 => Event::Annotate,
+        _ => Event::Pass(15_000),
+    }
+}
+
+fn events(most: usize) -> impl Strategy<Value = Vec<Event>> {
+    prop::collection::vec(any::<u32>().prop_map(event), 0..most)
 }
 
 /// A request under way.
@@ -71,15 +77,13 @@ struct World {
     version: u64,
     nodes: Vec<Node>,
     started: usize,
-    /// How often a candidate came to lead.
-    led: usize,
 }
 
 impl World {
     fn new(terms: LeaseTerms, speeds: [u64; NODES]) -> Self {
         let node = |(number, speed)| Node { election: Election::new(format!("n{number}"), terms), wire: Wire::Nothing, speed };
         let nodes = speeds.into_iter().enumerate().map(node).collect();
-        Self { terms, now: 0, lease: None, version: 0, nodes, started: NODES, led: 0 }
+        Self { terms, now: 0, lease: None, version: 0, nodes, started: NODES }
     }
 
     fn clock(&self, node: usize) -> Time {
@@ -98,7 +102,7 @@ impl World {
                 let wire = std::mem::replace(&mut self.nodes[node].wire, Wire::Nothing);
                 self.nodes[node].wire = match wire {
                     Wire::Read => Wire::Seen(self.lease.clone()),
-                    Wire::Write(over, claim, sent) => Wire::Written(self.write(over, claim), sent),
+                    Wire::Write(over, claim, sent) => Wire::Written(self.write(over.as_deref(), claim), sent),
                     other => other,
                 };
             }
@@ -122,7 +126,7 @@ impl World {
                     return; // the task answers its request first
                 }
                 if let Some((version, claim)) = self.nodes[node].election.resign(now) {
-                    let _ = self.write(Some(version), claim); // lost races are no matter any more
+                    let _ = self.write(Some(&version), claim); // lost races are no matter any more
                 }
                 self.restart(node);
             }
@@ -151,14 +155,12 @@ impl World {
     fn answer(&mut self, node: usize) {
         let now = self.clock(node);
         let Node { election, wire, .. } = &mut self.nodes[node];
-        let led = election.leads_until().is_some();
         match std::mem::replace(wire, Wire::Nothing) {
             Wire::Seen(lease) => election.saw(lease, now),
             Wire::Written(Ok(lease), sent) => election.wrote(lease, sent),
             Wire::Written(Err(()), _) => election.lost_race(),
             other => *wire = other,
         }
-        self.led += usize::from(!led && self.nodes[node].election.leads_until().is_some());
     }
 
     fn restart(&mut self, node: usize) {
@@ -168,8 +170,8 @@ impl World {
     }
 
     /// What the API server does.
-    fn write(&mut self, over: Option<String>, claim: Claim) -> Result<Lease, ()> {
-        if self.lease.as_ref().map(|lease| lease.version.clone()) != over {
+    fn write(&mut self, over: Option<&str>, claim: Claim) -> Result<Lease, ()> {
+        if self.lease.as_ref().map(|lease| &*lease.version) != over {
             return Err(());
         }
         self.version += 1;
@@ -192,14 +194,13 @@ fn terms(duration: u64, renew_deadline: u64) -> LeaseTerms {
     LeaseTerms { duration: seconds(duration), renew_deadline: seconds(renew_deadline), retry: seconds(2) }
 }
 
-/// Whether two led at once, and how often anybody came to lead.
-fn play(terms: LeaseTerms, speeds: [u64; NODES], events: &[Event]) -> (bool, usize) {
+/// Whether two led at once.
+fn play(terms: LeaseTerms, speeds: [u64; NODES], events: &[Event]) -> bool {
     let mut world = World::new(terms, speeds);
-    let two = events.iter().any(|event| {
+    events.iter().any(|event| {
         world.happen(*event);
         world.leaders().len() > 1
-    });
-    (two, world.led)
+    })
 }
 
 fn speeds() -> impl Strategy<Value = [u64; NODES]> {
@@ -207,24 +208,25 @@ fn speeds() -> impl Strategy<Value = [u64; NODES]> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
-    fn two_never_lead_at_once(speeds in speeds(), events in prop::collection::vec(event(), 0..300)) {
-        prop_assert!(!play(terms(15, 10), speeds, &events).0);
+    fn two_never_lead_at_once(speeds in speeds(), events in events(300)) {
+        prop_assert!(!play(terms(15, 10), speeds, &events));
     }
 
     #[test]
-    fn left_in_peace_somebody_leads(speeds in speeds(), events in prop::collection::vec(event(), 0..100)) {
+    fn left_in_peace_somebody_leads(speeds in speeds(), events in events(100)) {
         let mut world = World::new(terms(15, 10), speeds);
         events.into_iter().for_each(|event| world.happen(event));
-        for _ in 0..60 {
+        for second in 0..=60 {
+            world.happen(Event::Pass(if second == 0 { 0 } else { 1000 }));
             for node in 0..NODES {
-                [Event::Act(node), Event::Serve(node), Event::Answer(node)].map(|event| world.happen(event));
+                for event in [Event::Act(node), Event::Serve(node), Event::Answer(node)] {
+                    world.happen(event);
+                }
             }
-            world.happen(Event::Pass(1000));
         }
-        (0..NODES).for_each(|node| [Event::Act(node), Event::Serve(node), Event::Answer(node)].map(|event| world.happen(event)).into_iter().for_each(drop));
         prop_assert_eq!(world.leaders().len(), 1);
     }
 }
@@ -233,10 +235,10 @@ proptest! {
 #[test]
 fn the_simulation_finds_two_leaders_where_the_deadline_is_too_late() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
-    let strategy = (speeds(), prop::collection::vec(event(), 300));
+    let strategy = (speeds(), events(300));
     let harm = (0..2000).any(|_| {
         let (speeds, events) = strategy.new_tree(&mut runner).expect("a value").current();
-        play(terms(15, 20), speeds, &events).0
+        play(terms(15, 20), speeds, &events)
     });
     assert!(harm, "no interleaving did any harm");
 }

@@ -25,10 +25,6 @@ pub(super) enum Role {
 }
 
 impl Role {
-    pub(super) fn is_standby(&self) -> bool {
-        matches!(self, Self::Standby)
-    }
-
     /// Whether what would be published is made from what is published.
     pub(super) fn may_publish(&self) -> bool {
         match self {
@@ -68,6 +64,11 @@ impl Agent {
         self.role = Role::Standby;
         self.showing.leads(false);
         self.stale = true;
+    }
+
+    /// Whether nothing is decided here.
+    pub(in crate::agent) fn stands_by(&self) -> bool {
+        matches!(self.role, Role::Standby)
     }
 
     /// Nothing is decided any more; waits until what was sent to be published has been answered.

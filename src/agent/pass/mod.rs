@@ -19,6 +19,7 @@ use super::Outcome;
 use super::declarations::{self, Declarations};
 use super::http::Showing;
 use super::journal::Journal;
+use super::overview::Overview;
 use super::probe::Prober;
 use super::repository::{Command, News};
 use super::scopes::{scopes, unseen};
@@ -51,6 +52,7 @@ pub(super) struct Agent {
     own_files: BTreeMap<String, String>,
     own_facts: Facts,
     own_status: Status,
+    own_at: Option<Timestamp>,
     memory: Memory,
     comparisons: Comparisons,
     /// Kinds that were not served when an object of theirs was sent, until the next poll.
@@ -96,6 +98,7 @@ impl Agent {
             own_files: BTreeMap::new(),
             own_facts: Facts::default(),
             own_status: Status::default(),
+            own_at: None,
             memory: Memory::default(),
             comparisons: Comparisons::default(),
             unserved: BTreeMap::new(),
@@ -154,11 +157,13 @@ impl Agent {
                 self.own_files.clone_from(&declarations.own_files);
                 self.own_facts.clone_from(&declarations.own_facts);
                 self.own_status.clone_from(&declarations.own_status);
+                self.own_at = declarations.own_at;
                 self.declarations = Some(declarations);
                 self.stale = true;
             }
             News::Published(files, commit, message) => {
                 info!(event = "published", commit = %commit, "published {} {message}", commit.short());
+                self.own_at = Some(Timestamp::now());
                 self.own_facts = declarations::own_facts(&self.me, &files, Timestamp::now());
                 self.own_status = declarations::own_status(&files);
                 self.own_files = files;
@@ -189,7 +194,7 @@ impl Agent {
             let before = self.last.take();
             self.showing.begins();
             let settled = self.pass().await;
-            self.showing.ends(self.last.as_ref());
+            self.showing.ends(self.last.as_ref(), self.overview());
             new |= !settled || !self.last.as_ref().zip(before).is_some_and(|(last, before)| last.tells_as(&before));
             if settled {
                 return new;
@@ -199,6 +204,12 @@ impl Agent {
             last.wake_at = Some(later(Timestamp::now(), RETRY.0));
         }
         true
+    }
+
+    /// What the last pass tells of the mesh.
+    fn overview(&self) -> Option<Overview> {
+        let declarations = self.declarations.clone()?;
+        Some(Overview { declarations, facts: self.own_facts.clone(), published_at: self.own_at })
     }
 
     /// One pass; whether nothing is left to do in the cluster.
@@ -225,7 +236,7 @@ impl Agent {
         if !self.is_judged(&declarations, live) {
             return self.later(None);
         }
-        if self.role.is_standby() {
+        if self.stands_by() {
             return self.watches_on();
         }
         let mut unseen = unseen(&snapshot);

@@ -152,10 +152,10 @@ fn found(objects: &dyn Objects, tip: Id) -> Result<Option<Introduction>, Fault> 
 /// Each commit of a line that breaks a rule, but those that a later one accepts.
 fn refused(objects: &dyn Objects, verified: Id, line: &[Id]) -> Result<Vec<Refusal>, Error> {
     let (mut all, mut accepted) = (Vec::new(), BTreeSet::new());
-    let mut verifier = Verifier::new();
+    let mut judge = Verifier::new();
     let mut before = verified;
     for id in line {
-        let step = verifier.step(objects, before, *id).map_err(Error::other)?;
+        let step = judge.step(objects, before, *id).map_err(Error::other)?;
         accepted.extend(step.accepts);
         all.extend(step.refusal);
         before = *id;

@@ -4,14 +4,13 @@ mod filter;
 mod marks;
 mod walk;
 
-use clap::ValueEnum;
 use jiff::Timestamp;
 
 use self::filter::Filter;
 pub(super) use self::filter::Peering;
 use self::marks::Marks;
 use self::walk::Walk;
-use super::output;
+use super::output::{self, Format};
 use super::remote::{RepoArgs, TrustArgs};
 use crate::error::{Error, Exit};
 use crate::view::log;
@@ -38,14 +37,6 @@ pub struct Log {
     /// Format
     #[arg(short, long, default_value = "text")]
     output: Format,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    /// A commit with its changes below it
-    Text,
-    /// One array, for programs
-    Json,
 }
 
 impl Log {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 
 use super::output;
-use super::remote::RepoArgs;
+use super::remote::{ClusterArgs, RepoArgs};
 use crate::error::{Error, Exit};
 use crate::model::{Diagnostic, Severity};
 use crate::view::plan::{self, Plans};
@@ -38,12 +38,8 @@ pub struct Plan {
     /// Compare with the mesh's cluster; needs --mesh
     #[arg(long)]
     live: bool,
-    /// Kubeconfig of the mesh's cluster
-    #[arg(long, env = "MESHFED_KUBECONFIG", value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
-    /// Context in the kubeconfig
-    #[arg(long, env = "MESHFED_CONTEXT", value_name = "NAME")]
-    context: Option<String>,
+    #[command(flatten)]
+    cluster: ClusterArgs,
     /// Format
     #[arg(short, long, default_value = "text")]
     output: Format,

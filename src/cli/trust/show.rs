@@ -2,10 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::ValueEnum;
-
 use crate::cli::clone::fault;
-use crate::cli::output;
+use crate::cli::output::{self, Format};
 use crate::error::{Error, Exit};
 use crate::repo::Checkout;
 use crate::trust::{Digest, FOLDER, Id, Rules, Verifier, oldest};
@@ -33,14 +31,6 @@ pub struct Show {
     /// Format
     #[arg(short, long, default_value = "text")]
     output: Format,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    /// Tables
-    Text,
-    /// For programs
-    Json,
 }
 
 impl Show {

@@ -231,3 +231,33 @@ fn t16_branches_without_end_end_at_the_limit() {
     });
     held(&Lab::new(), &url, &["the transfer took more than 3 s"]);
 }
+
+#[test]
+fn t16_an_ssh_server_that_is_silent_or_slow_is_given_up() {
+    let listen = |speak: fn(TcpStream)| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("ssh://{}/fed.git", listener.local_addr().unwrap());
+        std::thread::spawn(move || listener.incoming().flatten().for_each(speak));
+        url
+    };
+    let silent = listen(std::mem::forget);
+    let slow = listen(|mut stream| {
+        while stream.write_all(b"S").is_ok() {
+            std::thread::sleep(Duration::from_secs(1));
+        }
+    });
+    let endless = listen(|mut stream| while stream.write_all(b"before the banner may come any text\r\n").is_ok() {});
+    for url in [silent, slow, endless] {
+        let lab = Lab::new();
+        let started = Instant::now();
+        let mut mirror = Mirror::open(&limited(&lab, &url)).unwrap();
+        let error = mirror.fetch().unwrap_err();
+        assert!(matches!(error, RepoError::Unreachable { .. }), "{error}");
+        assert!(started.elapsed() < TRANSFER_TIMEOUT + Duration::from_secs(10), "{url}: {error}");
+        // The conversation has ended, not only our patience.
+        while mirror.fetch().unwrap_err().to_string().contains("still holds an earlier conversation") {
+            assert!(started.elapsed() < Duration::from_secs(120));
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}

@@ -8,7 +8,7 @@ use super::{Action, Field, Place, Plan, Planned, Waiting, declared, place, warni
 use crate::changes::{self, Topic};
 use crate::derive::{Derived, Hold};
 use crate::model::{Federation, Guards, MeshFolder};
-use crate::object::{APPLIED_ANNOTATION, Key, Object, SOURCE_ANNOTATION};
+use crate::object::{APPLIED_ANNOTATION, Key, MAIN_ANNOTATION, Object, PUBLISHED_ANNOTATION, SOURCE_ANNOTATION};
 
 /// One mesh in one state of the repository.
 #[derive(Clone, Copy)]
@@ -106,7 +106,7 @@ fn changed<'a>(
     let (from, to) = (old.value(), new.value());
     let mut fields = Vec::new();
     differences(&from, &to, "", &mut fields);
-    fields.retain(|field| !OURS.iter().any(|note| field.path.ends_with(note)));
+    fields.retain(|field| !is_note(&field.path));
     for field in &mut fields {
         field.comes_from(place(after, mesh, new, &field.path, text(&new.source)));
     }
@@ -116,8 +116,10 @@ fn changed<'a>(
     (!fields.is_empty()).then_some(Planned { object, action: Action::Change, source, line, warnings, fields })
 }
 
-/// Annotations that the agent writes for itself.
-const OURS: [&str; 2] = [APPLIED_ANNOTATION, SOURCE_ANNOTATION];
+/// Whether a field is an annotation that the agent writes for itself.
+pub(super) fn is_note(field: &str) -> bool {
+    [APPLIED_ANNOTATION, SOURCE_ANNOTATION, MAIN_ANNOTATION, PUBLISHED_ANNOTATION].iter().any(|note| field.contains(note))
+}
 
 fn differences(from: &Value, to: &Value, path: &str, fields: &mut Vec<Field>) {
     let field = |path: String, from: Option<&Value>, to: Option<&Value>| Field {

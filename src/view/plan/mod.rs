@@ -14,6 +14,7 @@ use crate::decide::{Comparisons, Decision, LiveObjects};
 use crate::model::Federation;
 use crate::object::{Key, Object, SOURCE_ANNOTATION};
 use crate::words::count;
+use between::is_note;
 pub use between::{Half, between, kept, settings};
 pub use markdown::markdown;
 use origin::{Place, place};
@@ -148,6 +149,7 @@ impl Plan {
                 None => (Action::Create, Vec::new()),
                 Some(live) => {
                     let mut fields: Vec<Field> = comparisons.get(object, live).changes.iter().map(Field::from).collect();
+                    fields.retain(|field| !is_note(&field.path));
                     fields.iter_mut().for_each(|field| field.comes_from(place(federation, mesh, object, &field.path, None)));
                     (Action::Change, fields)
                 }
@@ -187,7 +189,11 @@ impl Plan {
 
     /// `2 changes`, `no change`, of objects.
     fn title(&self) -> String {
-        if self.changes.is_empty() { "no change".to_owned() } else { count(self.changes.len(), "change") }
+        match (self.changes.len(), self.settings.len()) {
+            (0, 0) => "no change".to_owned(),
+            (0, _) => "no object changes".to_owned(),
+            (number, _) => count(number, "change"),
+        }
     }
 }
 

@@ -102,7 +102,8 @@ pub fn mk_status() -> FederationStatus {
         degraded: true,
         meshes: vec![mk_mesh("rosa-prod-mesh", "aws", "a1b2.elb.example.com"), aro, gcp, newcomer],
         peerings: vec![mk_peering("aro-stg-mesh", "", 20), mk_peering("gcp-dev-mesh", why, 0)],
-        attention: vec!["gcp-dev-mesh is 2 commits behind and is silent".into()],
+        attention: vec!["gcp-dev-mesh is 2 commits behind and silent: meshfed doctor --mesh gcp-dev-mesh".into()],
+        live: None,
     }
 }
 

@@ -18,7 +18,7 @@ use super::identity::SpiffeId;
 use super::istiod::Istiod;
 use super::rules::{Export, Offer};
 use super::status::Connection;
-use super::wire::{self, Answer, PATIENCE, Question, Update};
+use super::wire::{self, Answer, DISCOVERY_PORT, PATIENCE, Question, SERVICE_PORT, Update};
 
 /// Between two attempts to listen on an address that is still in use.
 const LISTEN_RETRY: Duration = Duration::from_millis(100);
@@ -27,14 +27,11 @@ const LISTEN_RETRY: Duration = Duration::from_millis(100);
 ///
 /// With `passes_tls` false the load balancer is one that does not leave TLS alone, as a classic ELB: every handshake fails.
 pub async fn serve(istiod: Arc<Istiod>, gateway: String, address: SocketAddr, passes_tls: bool) {
-    let listener = loop {
-        match TcpListener::bind(address).await {
-            Ok(listener) => break listener,
-            Err(error) => tracing::debug!(%address, %error, "cannot listen yet"),
-        }
-        sleep(LISTEN_RETRY).await;
-    };
+    let listener = listen(address).await;
     let mut connections = JoinSet::new();
+    if address.port() == DISCOVERY_PORT {
+        connections.spawn(take_requests(SocketAddr::new(address.ip(), SERVICE_PORT)));
+    }
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -50,6 +47,22 @@ pub async fn serve(istiod: Arc<Istiod>, gateway: String, address: SocketAddr, pa
             Some(_) = connections.join_next() => {}
         }
     }
+}
+
+async fn listen(address: SocketAddr) -> TcpListener {
+    loop {
+        match TcpListener::bind(address).await {
+            Ok(listener) => return listener,
+            Err(error) => tracing::debug!(%address, %error, "cannot listen yet"),
+        }
+        sleep(LISTEN_RETRY).await;
+    }
+}
+
+/// The other port of the gateway is open too; no service is behind it.
+async fn take_requests(address: SocketAddr) {
+    let listener = listen(address).await;
+    while listener.accept().await.is_ok() {}
 }
 
 async fn converse(istiod: Arc<Istiod>, gateway: String, stream: TcpStream, source: SocketAddr) {

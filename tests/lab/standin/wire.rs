@@ -15,6 +15,9 @@ use super::rules::Offer;
 /// The port on which ingress gateways take questions of peers.
 pub const DISCOVERY_PORT: u16 = 8188;
 
+/// The port on which they take requests for services.
+pub const SERVICE_PORT: u16 = 15443;
+
 /// Longest wait for one step of a conversation that has begun: a machine that is busy with something else must not look like a peer that
 /// refuses.
 pub const PATIENCE: Duration = Duration::from_secs(30);

@@ -3,6 +3,8 @@
 //! A flag wins over its environment variable, that over the file, that over the default. An empty value counts as none, so
 //! that a deployment can leave a variable blank.
 
+mod access;
+
 use std::ffi::OsString;
 use std::fmt;
 use std::net::SocketAddr;
@@ -15,8 +17,9 @@ use serde::Deserialize;
 use crate::cluster::{ClusterOptions, LeaseOptions, LeasePlace, LeaseTerms};
 use crate::error::Error;
 use crate::model::names;
-use crate::repo::{Credentials, DEFAULT_BRANCH, Options};
+use crate::repo::{Access, DEFAULT_BRANCH, Options};
 use crate::trust::{Introduction, Verification};
+pub use access::AccessArgs;
 
 /// Time between two looks at the repository: hosts allow far more, and people wait for a commit about as long.
 pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(30);
@@ -39,8 +42,8 @@ pub struct AgentConfig {
     pub repo: String,
     /// The branch that people write.
     pub branch: String,
-    /// Name and password file for a repository over HTTP.
-    pub credentials: Option<Credentials>,
+    /// What it takes to reach the repository.
+    pub access: Access,
     /// A kubeconfig file.
     pub kubeconfig: Option<PathBuf>,
     /// A context in it.
@@ -69,7 +72,7 @@ impl AgentConfig {
     /// What the repository edge needs of it.
     pub fn repo_options(&self) -> Options {
         let options = Options::new(self.repo.clone(), self.state_dir.clone());
-        Options { branch: self.branch.clone(), credentials: self.credentials.clone(), ..options }
+        Options { branch: self.branch.clone(), access: self.access.clone(), ..options }
     }
 
     /// What the cluster's edge needs of it.
@@ -108,12 +111,6 @@ pub struct AgentArgs {
     /// Branch that people write [default: main]
     #[arg(long, env = "MESHFED_BRANCH")]
     branch: Option<String>,
-    /// User name for a repository over HTTP; needs --http-password-file
-    #[arg(long, env = "MESHFED_HTTP_USER", value_name = "NAME")]
-    http_user: Option<String>,
-    /// File with the password or token for a repository over HTTP, read again at each connection
-    #[arg(long, env = "MESHFED_HTTP_PASSWORD_FILE", value_name = "FILE")]
-    http_password_file: Option<PathBuf>,
     /// Kubeconfig of the mesh's cluster [default: the pod's service account, else kubectl's rules]
     #[arg(long, env = "MESHFED_KUBECONFIG", value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
@@ -171,11 +168,14 @@ pub struct AgentArgs {
     /// Digest of trust/ in that commit, as `meshfed trust show --at COMMIT` prints it
     #[arg(long, env = "MESHFED_TRUST_DIGEST", value_name = "sha256:…")]
     trust_digest: Option<String>,
-    /// YAML file with any of these settings (mesh, repo, branch, httpUser, httpPasswordFile, kubeconfig, context, signingKey,
-    /// stateDir, interval, listen, webhookListen, webhookSecretFile, once, observe, lease, leaseDuration, leaseRenewDeadline,
-    /// leaseRetry, identity, verification, trustAnchor, trustDigest); relative paths in it start at its folder
+    /// YAML file with any of these settings (mesh, repo, branch, httpUser, httpPasswordFile, httpCaFile, httpCertFile,
+    /// httpKeyFile, httpProxy, sshKey, sshKeyPassphraseFile, sshKnownHosts, kubeconfig, context, signingKey, stateDir,
+    /// interval, listen, webhookListen, webhookSecretFile, once, observe, lease, leaseDuration, leaseRenewDeadline, leaseRetry,
+    /// identity, verification, trustAnchor, trustDigest); relative paths in it start at its folder
     #[arg(long, env = "MESHFED_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
+    #[command(flatten)]
+    access: AccessArgs,
 }
 
 /// The same settings as the file has them.
@@ -185,8 +185,6 @@ struct ConfigFile {
     mesh: Option<String>,
     repo: Option<String>,
     branch: Option<String>,
-    http_user: Option<String>,
-    http_password_file: Option<PathBuf>,
     kubeconfig: Option<PathBuf>,
     context: Option<String>,
     signing_key: Option<PathBuf>,
@@ -209,6 +207,8 @@ struct ConfigFile {
     verification: Option<String>,
     trust_anchor: Option<String>,
     trust_digest: Option<String>,
+    #[serde(flatten)]
+    access: AccessArgs,
 }
 
 /// One setting by its three names, for messages.
@@ -241,8 +241,6 @@ impl fmt::Display for Setting {
 
 const MESH: Setting = Setting::new("--mesh", "MESHFED_MESH", "mesh");
 const REPO: Setting = Setting::new("--repo", "MESHFED_REPO", "repo");
-const HTTP_USER: Setting = Setting::new("--http-user", "MESHFED_HTTP_USER", "httpUser");
-const HTTP_PASSWORD_FILE: Setting = Setting::new("--http-password-file", "MESHFED_HTTP_PASSWORD_FILE", "httpPasswordFile");
 const STATE_DIR: Setting = Setting::new("--state-dir", "MESHFED_STATE_DIR", "stateDir");
 const LISTEN: Setting = Setting::new("--listen", "MESHFED_LISTEN", "listen");
 const WEBHOOK_LISTEN: Setting = Setting::new("--webhook-listen", "MESHFED_WEBHOOK_LISTEN", "webhookListen");
@@ -288,7 +286,7 @@ fn read(path: &Path) -> Result<ConfigFile, Error> {
     let folder = path.parent().unwrap_or(Path::new(""));
     let beside = |path: Option<PathBuf>| path.map(|path| folder.join(path));
     Ok(ConfigFile {
-        http_password_file: beside(file.http_password_file),
+        access: file.access.in_folder(folder),
         kubeconfig: beside(file.kubeconfig),
         signing_key: beside(file.signing_key),
         state_dir: beside(file.state_dir),
@@ -309,8 +307,6 @@ fn settle(args: AgentArgs, file: ConfigFile, environment: &Environment) -> Resul
         mesh,
         repo,
         branch,
-        http_user,
-        http_password_file,
         kubeconfig,
         context,
         signing_key,
@@ -330,16 +326,12 @@ fn settle(args: AgentArgs, file: ConfigFile, environment: &Environment) -> Resul
         trust_anchor,
         trust_digest,
         config: _,
+        access,
     } = args;
     let mesh = text(mesh, file.mesh).ok_or_else(|| MESH.missing("the mesh"))?;
     names::mesh(&mesh).map_err(|message| MESH.bad(message))?;
     let repo = text(repo, file.repo).ok_or_else(|| REPO.missing("the repository"))?;
-    let credentials = match (text(http_user, file.http_user), path(http_password_file, file.http_password_file)) {
-        (Some(username), Some(password_file)) => Some(Credentials { username, password_file }),
-        (None, None) => None,
-        (Some(_), None) => return Err(HTTP_PASSWORD_FILE.missing("the password file that goes with the user name")),
-        (None, Some(_)) => return Err(HTTP_USER.missing("the user name that goes with the password file")),
-    };
+    let access = access.or(file.access).resolve()?;
     let interval = duration(INTERVAL, interval, file.interval)?.unwrap_or(DEFAULT_INTERVAL);
     if !(MIN_INTERVAL..=MAX_INTERVAL).contains(&interval) {
         let show = humantime::format_duration;
@@ -390,7 +382,7 @@ fn settle(args: AgentArgs, file: ConfigFile, environment: &Environment) -> Resul
         )?,
         mesh,
         repo,
-        credentials,
+        access,
         state_dir,
         interval,
     })
@@ -451,14 +443,11 @@ fn address(setting: Setting, text: &str) -> Result<SocketAddr, Error> {
 
 /// The credential opens the host, the signing key speaks for the mesh: whoever gets hold of one must not have the other.
 fn apart(config: &AgentConfig) -> Result<(), Error> {
-    let secrets = [
-        config.credentials.as_ref().map(|credentials| (HTTP_PASSWORD_FILE, &credentials.password_file)),
-        config.webhook.as_ref().map(|(_, secret)| (WEBHOOK_SECRET_FILE, secret)),
-    ];
+    let webhook = config.webhook.iter().map(|(_, secret)| (WEBHOOK_SECRET_FILE, secret.as_path()));
     // The same file is so by any path; one that is not there yet only by its own.
     let place = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let key = place(&config.signing_key);
-    match secrets.into_iter().flatten().find(|(_, path)| place(path) == key) {
+    match access::secrets(&config.access).into_iter().chain(webhook).find(|(_, path)| place(path) == key) {
         Some((setting, _)) => Err(setting.bad(format!("{} is the signing key, which is for nothing else", key.display()))),
         None => Ok(()),
     }
@@ -539,8 +528,7 @@ mod tests {
             let args = AgentArgs {
                 signing_key: Some(key.clone()),
                 state_dir: Some(temp.path().join("state")),
-                http_user: Some("x".into()),
-                http_password_file: Some(password.to_owned()),
+                access: AccessArgs { http_password_file: Some(password.to_owned()), ..AccessArgs::default() },
                 ..mk_args()
             };
             args.resolve().map_err(|error| error.message().unwrap())
@@ -572,8 +560,6 @@ mod tests {
         }
         let webhook = AgentArgs { webhook_listen: Some("127.0.0.1:9".into()), ..mk_args() };
         assert!(settled(webhook, "").unwrap_err().contains("--webhook-secret-file"), "nothing is taken without a secret");
-        let half = settled(AgentArgs { http_user: Some("x".into()), ..mk_args() }, "").unwrap_err();
-        assert!(half.contains("--http-password-file"), "{half}");
     }
 
     #[test]

@@ -1,0 +1,108 @@
+//! The Kustomize overlay that runs a mesh's agent: what `deploy/example` shows, for one mesh. It lies in a folder beside those of `deploy/`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use super::federation::{Mesh, MeshFolder};
+
+/// What the overlay needs besides the mesh's documents.
+#[derive(Clone, Debug, Default)]
+pub struct Site {
+    /// Address of the repository, without credentials.
+    pub repository: String,
+    /// Commit and digest with which the agent is introduced; `None` where nothing can be verified.
+    pub introduction: Option<(String, String)>,
+}
+
+const HEAD: &str = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n";
+
+/// Files of the overlay by path below its folder.
+pub fn overlay(mesh: &Mesh, folder: &MeshFolder, site: &Site) -> BTreeMap<String, String> {
+    let mut roles: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    roles.entry(&mesh.namespace).or_default().push("control-plane");
+    if mesh.base.is_some() {
+        roles.entry(&mesh.namespace).or_default().push("own-control-plane");
+    }
+    for member in &mesh.members {
+        roles.entry(member).or_default().push("member");
+    }
+    let applications: BTreeSet<&str> =
+        folder.manifests.iter().filter_map(|manifest| manifest.object.key.namespace.as_deref()).collect();
+    for namespace in applications {
+        roles.entry(namespace).or_default().push("workloads");
+    }
+    let role = |(namespace, roles): (&&str, &Vec<&str>)| {
+        let list = roles.iter().fold(String::new(), |list, role| list + &format!("- ../../roles/{role}\n"));
+        (format!("{namespace}/kustomization.yaml"), format!("{HEAD}namespace: {namespace}\nresources:\n{list}"))
+    };
+    let mut files: BTreeMap<String, String> = roles.iter().map(role).collect();
+    files.insert("kustomization.yaml".to_owned(), whole(mesh, roles.keys().copied(), site));
+    files
+}
+
+fn whole<'a>(mesh: &Mesh, namespaces: impl Iterator<Item = &'a str>, site: &Site) -> String {
+    let mut text = format!("# The agent of {}, beside the folders of deploy/: kubectl apply --server-side -k\n{HEAD}", mesh.name);
+    let mut line = |line: &str| writeln!(text, "{line}").unwrap_or_default(); // writing to a String cannot fail
+    line("resources:");
+    line("- ../overlays/openshift # elsewhere: ../overlays/kubernetes");
+    for namespace in namespaces {
+        line(&format!("- {namespace}"));
+    }
+    line("components:");
+    line("- ../components/fence # needs Kubernetes 1.30 (OpenShift 4.17)");
+    line("# images: # where your cluster pulls the image from");
+    line("# - {name: meshfed, newName: registry.example.com/platform/meshfed}");
+    line("configMapGenerator:");
+    line("- name: meshfed-settings");
+    line("  namespace: meshfed");
+    line("  literals:");
+    line(&format!("  - MESHFED_MESH={}", mesh.name));
+    line(&format!("  - {}", quoted(&format!("MESHFED_REPO={}", site.repository))));
+    match &site.introduction {
+        Some((anchor, digest)) => {
+            line(&format!("  - MESHFED_TRUST_ANCHOR={anchor}"));
+            line(&format!("  - MESHFED_TRUST_DIGEST={digest}"));
+        }
+        None => line("  - MESHFED_VERIFICATION=off # main has no trust/: whoever can push is believed"),
+    }
+    line("patches:");
+    line("- target: {kind: ClusterRole, name: meshfed-namespaces}");
+    line("  patch: |");
+    for namespace in mesh.namespaces() {
+        line("    - op: add");
+        line("      path: /rules/0/resourceNames/-");
+        line(&format!("      value: {namespace}"));
+    }
+    if mesh.create_namespaces {
+        let all: Vec<&str> = mesh.namespaces().collect();
+        line("    - op: add # because mesh.yaml has `createNamespaces: true`");
+        line("      path: /rules/-");
+        line(&format!(
+            "      value: {{apiGroups: [\"\"], resources: [namespaces], resourceNames: [{}], verbs: [patch]}}",
+            all.join(", ")
+        ));
+    }
+    text
+}
+
+/// A text as YAML takes it for one, whatever an address holds.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::testing::example;
+
+    #[test]
+    fn an_overlay_has_a_folder_for_each_namespace() {
+        let federation = example().valid();
+        let folder = &federation.meshes["rosa-prod-mesh"];
+        let introduction = Some(("9f2c1ab".to_owned(), "sha256:77".to_owned()));
+        let site = Site { repository: "https://git.example.com/it's.git".into(), introduction };
+        let files = overlay(folder.mesh.as_ref().unwrap(), folder, &site);
+        let show = files.iter().fold(String::new(), |all, (path, text)| all + &format!("==> {path}\n{text}"));
+        insta::assert_snapshot!(show);
+    }
+}
