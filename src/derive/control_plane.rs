@@ -47,17 +47,13 @@ pub(super) fn derive(context: &mut Context) {
 }
 
 /// Puts derived gateways into the control plane. What people say of such a gateway in `base` counts, for labels and ports of one that is
-/// there cannot be changed; what they say of one whose peer is gone does not make a gateway.
+/// there cannot be changed. What is left of it when its peer is gone makes no gateway: the operator needs `enabled`.
 fn gateways(spec: &mut Value, side: &str, derived: Map<String, Value>) {
     let said = spec.pointer_mut(&format!("/gateways/{side}")).and_then(Value::as_object_mut).map(std::mem::take);
     let mut all = derived;
     for (name, said) in said.into_iter().flatten() {
         match all.get_mut(&name) {
-            Some(gateway) => {
-                overlay(gateway, said);
-                gateway["enabled"] = json!(true);
-            }
-            None if said.get("enabled").is_none() => {}
+            Some(gateway) => overlay(gateway, said),
             None => drop(all.insert(name, said)),
         }
     }

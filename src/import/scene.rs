@@ -93,13 +93,14 @@ impl<'a> Scene<'a> {
 
     /// A membership that says nothing else; another one stays as it is.
     fn is_bare_member(&self, plane: usize, i: usize) -> bool {
-        let Plane { namespace, name, .. } = &self.planes[plane];
+        let Plane { namespace, name, members, .. } = &self.planes[plane];
         let key = &self.objects[i].key;
+        let joins = key.namespace.as_ref().is_some_and(|own| members.iter().any(|member| **member == **own));
         let derived = json!({
             "metadata": {"name": "default", "namespace": key.namespace},
             "spec": {"controlPlaneRef": {"name": name, "namespace": namespace}},
         });
-        differences(self.value(i), &derived, &[]).is_empty()
+        joins && differences(self.value(i), &derived, &[]).is_empty()
     }
 
     /// The list of members. Where it is, it stays the one way in which members are declared.

@@ -251,10 +251,15 @@ impl Scene<'_> {
             let changes = self.unlike(i, candidate, round).unwrap_or_default();
             return Fate::Document { path: candidate.path.clone(), changes };
         }
+        let mesh = format!("meshes/{}/mesh.yaml", self.planes[plane].mesh);
+        let refused = round.found.iter().find(|finding| finding.path == mesh && finding.severity == Severity::Error);
         if self.foundations(plane).contains(&i) {
+            if let Some(refused) = refused {
+                return Fate::LeftOut { reason: format!("a Mesh cannot say it: {}", refused.message) };
+            }
             let object = round.derived[&plane].wanted.get(&given.key).map(|wanted| wanted.object.value()).unwrap_or_default();
             let changes = differences(&given.value, &object, &[]);
-            return Fate::Document { path: format!("meshes/{}/mesh.yaml", self.planes[plane].mesh), changes };
+            return Fate::Document { path: mesh, changes };
         }
         let reason = reasons.get(&i).cloned().unwrap_or_default();
         match round.placed.get(&i) {

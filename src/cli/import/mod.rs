@@ -142,7 +142,7 @@ impl Import {
         }
         eprintln!("next: meshfed check {folder}");
         if let Some(mesh) = imported.meshes.first() {
-            eprintln!("then: meshfed plan --live --mesh {mesh} --repo {folder}, shows labels and annotations only; then commit");
+            eprintln!("then: meshfed plan --live --mesh {mesh} --repo {folder} (labels and annotations); then commit");
         }
     }
 }

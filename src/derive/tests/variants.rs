@@ -156,7 +156,7 @@ spec: {exports: [{service: shop/one}]}
 }
 
 #[test]
-fn what_people_say_of_a_gateway_counts_as_long_as_it_has_a_peer() {
+fn what_people_say_of_a_gateway_counts() {
     let text = pair_with(
         &format!(
             "{MESH}  controlPlane:
@@ -165,10 +165,8 @@ fn what_people_say_of_a_gateway_counts_as_long_as_it_has_a_peer() {
         gateways:
           additionalEgress:
             b-egress:
-              enabled: false
               routerMode: sni-dnat
               service: {{metadata: {{labels: {{federation.maistra.io/egress-for: mine}}}}, ports: [{{port: 8188, name: http-x}}, {{port: 80}}]}}
-            gone-egress: {{routerMode: sni-dnat}}
             other-egress: {{enabled: true}}
 "
         ),
