@@ -151,35 +151,6 @@ fn a_git_server_is_cloned_from_and_pushed_to() {
     assert!(String::from_utf8_lossy(&refused.expect("git can be run").stderr).contains("not today"));
 }
 
-/// It speaks HTTP otherwise than Git does: it keeps to one connection, and sends all it pushes in chunks.
-#[test]
-fn a_git_server_understands_libgit2() {
-    let scratch = Scratch::new("libgit2");
-    let server = GitServer::start(scratch.path());
-    server.require_password("agent", "secret");
-    let first = server.commit("First", &[("a", Some("1"))]);
-    let credentials = || {
-        let mut callbacks = git2::RemoteCallbacks::new();
-        callbacks.credentials(|_, _, _| git2::Cred::userpass_plaintext("agent", "secret"));
-        callbacks
-    };
-    let clone = git2::Repository::init_bare(scratch.join("clone")).expect("a repository can be made");
-    let mut remote = clone.remote("origin", &server.url()).expect("a remote can be added");
-    let mut options = git2::FetchOptions::new();
-    options.remote_callbacks(credentials());
-    remote.fetch(&["+refs/heads/*:refs/heads/*"], Some(&mut options), None).expect("it fetches");
-    let parent = clone.revparse_single("main").and_then(|object| object.peel_to_commit()).expect("main was fetched");
-    assert_eq!(parent.id().to_string(), first);
-
-    let author = git2::Signature::now("Agent", "agent@example.com").expect("a signature");
-    let tree = parent.tree().expect("a tree");
-    clone.commit(Some("refs/heads/own"), &author, &author, "Second", &tree, &[&parent]).expect("it commits");
-    let mut options = git2::PushOptions::new();
-    options.remote_callbacks(credentials());
-    remote.push(&["refs/heads/own:refs/heads/own"], Some(&mut options)).expect("it pushes");
-    assert_eq!(server.log("own"), ["Second", "First"]);
-}
-
 #[test]
 fn a_git_server_can_misbehave() {
     let scratch = Scratch::new("git-faults");

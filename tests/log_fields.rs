@@ -59,11 +59,11 @@ fn logged() -> Fields {
                 assert_eq!(named, "subject", "src/{path}");
                 continue; // a trouble: see below
             };
-            let names = parts[1..].iter().filter(|part| !part.starts_with('"'));
-            let names = names.map(|part| part.split(" = ").next().unwrap_or_default().to_owned());
+            let given = parts[1..].iter().filter(|part| !part.starts_with('"'));
+            let given = given.map(|part| part.split(" = ").next().unwrap_or_default().to_owned());
             // What is no plain name is an argument of the message.
             let plain = |name: &String| name.chars().all(|c| c.is_ascii_lowercase());
-            fields.entry(event.to_owned()).or_default().extend(names.filter(plain));
+            fields.entry(event.to_owned()).or_default().extend(given.filter(plain));
         }
         for (at, start) in code.match_indices(".trouble(\"") {
             let subject = code[at + start.len()..].split('"').next().unwrap_or_default();

@@ -73,7 +73,7 @@ fn cold_start(agent: &Agent, results: &mut Results) {
 fn used(scene: &Scene, idle: Duration, results: &mut Results) {
     let before = cpu(scene.pid());
     sleep(idle);
-    let percent = (cpu(scene.pid()) - before).as_secs_f64() / idle.as_secs_f64() * 100.0;
+    let percent = cpu(scene.pid()).saturating_sub(before).as_secs_f64() / idle.as_secs_f64() * 100.0;
     let what = format!("of a core, idle for {} s with {OBJECTS} objects", idle.as_secs());
     results.add("idle_cpu_percent", percent, "%", Goal::Below(0.2), &what);
     results.add("idle_rss_mib", memory(scene.pid(), "VmRSS"), "MiB", Goal::Below(30.0), "resident after that");
