@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::compare::differences;
-use super::meshes::Plane;
+use super::meshes::{Plane, namespace};
 use super::read::Given;
-use super::settle::load;
+use super::settle::{doubt, load};
 use crate::lint::{Plain, lint_objects};
 use crate::model::{Code, Diagnostic, Span};
 use crate::object::Key;
@@ -53,7 +53,8 @@ fn is_about_twins(finding: &Diagnostic, objects: &[Given], twins: &[Vec<usize>])
 /// Objects of one mesh that have one name: only one of them can be there.
 pub(super) fn twins(objects: &[Given], owners: &[Option<usize>]) -> Vec<Vec<usize>> {
     let mut groups: BTreeMap<(Option<usize>, &Key), Vec<usize>> = BTreeMap::new();
-    for (i, (given, owner)) in objects.iter().zip(owners).enumerate() {
+    // Of objects that nothing assigns to a mesh nobody knows whether they are of one.
+    for (i, (given, owner)) in objects.iter().zip(owners).enumerate().filter(|(_, (_, owner))| owner.is_some()) {
         groups.entry((*owner, &given.key)).or_default().push(i);
     }
     groups.into_values().filter(|group| group.len() > 1).collect()
@@ -83,4 +84,31 @@ fn told(objects: &[Given], group: &[usize]) -> Option<Diagnostic> {
         }
     };
     Some(first.iter().fold(finding, |finding, i| finding.also(objects[*i].path, place(&objects[*i]), "so is this one")))
+}
+
+/// Objects whose place and namespace do not tell one mesh.
+pub(super) fn astray(objects: &[Given], planes: &[Plane], rivals: &[Vec<usize>]) -> Vec<Diagnostic> {
+    let told = |(given, rivals): (&Given, &Vec<usize>)| {
+        let mesh = |i: &usize| planes[*i].mesh.as_str();
+        let (message, help) = match rivals.as_slice() {
+            [only] => {
+                let namespace = namespace(given).filter(|namespace| !planes[*only].has(namespace))?;
+                let other = planes.iter().find(|plane| plane.has(namespace))?;
+                let message = format!(
+                    "this stands beside the control plane of `{}`, and `{namespace}` is a namespace of `{}`",
+                    mesh(only),
+                    other.mesh
+                );
+                (message, format!("make the namespace a member of `{}`, or move the file", mesh(only)))
+            }
+            several => {
+                let names: Vec<&str> = several.iter().map(mesh).collect();
+                let help = "give each mesh a folder of its own, or import each by itself: name only its files";
+                (doubt(&names), help.to_owned())
+            }
+        };
+        let place = given.node.at(&["metadata", "name"]).map_or(given.span, |name| name.span);
+        Some(Diagnostic::warning(given.path, place, Code::OutsideMesh, message, help))
+    };
+    objects.iter().zip(rivals).filter_map(told).collect()
 }

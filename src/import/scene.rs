@@ -20,11 +20,15 @@ pub(super) struct Scene<'a> {
     pub objects: &'a [Given<'a>],
     pub planes: &'a [Plane<'a>],
     pub owners: &'a [Option<usize>],
+    /// Meshes that an object may belong to, where it is not one.
+    pub rivals: &'a [Vec<usize>],
     pub inputs: Inputs<'a>,
     /// Objects that count: of several of one name at most one.
     pub used: BTreeSet<usize>,
     /// Objects that another one of the same name says all of.
     pub said: BTreeMap<usize, usize>,
+    /// Meshes whose control plane no Mesh document can say, and why.
+    pub refused: BTreeMap<usize, String>,
 }
 
 impl<'a> Scene<'a> {
@@ -81,6 +85,9 @@ impl<'a> Scene<'a> {
 
     /// Objects that the Mesh document says.
     pub fn foundations(&self, plane: usize) -> Vec<usize> {
+        if self.refused.contains_key(&plane) {
+            return Vec::new();
+        }
         let mut all: Vec<usize> = self.control_plane(plane).into_iter().collect();
         if self.roll(plane).is_none() {
             all.extend(self.of(plane, kinds::MEMBER).filter(|i| self.is_bare_member(plane, *i)));
@@ -134,7 +141,11 @@ impl<'a> Scene<'a> {
             types.any(|annotations| annotations.is_some_and(|annotations| annotations[AWS_TYPE] == "nlb"))
         });
         let region = self.of(plane, kinds::DESTINATION_RULE).find_map(|i| traffic::region(self.value(i)));
-        let control_plane = ControlPlane { namespace: other(namespace), name: other(name), base: given.map(|_| whole) };
+        let control_plane = ControlPlane {
+            namespace: other(namespace),
+            name: other(name),
+            base: given.filter(|_| !self.refused.contains_key(&plane)).map(|_| whole),
+        };
         let spec = MeshSpec {
             cluster: given.and_then(|given| text(given, "/spec/cluster/name")).map(str::to_owned),
             trust_domain: domain.clone(),

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::candidates::Candidate;
 use super::compare::{Difference, differences, rest};
+use super::manifests::Folder;
 use super::meshes::{Plane, is};
 use super::mistakes::{twins, widest};
 use super::peer::Reason;
@@ -25,6 +26,8 @@ pub(super) struct Settled {
     pub stubs: BTreeSet<String>,
     pub facts: BTreeMap<String, Facts>,
     pub fates: Vec<Fate>,
+    /// Files of the imported meshes that are in the repository and that the import knows nothing of.
+    pub beside: Vec<String>,
 }
 
 /// Why a document cannot take the place of its objects.
@@ -53,8 +56,15 @@ struct Round {
     placed: BTreeMap<usize, String>,
 }
 
-pub(super) fn settle(objects: &[Given], planes: &[Plane], owners: &[Option<usize>], inputs: Inputs) -> Settled {
-    let mut scene = Scene { objects, planes, owners, inputs, used: (0..objects.len()).collect(), said: BTreeMap::new() };
+pub(super) fn settle(
+    objects: &[Given],
+    planes: &[Plane],
+    (owners, rivals): (&[Option<usize>], &[Vec<usize>]),
+    inputs: Inputs,
+) -> Settled {
+    let used = (0..objects.len()).collect();
+    let (said, refused) = (BTreeMap::new(), BTreeMap::new());
+    let mut scene = Scene { objects, planes, owners, rivals, inputs, used, said, refused };
     let mut reasons: BTreeMap<usize, Reason> = BTreeMap::new();
     for group in twins(objects, owners) {
         let wide = widest(objects, &group);
@@ -66,12 +76,18 @@ pub(super) fn settle(objects: &[Given], planes: &[Plane], owners: &[Option<usize
             }
         }
     }
+    // What is wrong with a mesh by itself is not its peerings' fault.
+    scene.refused = scene.refusals(&scene.round(&[]));
     let mut candidates = scene.candidates(&mut reasons);
     loop {
         let round = scene.round(&candidates);
         let failed = scene.failed(&candidates, &round);
         if failed.is_empty() {
-            return scene.settled(&candidates, round, &reasons);
+            let refused = scene.refusals(&round);
+            if refused.is_empty() {
+                return scene.settled(&candidates, round, &reasons);
+            }
+            scene.refused.extend(refused);
         }
         for (i, reason) in &failed {
             for object in &candidates[*i].objects {
@@ -87,6 +103,16 @@ pub(super) fn settle(objects: &[Given], planes: &[Plane], owners: &[Option<usize
 }
 
 impl Scene<'_> {
+    /// Meshes whose document is found to be wrong.
+    fn refusals(&self, round: &Round) -> BTreeMap<usize, String> {
+        let error = |plane: usize| {
+            let path = format!("meshes/{}/mesh.yaml", self.planes[plane].mesh);
+            round.found.iter().find(|finding| finding.path == path && finding.severity == Severity::Error)
+        };
+        let new = (0..self.planes.len()).filter(|plane| self.wanted(*plane) && !self.refused.contains_key(plane));
+        new.filter_map(|plane| Some((plane, error(plane)?.message.clone()))).collect()
+    }
+
     fn round(&self, candidates: &[Candidate]) -> Round {
         let mut files = self.inputs.repository.clone();
         let wanted: Vec<usize> = (0..self.planes.len()).filter(|plane| self.wanted(*plane)).collect();
@@ -132,14 +158,22 @@ impl Scene<'_> {
     fn leftovers(&self, candidates: &[Candidate], files: &mut BTreeMap<String, String>) -> BTreeMap<usize, String> {
         let mut taken: BTreeSet<usize> = candidates.iter().flat_map(|candidate| candidate.objects.iter().copied()).collect();
         taken.extend(self.said.keys());
+        taken.extend((0..self.planes.len()).flat_map(|plane| self.foundations(plane)));
+        let mut folders: BTreeMap<Folder, Vec<usize>> = BTreeMap::new();
+        for i in (0..self.objects.len()).filter(|i| !taken.contains(i) && self.objects[*i].text != Text::Secret) {
+            let folder = match self.owners[i] {
+                Some(plane) if !self.wanted(plane) => continue,
+                Some(plane) if self.idle(i, plane).is_some() => Folder::NotApplied(&self.planes[plane].mesh),
+                Some(plane) => Folder::Applied(&self.planes[plane].mesh),
+                None if self.rivals[i].iter().any(|plane| self.wanted(*plane)) => Folder::Unassigned,
+                None => continue,
+            };
+            folders.entry(folder).or_default().push(i);
+        }
         let mut placed = BTreeMap::new();
-        for (plane, known) in self.planes.iter().enumerate().filter(|(plane, _)| self.wanted(*plane)) {
-            let founded = self.foundations(plane);
-            let left =
-                (0..self.objects.len()).filter(|i| self.owners[*i] == Some(plane) && !taken.contains(i) && !founded.contains(i));
-            let left: Vec<usize> = left.filter(|i| manifests::refusal(&self.objects[*i], known).is_none()).collect();
+        for (folder, left) in folders {
             let objects: Vec<&Given> = left.iter().map(|i| &self.objects[*i]).collect();
-            for ((i, object), path) in left.iter().zip(&objects).zip(manifests::paths(&known.mesh, &objects)) {
+            for ((i, object), path) in left.iter().zip(&objects).zip(manifests::paths(folder, &objects)) {
                 manifests::add(files.entry(path.clone()).or_default(), object);
                 placed.insert(*i, path);
             }
@@ -147,10 +181,21 @@ impl Scene<'_> {
         placed
     }
 
+    /// Why no agent applies an object that stays as it is.
+    fn idle(&self, i: usize, plane: usize) -> Option<String> {
+        let doubled = !self.used.contains(&i) && !self.said.contains_key(&i);
+        let doubled = doubled.then(|| "the agent applies none of them (MF006)".to_owned());
+        manifests::refusal(&self.objects[i], &self.planes[plane]).or(doubled)
+    }
+
     /// Candidates that cannot take the place of their objects, and why.
     fn failed(&self, candidates: &[Candidate], round: &Round) -> BTreeMap<usize, Failure> {
         let mut failed = BTreeMap::new();
         for (number, candidate) in candidates.iter().enumerate() {
+            if let Some(refusal) = self.refused.get(&candidate.plane) {
+                failed.insert(number, Failure { object: None, words: format!("its Mesh is refused: {refusal}") });
+                continue;
+            }
             let errors = round.found.iter().filter(|finding| finding.severity == Severity::Error);
             let about = |finding: &&Diagnostic| {
                 let mesh = &self.planes[candidate.plane].mesh;
@@ -234,47 +279,55 @@ impl Scene<'_> {
                 all.roots.extend(own.roots.into_iter().filter(|root| !known.contains(&root.fingerprint)));
             }
         }
-        facts.retain(|_, facts| !facts.roots.is_empty());
+        facts.retain(|_, facts| !facts.roots.is_empty() || !facts.ingress.is_empty());
         let mut files = round.files;
+        let beside = self.inputs.repository.keys().filter(|path| !files.contains_key(*path)).cloned().collect();
         files.retain(|path, text| self.inputs.repository.get(path) != Some(text));
-        Settled { files, stubs: round.stubs, facts, fates }
+        Settled { files, stubs: round.stubs, facts, fates, beside }
     }
 
     fn fate(&self, i: usize, candidates: &[Candidate], round: &Round, reasons: &BTreeMap<usize, Reason>) -> Fate {
-        let Some(plane) = self.owners[i].filter(|plane| self.wanted(*plane)) else {
-            let reason = if self.owners[i].is_some() { "another mesh's" } else { "nothing says which mesh it belongs to" };
-            return Fate::LeftOut { reason: reason.to_owned() };
-        };
+        let of_others = self.rivals[i].iter().all(|plane| !self.wanted(*plane));
+        if of_others {
+            return Fate::LeftOut { reason: "another mesh's".to_owned() };
+        }
         let i = *self.said.get(&i).unwrap_or(&i);
         let given = &self.objects[i];
         if let Some(candidate) = candidates.iter().find(|candidate| candidate.objects.contains(&i)) {
             let changes = self.unlike(i, candidate, round).unwrap_or_default();
             return Fate::Document { path: candidate.path.clone(), changes };
         }
-        let mesh = format!("meshes/{}/mesh.yaml", self.planes[plane].mesh);
-        let refused = round.found.iter().find(|finding| finding.path == mesh && finding.severity == Severity::Error);
-        if self.foundations(plane).contains(&i) {
-            if let Some(refused) = refused {
-                return Fate::LeftOut { reason: format!("a Mesh cannot say it: {}", refused.message) };
-            }
+        if let Some(plane) = self.owners[i].filter(|plane| self.foundations(*plane).contains(&i)) {
             let object = round.derived[&plane].wanted.get(&given.key).map(|wanted| wanted.object.value()).unwrap_or_default();
-            let changes = differences(&given.value, &object, &[]);
-            return Fate::Document { path: mesh, changes };
+            let path = format!("meshes/{}/mesh.yaml", self.planes[plane].mesh);
+            return Fate::Document { path, changes: differences(&given.value, &object, &[]) };
         }
-        let reason = reasons.get(&i).cloned().unwrap_or_default();
-        match round.placed.get(&i) {
-            Some(path) => Fate::Manifest { path: path.clone(), reason },
-            None => {
-                let refusal = manifests::refusal(given, &self.planes[plane]).unwrap_or_default();
-                let reason = if matches!(given.text, Text::Never(_)) || reason.is_empty() {
-                    refusal
-                } else {
-                    format!("{reason}; {refusal}")
-                };
-                Fate::LeftOut { reason }
-            }
+        let Some(path) = round.placed.get(&i).cloned() else {
+            return Fate::LeftOut { reason: "it holds a secret, which does not belong into a repository".to_owned() };
+        };
+        let Some(plane) = self.owners[i] else {
+            return Fate::NotApplied { path, reason: doubt(&self.meshes(&self.rivals[i])) };
+        };
+        let mut reason = reasons.get(&i).cloned().unwrap_or_default();
+        if let Some(refusal) = self.refused.get(&plane).filter(|_| self.control_plane(plane) == Some(i)) {
+            reason =
+                format!("a Mesh cannot say it: {refusal}. Until one can, the agent does nothing for {}", self.planes[plane].mesh);
+        }
+        match self.idle(i, plane) {
+            Some(idle) if reason.is_empty() => Fate::NotApplied { path, reason: idle },
+            Some(idle) => Fate::NotApplied { path, reason: format!("{reason}; {idle}") },
+            None => Fate::Manifest { path, reason },
         }
     }
+
+    fn meshes(&self, planes: &[usize]) -> Vec<&str> {
+        planes.iter().map(|plane| self.planes[*plane].mesh.as_str()).collect()
+    }
+}
+
+/// Why an object is no mesh's.
+pub(super) fn doubt(meshes: &[&str]) -> String {
+    format!("nothing says which mesh it belongs to: {}", meshes.join(", "))
 }
 
 /// A value in a sentence.

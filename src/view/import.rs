@@ -23,6 +23,9 @@ pub struct Report<'a> {
     files: Vec<&'a str>,
     stubs: Vec<&'a str>,
     objects: Vec<Told<'a>>,
+    #[serde(rename = "notGranted")]
+    not_granted: Vec<&'a str>,
+    beside: &'a [String],
 }
 
 #[derive(Debug, Serialize)]
@@ -53,6 +56,7 @@ impl<'a> From<&'a Imported> for Report<'a> {
             let (became, file, reason, changes): (_, _, &str, &[Difference]) = match &object.fate {
                 Fate::Document { path, changes } => ("document", Some(path.as_str()), "", changes),
                 Fate::Manifest { path, reason } => ("manifest", Some(path.as_str()), reason, &[]),
+                Fate::NotApplied { path, reason } => ("not applied", Some(path.as_str()), reason, &[]),
                 Fate::LeftOut { reason } => ("left out", None, reason, &[]),
             };
             let field = |Difference { path, written, instead }: &'a Difference| Changed {
@@ -69,6 +73,8 @@ impl<'a> From<&'a Imported> for Report<'a> {
             files: imported.files.keys().map(String::as_str).collect(),
             stubs: imported.stubs.iter().map(String::as_str).collect(),
             objects: imported.objects.iter().map(told).collect(),
+            not_granted: imported.not_granted.iter().map(String::as_str).collect(),
+            beside: &imported.beside,
         }
     }
 }
@@ -78,11 +84,12 @@ pub fn render(imported: &Imported, look: Look) -> String {
     let mut out = String::new();
     let width = look.width.unwrap_or(DEFAULT_WIDTH);
     let mut documents: BTreeMap<&str, Vec<&Object>> = BTreeMap::new();
-    let (mut kept, mut left) = (Vec::new(), Vec::new());
+    let (mut kept, mut idle, mut left) = (Vec::new(), Vec::new(), Vec::new());
     for object in &imported.objects {
         match &object.fate {
             Fate::Document { path, .. } => documents.entry(path).or_default().push(object),
             Fate::Manifest { path, reason } => kept.push((object, path.as_str(), reason.as_str())),
+            Fate::NotApplied { path, reason } => idle.push((object, path.as_str(), reason.as_str())),
             Fate::LeftOut { reason } => left.push((object, "", reason.as_str())),
         }
     }
@@ -113,10 +120,23 @@ pub fn render(imported: &Imported, look: Look) -> String {
     if !kept.is_empty() {
         heading(&mut out, look, &format!("{} as written, in manifests/", count(kept.len(), "object")));
         objects(&mut out, &kept, width);
+        if !imported.not_granted.is_empty() {
+            let kinds: Vec<&str> = imported.not_granted.iter().map(String::as_str).collect();
+            let text = format!("No role in deploy/roles lets the agent write these kinds, so grant it: {}", kinds.join(", "));
+            wrapped(&text, width.saturating_sub(2)).iter().for_each(|words| line(&mut out, &format!("  {words}")));
+        }
+    }
+    if !idle.is_empty() {
+        heading(&mut out, look, &format!("{} as written, which no agent applies", count(idle.len(), "object")));
+        objects(&mut out, &idle, width);
     }
     if !left.is_empty() {
         heading(&mut out, look, &format!("{} left out", count(left.len(), "object")));
         objects(&mut out, &left, width);
+    }
+    if !imported.beside.is_empty() {
+        heading(&mut out, look, "In the repository besides, and left as they are");
+        imported.beside.iter().for_each(|path| line(&mut out, &format!("  {}", printable(path))));
     }
     out
 }
@@ -127,9 +147,11 @@ fn objects(out: &mut String, all: &[(&Object, &str, &str)], width: usize) {
     for (object, path, reason) in all {
         groups.entry((path, reason)).or_default().push(object);
     }
+    let mut last = "";
     for ((path, reason), objects) in groups {
-        if !path.is_empty() {
-            line(out, &format!("  {path}"));
+        if path != last {
+            line(out, &format!("  {}", printable(path)));
+            last = path;
         }
         objects.iter().for_each(|object| line(out, &format!("    {}", place(object))));
         for words in wrapped(&printable(reason), width.saturating_sub(6)) {
