@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::read::Given;
 use crate::derive::kinds;
+use crate::lint::nearness;
 use crate::model::names;
 use crate::object::Kind;
 
@@ -19,13 +20,15 @@ pub(super) struct Plane<'a> {
     pub namespace: String,
     pub domain: Option<String>,
     pub members: Vec<String>,
+    /// Its control plane names no namespace; ours is a guess.
+    pub homeless: bool,
     /// Where its control plane is written.
     path: &'a str,
 }
 
 impl Plane<'_> {
     /// Whether an object is its control plane.
-    fn is(&self, given: &Given) -> bool {
+    pub fn is(&self, given: &Given) -> bool {
         let namespace = given.key.namespace.as_deref().unwrap_or(&given.key.name);
         self.name == *given.key.name && self.namespace == namespace && self.domain == domain(given)
     }
@@ -64,6 +67,7 @@ pub(super) fn planes<'a>(objects: &[Given<'a>]) -> Vec<Plane<'a>> {
                 namespace: given.key.namespace.as_deref().unwrap_or(&given.key.name).to_owned(),
                 domain: domain(given),
                 members: Vec::new(),
+                homeless: given.key.namespace.is_none(),
                 path: given.path,
             });
         }
@@ -139,6 +143,29 @@ pub(super) fn rivals(object: &Given, planes: &[Plane]) -> Vec<usize> {
     if members.is_empty() { near } else { members }
 }
 
+/// Whose each object may be. A service set goes with the peer of its name, so one that nothing else assigns is that peer's mesh's.
+pub(super) fn all_rivals(objects: &[Given], planes: &[Plane]) -> Vec<Vec<usize>> {
+    let mut all: Vec<Vec<usize>> = objects.iter().map(|object| rivals(object, planes)).collect();
+    for i in 0..objects.len() {
+        let set = is(&objects[i], kinds::EXPORTED) || is(&objects[i], kinds::IMPORTED);
+        if all[i].len() < 2 || !set {
+            continue;
+        }
+        let key = &objects[i].key;
+        let same = |other: &&usize| {
+            let peer = &objects[**other];
+            is(peer, kinds::PEER) && peer.key.name == key.name && peer.key.namespace == key.namespace
+        };
+        let numbers: Vec<usize> = (0..objects.len()).collect();
+        let with: BTreeSet<usize> = numbers.iter().filter(same).flat_map(|peer| all[*peer].clone()).collect();
+        let with: Vec<usize> = all[i].iter().copied().filter(|plane| with.contains(plane)).collect();
+        if with.len() == 1 {
+            all[i] = with;
+        }
+    }
+    all
+}
+
 /// The namespace that an object is in, or is.
 pub(super) fn namespace<'o>(object: &'o Given) -> Option<&'o str> {
     object.key.namespace.as_deref().or((&*object.key.kind == "Namespace").then_some(&*object.key.name))
@@ -146,14 +173,6 @@ pub(super) fn namespace<'o>(object: &'o Given) -> Option<&'o str> {
 
 /// Those among some meshes whose control plane is written nearest to an object.
 fn nearest(object: &Given, planes: &[Plane], among: Vec<usize>) -> Vec<usize> {
-    let near = among.iter().map(|i| shared(planes[*i].path, object.path)).max();
-    among.into_iter().filter(|i| Some(shared(planes[*i].path, object.path)) == near).collect()
-}
-
-/// How much of their paths two texts share: folders, and a point more where they are one text.
-fn shared(one: &str, other: &str) -> usize {
-    let folders = |path: &'_ str| path.rsplit_once('/').map(|(folder, _)| folder.to_owned()).unwrap_or_default();
-    let (a, b) = (folders(one), folders(other));
-    let same = a.split('/').zip(b.split('/')).take_while(|(a, b)| a == b && !a.is_empty()).count();
-    2 * same + usize::from(one == other)
+    let near = among.iter().map(|i| nearness(planes[*i].path, object.path)).max();
+    among.into_iter().filter(|i| Some(nearness(planes[*i].path, object.path)) == near).collect()
 }

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::compare::differences;
-use super::meshes::{Plane, namespace};
+use super::fates::doubt;
+use super::meshes::{Plane, is, namespace};
 use super::read::Given;
-use super::settle::{doubt, load};
+use super::settle::load;
+use crate::derive::kinds;
 use crate::lint::{Plain, lint_objects};
-use crate::model::{Code, Diagnostic, Span};
+use crate::model::{Code, Diagnostic, Severity, Span};
 use crate::object::Key;
 
 /// All mistakes, at the places where they were written.
@@ -103,7 +105,12 @@ pub(super) fn astray(objects: &[Given], planes: &[Plane], rivals: &[Vec<usize>])
             }
             several => {
                 let names: Vec<&str> = several.iter().map(mesh).collect();
-                let help = "give each mesh a folder of its own, or import each by itself: name only its files";
+                let elsewhere = namespace(given).is_none_or(|namespace| !planes.iter().any(|plane| plane.has(namespace)));
+                let help = match &*given.kind.kind {
+                    "Subscription" => "a Mesh has `operators` for it, or leave it to others to apply",
+                    _ if elsewhere => "it is in no mesh's namespaces: leave it to others to apply, or give it one",
+                    _ => "give each mesh a folder of its own, or import each by itself: name only its files",
+                };
                 (doubt(&names), help.to_owned())
             }
         };
@@ -111,4 +118,36 @@ pub(super) fn astray(objects: &[Given], planes: &[Plane], rivals: &[Vec<usize>])
         Some(Diagnostic::warning(given.path, place, Code::OutsideMesh, message, help))
     };
     objects.iter().zip(rivals).filter_map(told).collect()
+}
+
+/// Control planes that no Mesh can say, where nothing else says so of them.
+pub(super) fn unsaid(
+    objects: &[Given],
+    planes: &[Plane],
+    refused: &BTreeMap<usize, String>,
+    found: &[Diagnostic],
+) -> Vec<Diagnostic> {
+    let mut all = Vec::new();
+    for (plane, reason) in refused {
+        for given in objects.iter().filter(|given| is(given, kinds::CONTROL_PLANE) && planes[*plane].is(given)) {
+            let place = given.node.at(&["metadata", "name"]).map_or(given.span, |name| name.span);
+            let known = |finding: &&Diagnostic| finding.path == given.path && finding.span.line == place.line;
+            if !found.iter().any(|finding| known(&finding)) {
+                let message = format!("no Mesh document can say this control plane: {reason}");
+                let help = "mend it and import again; of a kustomization, import what it makes: kustomize build FOLDER | meshfed import -";
+                all.push(Diagnostic::error(given.path, place, Code::ByHand, message, help));
+            }
+        }
+    }
+    all
+}
+
+/// The finding for which the API server refuses an object.
+pub(super) fn unacceptable(objects: &[Given], i: usize, found: &[Diagnostic]) -> Option<Code> {
+    let given = &objects[i];
+    let later = objects.iter().filter(|other| other.path == given.path).map(|other| other.span.line);
+    let end = later.filter(|line| *line > given.span.line).min().unwrap_or(u32::MAX);
+    let within = |finding: &&Diagnostic| finding.path == given.path && (given.span.line..end).contains(&finding.span.line);
+    let mut errors = found.iter().filter(|finding| finding.severity == Severity::Error && finding.code == Code::Schema);
+    errors.find(|finding| within(finding)).map(|finding| finding.code)
 }

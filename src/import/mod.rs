@@ -7,7 +7,7 @@
 //! | objects → documents that may say the same | [`candidates`]: [`peer`], [`traffic`]; [`scene`] has the Mesh, [`documents`] the shapes |
 //! | what those say of peers without documents | [`stubs`] |
 //! | which of them do: derived from and held against the objects | [`settle`], [`compare`] |
-//! | what stays as it is | [`manifests`] |
+//! | what becomes of each object; what stays as it is | [`fates`], [`manifests`] |
 //!
 //! **Invariant: nothing is lost.** A document takes the place of objects only if what is derived from it says every field that was written.
 //! All else stays as it is: in `manifests/`, apart from the rest where an agent refuses it, or in `unassigned/` where nothing says whose it is.
@@ -16,6 +16,7 @@
 mod candidates;
 mod compare;
 mod documents;
+mod fates;
 mod live;
 mod manifests;
 mod meshes;
@@ -161,7 +162,7 @@ pub fn import(inputs: Inputs) -> Result<Imported, Nothing> {
         let known = planes.into_iter().map(|plane| plane.mesh).collect();
         return Err(Nothing::NoSuchMesh { wanted: mesh.to_owned(), known });
     }
-    let rivals: Vec<Vec<usize>> = objects.iter().map(|object| meshes::rivals(object, &planes)).collect();
+    let rivals = meshes::all_rivals(&objects, &planes);
     let owners: Vec<Option<usize>> =
         rivals.iter().map(|all| if let [only] = all.as_slice() { Some(*only) } else { None }).collect();
     found.extend(mistakes::find(&objects, &planes, &owners, inputs.repository));
@@ -172,9 +173,18 @@ pub fn import(inputs: Inputs) -> Result<Imported, Nothing> {
         here.peek().is_none() || here.any(|(_, owner)| owner.is_none_or(|owner| wanted(&planes[owner])))
     };
     found.retain(|finding| theirs(&finding.path));
-    let settled = settle::settle(&objects, &planes, (&owners, &rivals), inputs);
+    let mut settled = settle::settle(&objects, &planes, (&owners, &rivals), inputs);
+    found.extend(mistakes::unsaid(&objects, &planes, &settled.refused, &found));
     found.sort();
     found.dedup();
+    for (i, fate) in settled.fates.iter_mut().enumerate() {
+        if let Fate::Manifest { reason, .. } = fate
+            && let Some(code) = mistakes::unacceptable(&objects, i, &found)
+        {
+            let refusal = format!("the API server refuses it ({})", code.number());
+            *reason = if reason.is_empty() { refusal } else { format!("{reason}; {refusal}") };
+        }
+    }
     let kept = objects.iter().zip(&settled.fates).filter(|(_, fate)| matches!(fate, Fate::Manifest { .. }));
     let not_granted =
         kept.filter(|(given, _)| !manifests::is_granted(&given.kind)).map(|(given, _)| of_group(&given.kind)).collect();

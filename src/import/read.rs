@@ -46,6 +46,11 @@ pub(super) struct Read<'a> {
     secrets: Vec<Diagnostic>,
 }
 
+const LEFT_OUT: &str =
+    "it is left out: make it in the cluster, or let an operator there decrypt or fetch it (SealedSecret, ExternalSecret)";
+const KUSTOMIZATION: &str = "a Kustomization stands for objects that are made from it";
+const BUILD: &str = "import what it makes: kustomize build FOLDER | meshfed import -";
+
 /// A part of a text that is a document by itself.
 struct Segment<'a> {
     text: &'a str,
@@ -95,8 +100,13 @@ impl<'a> Read<'a> {
     fn node(&mut self, path: &'a str, node: At<Node>, text: Text<'a>) {
         let field = |name: &str| node.get(name).and_then(|field| field.text());
         let (Some(version), Some(kind)) = (field("apiVersion"), field("kind")) else {
-            let message = "this is no Kubernetes object: it lacks `apiVersion` or `kind`";
-            let help = "it is left out; values of a chart and the like are filled in by what reads them";
+            let (message, help) = match path.rsplit('/').next() {
+                Some("kustomization.yaml" | "kustomization.yml") => (KUSTOMIZATION, BUILD),
+                _ => (
+                    "this is no Kubernetes object: it lacks `apiVersion` or `kind`",
+                    "it is left out; values of a chart and the like are filled in by what reads them",
+                ),
+            };
             self.found.push(Diagnostic::warning(path, node.span, Code::Misplaced, message, help));
             return;
         };
@@ -113,10 +123,10 @@ impl<'a> Read<'a> {
         let namespace = node.at(&["metadata", "namespace"]).and_then(|namespace| namespace.text());
         let Some(name) = name else {
             let (message, help) = match &*kind.kind {
-                "Kustomization" => (
-                    "a Kustomization stands for objects that are made from it",
-                    "import what it makes: kustomize build FOLDER | meshfed import -",
-                ),
+                _ if node.at(&["metadata", "name"]).is_some() => {
+                    ("`metadata.name` is no text", "put it in quotes; it is left out until then")
+                }
+                "Kustomization" => (KUSTOMIZATION, BUILD),
                 _ => ("the object has no `metadata.name`", "it is left out; give it a name"),
             };
             return self.found.push(Diagnostic::warning(path, node.span, Code::Misplaced, message, help));
@@ -138,8 +148,14 @@ impl<'a> Read<'a> {
     }
 }
 
+/// Secrets in a text, as they are told of what is not in a repository yet.
 fn secrets_in(text: &str) -> Vec<Diagnostic> {
-    secrets::in_file("x.yaml", text.as_bytes())
+    let mut found = secrets::in_file("x.yaml", text.as_bytes());
+    for finding in &mut found {
+        finding.message = finding.message.replace("lies open in the repository", "goes into no repository");
+        LEFT_OUT.clone_into(&mut finding.help);
+    }
+    found
 }
 
 /// Items of a typed list (`ServiceMeshPeerList`) need not say their kind.

@@ -76,11 +76,7 @@ impl<'a> Scene<'a> {
 
     /// The object of a mesh's control plane, if one counts.
     pub fn control_plane(&self, plane: usize) -> Option<usize> {
-        let Plane { namespace, name, .. } = &self.planes[plane];
-        self.of(plane, kinds::CONTROL_PLANE).find(|i| {
-            let key = &self.objects[*i].key;
-            &*key.name == name && key.namespace.as_deref() == Some(namespace)
-        })
+        self.of(plane, kinds::CONTROL_PLANE).find(|i| self.planes[plane].is(&self.objects[*i]))
     }
 
     /// Objects that the Mesh document says.
@@ -125,8 +121,14 @@ impl<'a> Scene<'a> {
         std::iter::once(namespace).chain(members).all(bare)
     }
 
+    /// Path of the document of a mesh.
+    pub fn mesh_path(&self, plane: usize) -> String {
+        format!("meshes/{}/mesh.yaml", self.planes[plane].mesh)
+    }
+
+    /// The document of a mesh.
     pub fn mesh(&self, plane: usize, base: &Value) -> String {
-        let Plane { mesh, namespace, name, domain, members, .. } = &self.planes[plane];
+        let Plane { mesh, namespace, name, domain, members, homeless, .. } = &self.planes[plane];
         let given = self.control_plane(plane).map(|i| self.value(i));
         let other = |text: &String| (text != mesh).then(|| text.clone());
         let mut whole = json!({"spec": base});
@@ -148,7 +150,8 @@ impl<'a> Scene<'a> {
         };
         let spec = MeshSpec {
             cluster: given.and_then(|given| text(given, "/spec/cluster/name")).map(str::to_owned),
-            trust_domain: domain.clone(),
+            // What is nowhere must not be looked after as if it were where we guess.
+            trust_domain: domain.clone().filter(|_| !homeless),
             members: members.clone(),
             create_namespaces: self.creates_namespaces(plane),
             control_plane: Some(control_plane).filter(|written| *written != ControlPlane::default()),

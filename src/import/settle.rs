@@ -7,13 +7,12 @@ use serde_json::{Value, json};
 
 use super::candidates::Candidate;
 use super::compare::{Difference, differences, rest};
-use super::manifests::Folder;
 use super::meshes::{Plane, is};
 use super::mistakes::{twins, widest};
 use super::peer::Reason;
-use super::read::{Given, Text};
+use super::read::Given;
 use super::scene::Scene;
-use super::{Fate, Inputs, manifests};
+use super::{Fate, Inputs};
 use crate::derive::{Derived, Inputs as From, Observed, derive, kinds};
 use crate::facts::Facts;
 use crate::model::{Cache, ContentId, Diagnostic, Federation, Severity};
@@ -26,6 +25,8 @@ pub(super) struct Settled {
     pub stubs: BTreeSet<String>,
     pub facts: BTreeMap<String, Facts>,
     pub fates: Vec<Fate>,
+    /// Meshes whose control plane no Mesh document can say, and why.
+    pub refused: BTreeMap<usize, String>,
     /// Files of the imported meshes that are in the repository and that the import knows nothing of.
     pub beside: Vec<String>,
 }
@@ -48,12 +49,13 @@ pub(super) fn load(files: &BTreeMap<String, String>) -> (Federation, Vec<Diagnos
 }
 
 /// One state of the repository, and what follows from it.
-struct Round {
+pub(super) struct Round {
     files: BTreeMap<String, String>,
     stubs: BTreeSet<String>,
     found: Vec<Diagnostic>,
-    derived: BTreeMap<usize, Derived>,
-    placed: BTreeMap<usize, String>,
+    pub derived: BTreeMap<usize, Derived>,
+    /// Files of objects that stay as they are.
+    pub placed: BTreeMap<usize, String>,
 }
 
 pub(super) fn settle(
@@ -77,13 +79,15 @@ pub(super) fn settle(
         }
     }
     // What is wrong with a mesh by itself is not its peerings' fault.
-    scene.refused = scene.refusals(&scene.round(&[]));
+    let mut alone = scene.ground();
+    alone.extend(scene.planes_wanted().map(|plane| (scene.mesh_path(plane), scene.mesh(plane, &json!({})))));
+    scene.refused = scene.refusals(&load(&alone).1);
     let mut candidates = scene.candidates(&mut reasons);
     loop {
         let round = scene.round(&candidates);
         let failed = scene.failed(&candidates, &round);
         if failed.is_empty() {
-            let refused = scene.refusals(&round);
+            let refused = scene.refusals(&round.found);
             if refused.is_empty() {
                 return scene.settled(&candidates, round, &reasons);
             }
@@ -104,37 +108,50 @@ pub(super) fn settle(
 
 impl Scene<'_> {
     /// Meshes whose document is found to be wrong.
-    fn refusals(&self, round: &Round) -> BTreeMap<usize, String> {
+    fn refusals(&self, found: &[Diagnostic]) -> BTreeMap<usize, String> {
         let error = |plane: usize| {
-            let path = format!("meshes/{}/mesh.yaml", self.planes[plane].mesh);
-            round.found.iter().find(|finding| finding.path == path && finding.severity == Severity::Error)
+            if self.planes[plane].homeless {
+                return Some("it names no namespace".to_owned());
+            }
+            let path = self.mesh_path(plane);
+            let mut errors = found.iter().filter(|finding| finding.severity == Severity::Error);
+            errors.find(|finding| finding.path == path).map(|finding| finding.message.clone())
         };
-        let new = (0..self.planes.len()).filter(|plane| self.wanted(*plane) && !self.refused.contains_key(plane));
-        new.filter_map(|plane| Some((plane, error(plane)?.message.clone()))).collect()
+        let new = self.planes_wanted().filter(|plane| !self.refused.contains_key(plane));
+        new.filter_map(|plane| Some((plane, error(plane)?))).collect()
     }
 
-    fn round(&self, candidates: &[Candidate]) -> Round {
+    fn planes_wanted(&self) -> impl Iterator<Item = usize> {
+        (0..self.planes.len()).filter(|plane| self.wanted(*plane))
+    }
+
+    /// The repository without the meshes that are imported.
+    fn ground(&self) -> BTreeMap<String, String> {
         let mut files = self.inputs.repository.clone();
-        let wanted: Vec<usize> = (0..self.planes.len()).filter(|plane| self.wanted(*plane)).collect();
-        for plane in &wanted {
-            let folder = format!("meshes/{}/", self.planes[*plane].mesh);
+        for plane in self.planes_wanted() {
+            let folder = format!("meshes/{}/", self.planes[plane].mesh);
             files.retain(|path, _| !path.starts_with(&folder));
         }
         files.entry("federation.yaml".to_owned()).or_insert_with(|| crate::model::template::federation("imported"));
+        files
+    }
+
+    fn round(&self, candidates: &[Candidate]) -> Round {
+        let mut files = self.ground();
         let stubs = self.stubs(candidates, &files);
         let names = stubs.keys().cloned().collect();
         files.extend(stubs);
         files.extend(candidates.iter().map(|candidate| (candidate.path.clone(), candidate.text.clone())));
         let placed = self.leftovers(candidates, &mut files);
-        let mut bases: BTreeMap<usize, Value> = wanted.iter().map(|plane| (*plane, json!({}))).collect();
+        let mut bases: BTreeMap<usize, Value> = self.planes_wanted().map(|plane| (plane, json!({}))).collect();
         // First without what is in no document, to see what that is; then with it.
         for last in [false, true] {
             for (plane, base) in &bases {
-                files.insert(format!("meshes/{}/mesh.yaml", self.planes[*plane].mesh), self.mesh(*plane, base));
+                files.insert(self.mesh_path(*plane), self.mesh(*plane, base));
             }
             let (federation, found) = load(&files);
             let derived: BTreeMap<usize, Derived> =
-                wanted.iter().map(|plane| (*plane, self.derive(*plane, &federation))).collect();
+                self.planes_wanted().map(|plane| (plane, self.derive(plane, &federation))).collect();
             if last {
                 return Round { files, stubs: names, found, derived, placed };
             }
@@ -152,40 +169,6 @@ impl Scene<'_> {
         let me = &self.planes[plane].mesh;
         let observed = federation.meshes.get(me).map(Observed::assumed).unwrap_or_default();
         derive(From { federation, me, facts: &self.facts(plane, true), observed: &observed })
-    }
-
-    /// Puts what no document says into files, and tells which object is where.
-    fn leftovers(&self, candidates: &[Candidate], files: &mut BTreeMap<String, String>) -> BTreeMap<usize, String> {
-        let mut taken: BTreeSet<usize> = candidates.iter().flat_map(|candidate| candidate.objects.iter().copied()).collect();
-        taken.extend(self.said.keys());
-        taken.extend((0..self.planes.len()).flat_map(|plane| self.foundations(plane)));
-        let mut folders: BTreeMap<Folder, Vec<usize>> = BTreeMap::new();
-        for i in (0..self.objects.len()).filter(|i| !taken.contains(i) && self.objects[*i].text != Text::Secret) {
-            let folder = match self.owners[i] {
-                Some(plane) if !self.wanted(plane) => continue,
-                Some(plane) if self.idle(i, plane).is_some() => Folder::NotApplied(&self.planes[plane].mesh),
-                Some(plane) => Folder::Applied(&self.planes[plane].mesh),
-                None if self.rivals[i].iter().any(|plane| self.wanted(*plane)) => Folder::Unassigned,
-                None => continue,
-            };
-            folders.entry(folder).or_default().push(i);
-        }
-        let mut placed = BTreeMap::new();
-        for (folder, left) in folders {
-            let objects: Vec<&Given> = left.iter().map(|i| &self.objects[*i]).collect();
-            for ((i, object), path) in left.iter().zip(&objects).zip(manifests::paths(folder, &objects)) {
-                manifests::add(files.entry(path.clone()).or_default(), object);
-                placed.insert(*i, path);
-            }
-        }
-        placed
-    }
-
-    /// Why no agent applies an object that stays as it is.
-    fn idle(&self, i: usize, plane: usize) -> Option<String> {
-        let doubled = !self.used.contains(&i) && !self.said.contains_key(&i);
-        let doubled = doubled.then(|| "the agent applies none of them (MF006)".to_owned());
-        manifests::refusal(&self.objects[i], &self.planes[plane]).or(doubled)
     }
 
     /// Candidates that cannot take the place of their objects, and why.
@@ -229,7 +212,7 @@ impl Scene<'_> {
     }
 
     /// What documents say otherwise than an object; an error where that is too much.
-    fn unlike(&self, i: usize, candidate: &Candidate, round: &Round) -> Result<Vec<Difference>, Reason> {
+    pub fn unlike(&self, i: usize, candidate: &Candidate, round: &Round) -> Result<Vec<Difference>, Reason> {
         let given = &self.objects[i];
         let derived = &round.derived[&candidate.plane];
         let Some(wanted) = derived.wanted.get(&given.key) else {
@@ -271,8 +254,12 @@ impl Scene<'_> {
     fn settled(&self, candidates: &[Candidate], round: Round, reasons: &BTreeMap<usize, Reason>) -> Settled {
         let fates = (0..self.objects.len()).map(|i| self.fate(i, candidates, &round, reasons)).collect();
         let mut facts: BTreeMap<String, Facts> = BTreeMap::new();
-        for plane in (0..self.planes.len()).filter(|plane| self.wanted(*plane)) {
-            for (peer, own) in self.facts(plane, false) {
+        for plane in self.planes_wanted() {
+            // What an object keeps that stays as it is, is in no need of facts.
+            let said = |peer: &String| {
+                candidates.iter().any(|candidate| candidate.plane == plane && candidate.peer.as_ref() == Some(peer))
+            };
+            for (peer, own) in self.facts(plane, false).into_iter().filter(|(peer, _)| said(peer)) {
                 let all = facts.entry(peer).or_default();
                 all.ingress.extend(own.ingress);
                 let known: BTreeSet<String> = all.roots.iter().map(|root| root.fingerprint.clone()).collect();
@@ -283,51 +270,8 @@ impl Scene<'_> {
         let mut files = round.files;
         let beside = self.inputs.repository.keys().filter(|path| !files.contains_key(*path)).cloned().collect();
         files.retain(|path, text| self.inputs.repository.get(path) != Some(text));
-        Settled { files, stubs: round.stubs, facts, fates, beside }
+        Settled { files, stubs: round.stubs, facts, fates, beside, refused: self.refused.clone() }
     }
-
-    fn fate(&self, i: usize, candidates: &[Candidate], round: &Round, reasons: &BTreeMap<usize, Reason>) -> Fate {
-        let of_others = self.rivals[i].iter().all(|plane| !self.wanted(*plane));
-        if of_others {
-            return Fate::LeftOut { reason: "another mesh's".to_owned() };
-        }
-        let i = *self.said.get(&i).unwrap_or(&i);
-        let given = &self.objects[i];
-        if let Some(candidate) = candidates.iter().find(|candidate| candidate.objects.contains(&i)) {
-            let changes = self.unlike(i, candidate, round).unwrap_or_default();
-            return Fate::Document { path: candidate.path.clone(), changes };
-        }
-        if let Some(plane) = self.owners[i].filter(|plane| self.foundations(*plane).contains(&i)) {
-            let object = round.derived[&plane].wanted.get(&given.key).map(|wanted| wanted.object.value()).unwrap_or_default();
-            let path = format!("meshes/{}/mesh.yaml", self.planes[plane].mesh);
-            return Fate::Document { path, changes: differences(&given.value, &object, &[]) };
-        }
-        let Some(path) = round.placed.get(&i).cloned() else {
-            return Fate::LeftOut { reason: "it holds a secret, which does not belong into a repository".to_owned() };
-        };
-        let Some(plane) = self.owners[i] else {
-            return Fate::NotApplied { path, reason: doubt(&self.meshes(&self.rivals[i])) };
-        };
-        let mut reason = reasons.get(&i).cloned().unwrap_or_default();
-        if let Some(refusal) = self.refused.get(&plane).filter(|_| self.control_plane(plane) == Some(i)) {
-            reason =
-                format!("a Mesh cannot say it: {refusal}. Until one can, the agent does nothing for {}", self.planes[plane].mesh);
-        }
-        match self.idle(i, plane) {
-            Some(idle) if reason.is_empty() => Fate::NotApplied { path, reason: idle },
-            Some(idle) => Fate::NotApplied { path, reason: format!("{reason}; {idle}") },
-            None => Fate::Manifest { path, reason },
-        }
-    }
-
-    fn meshes(&self, planes: &[usize]) -> Vec<&str> {
-        planes.iter().map(|plane| self.planes[*plane].mesh.as_str()).collect()
-    }
-}
-
-/// Why an object is no mesh's.
-pub(super) fn doubt(meshes: &[&str]) -> String {
-    format!("nothing says which mesh it belongs to: {}", meshes.join(", "))
 }
 
 /// A value in a sentence.

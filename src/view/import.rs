@@ -13,8 +13,8 @@ use crate::words::{count, printable};
 /// Columns where lines may be as long as they like: what a merge request shows.
 const DEFAULT_WIDTH: usize = 100;
 
-/// Longest value shown, in characters; JSON output has it whole.
-const MAX_VALUE: usize = 60;
+/// Longest value shown, in characters: it fits a line of its own. JSON output has it whole.
+const MAX_VALUE: usize = 88;
 
 /// What became of all objects, as programs read it.
 #[derive(Debug, Serialize)]
@@ -94,21 +94,22 @@ pub fn render(imported: &Imported, look: Look) -> String {
         }
     }
     if !documents.is_empty() {
-        heading(
-            &mut out,
-            look,
-            &format!(
-                "{} that say the same as {}",
-                count(documents.len(), "document"),
-                count(documents.values().map(Vec::len).sum(), "object")
-            ),
-        );
+        let differing = |object: &&Object| if let Fate::Document { changes, .. } = &object.fate { changes.len() } else { 0 };
+        let (of, instead) = (documents.values().flatten(), documents.values().map(Vec::len).sum());
+        let (all, instead) = (count(documents.len(), "document"), count(instead, "object"));
+        let title = match of.map(differing).sum() {
+            0 if documents.len() == 1 => format!("{all} that says the same as {instead}"),
+            0 => format!("{all} that say the same as {instead}"),
+            number => format!("{all} instead of {instead}, with {} that differ from what was written", count(number, "value")),
+        };
+        heading(&mut out, look, &title);
         for (path, objects) in &documents {
             line(&mut out, &format!("  {}", look.paint(Tone::Good, path)));
             for object in objects {
                 line(&mut out, &format!("    {}", place(object)));
                 if let Fate::Document { changes, .. } = &object.fate {
-                    changes.iter().for_each(|change| line(&mut out, &look.paint(Tone::Bad, &changed(change))));
+                    let lines = changes.iter().flat_map(|change| changed(change, width));
+                    lines.for_each(|text| line(&mut out, &look.paint(Tone::Bad, &text)));
                 }
             }
         }
@@ -164,9 +165,15 @@ fn place(Object { name, path, span, .. }: &Object) -> String {
     printable(&if span.line == 0 { format!("{name}  {path}") } else { format!("{name}  {path}:{}", span.line) })
 }
 
-fn changed(Difference { path, written, instead }: &Difference) -> String {
-    let instead = instead.as_ref().map_or_else(|| "(nothing)".to_owned(), value);
-    printable(&format!("      ! {path}: {} → {instead}", value(written)))
+fn changed(Difference { path, written, instead }: &Difference, width: usize) -> Vec<String> {
+    let (written, instead) = (value(written), instead.as_ref().map_or_else(|| "(nothing)".to_owned(), value));
+    let whole = format!("      ! {path}: {written} → {instead}");
+    let lines = if whole.chars().count() <= width {
+        vec![whole]
+    } else {
+        vec![format!("      ! {path}:"), format!("        - {written}"), format!("        + {instead}")]
+    };
+    lines.iter().map(|line| printable(line)).collect()
 }
 
 fn value(value: &Value) -> String {
@@ -175,7 +182,7 @@ fn value(value: &Value) -> String {
 }
 
 /// Lines of at most so many characters, broken between words.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
+pub fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ').filter(|word| !word.is_empty()) {
         match lines.last_mut() {

@@ -29,8 +29,9 @@ const MAX_NAMED: usize = 3;
 ///
 /// Reads Kubernetes objects from files, folders, stdin (`-`, as `oc get -o yaml` prints them) or, with --live, from a cluster, and writes for each
 /// mesh among them the documents from which its agent derives the same objects. What no document can say goes to manifests/ as it is
-/// written. Mistakes are told with their places; an object that has one stays as it is, unless --adapt. No file that is there is replaced,
-/// unless --force. Exit code 1 means that something was found.
+/// written, what an agent would refuse to manifests/not-applied/, and what nothing assigns to a mesh to unassigned/. Mistakes are told with
+/// their places; an object that has one stays as it is, unless --adapt. No file that is there is replaced, unless --force. Exit code 1 means
+/// that something was found.
 ///
 /// Example: meshfed import ossm/ --repo federation --dry-run
 ///
@@ -86,7 +87,7 @@ impl Import {
         self.report(&imported, &texts)?;
         if !others.is_empty() {
             let names: Vec<&str> = others.iter().map(String::as_str).collect();
-            eprintln!("not looked into, because they are neither YAML nor JSON: {}", words::some(&names, MAX_NAMED));
+            say(&format!("not looked into, because they are neither YAML nor JSON: {}", words::some(&names, MAX_NAMED)));
         }
         let facts = match &self.facts {
             Some(_) => facts_files(&imported)?,
@@ -108,11 +109,8 @@ impl Import {
             Nothing::NoControlPlane { found } => {
                 let all = [unreadable, found].concat();
                 eprint!("{}", findings::render(&all, "", &|path| texts.get(path).map(String::as_str), Look::default()));
-                match self.live {
-                    true => "the cluster has none, or you may not read it",
-                    false => "give it too: it says which mesh the others belong to",
-                }
-                .to_owned()
+                let live = self.live.then_some("the cluster has none, or you may not read it");
+                live.unwrap_or("give it too: it says which mesh the others belong to").to_owned()
             }
             Nothing::NoSuchMesh { known, .. } => format!("there is: {}", known.join(", ")),
         };
@@ -143,16 +141,21 @@ impl Import {
         eprintln!("wrote {} to {folder}; nothing else was changed", words::count(imported.files.len(), "file"));
         if !imported.facts.is_empty() && self.facts.is_none() {
             let peers: Vec<&str> = imported.facts.keys().map(String::as_str).collect();
-            eprintln!(
+            say(&format!(
                 "addresses and CA roots of {} are in no document, for their agents publish them; --facts DIR keeps them for render",
                 peers.join(", ")
-            );
+            ));
         }
         eprintln!("next: meshfed check {folder}");
         if let Some(mesh) = imported.meshes.first() {
             eprintln!("then: meshfed plan --live --mesh {mesh} --repo {folder} (labels and annotations); then commit");
         }
     }
+}
+
+/// Talks to people, in lines that fit the screen.
+fn say(text: &str) {
+    view::wrapped(text, output::COLUMNS).iter().for_each(|line| eprintln!("{line}"));
 }
 
 /// What the peers' agents will publish, one file for each.
