@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::meshes::Plane;
+use super::meshes::{Plane, namespace};
 use super::read::{Given, Text};
 use crate::object::Kind;
 
@@ -31,13 +31,12 @@ pub(super) fn refusal(given: &Given, plane: &Plane) -> Option<String> {
     if matches!(given.text, Text::Template(_)) {
         return Some("it is a template, and no YAML until it is filled in (MF001)".to_owned());
     }
-    match given.key.namespace.as_deref() {
+    match namespace(given) {
         Some(namespace) if plane.has(namespace) => None,
         Some(namespace) => Some(format!(
             "the agent refuses it (MF010): `{namespace}` is no namespace of {}, neither its control plane's nor a member",
             plane.mesh
         )),
-        None if &*given.key.kind == "Namespace" && plane.has(&given.key.name) => None,
         None => Some(
             "the agent refuses it (MF010): it names no namespace. Write the one into which it is applied with -n; what \
              belongs to the whole cluster is for others to apply"

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use super::compare::differences;
 use super::fates::doubt;
-use super::meshes::{Plane, is, namespace};
+use super::meshes::{Plane, is, namespace, text};
 use super::read::Given;
 use super::settle::load;
 use crate::derive::kinds;
 use crate::lint::{Plain, lint_objects};
+use crate::model::names::closest;
 use crate::model::{Code, Diagnostic, Severity, Span};
 use crate::object::Key;
 
@@ -120,6 +121,21 @@ pub(super) fn astray(objects: &[Given], planes: &[Plane], rivals: &[Vec<usize>])
     objects.iter().zip(rivals).filter_map(told).collect()
 }
 
+/// Memberships in control planes that are not there.
+pub(super) fn memberless(objects: &[Given], planes: &[Plane]) -> Vec<Diagnostic> {
+    let told = |given: &Given| {
+        let name = given.node.at(&["spec", "controlPlaneRef", "name"])?.located()?;
+        let namespace = text(&given.value, "/spec/controlPlaneRef/namespace")?;
+        if planes.iter().any(|plane| plane.name == *name.value && plane.namespace == namespace) {
+            return None;
+        }
+        let names: Vec<&str> = planes.iter().map(|plane| plane.name.as_str()).collect();
+        let message = format!("there is no control plane `{}` in `{}`", name.escape_debug(), namespace.escape_debug());
+        Some(Diagnostic::warning(given.path, name.span, Code::ByHand, message, closest(&name, &names)))
+    };
+    objects.iter().filter(|given| is(given, kinds::MEMBER)).filter_map(told).collect()
+}
+
 /// Control planes that no Mesh can say, where nothing else says so of them.
 pub(super) fn unsaid(
     objects: &[Given],
@@ -145,9 +161,13 @@ pub(super) fn unsaid(
 /// The finding for which the API server refuses an object.
 pub(super) fn unacceptable(objects: &[Given], i: usize, found: &[Diagnostic]) -> Option<Code> {
     let given = &objects[i];
+    let refusing =
+        |finding: &&Diagnostic| finding.path == given.path && finding.severity == Severity::Error && finding.code == Code::Schema;
+    let refusals: Vec<&Diagnostic> = found.iter().filter(refusing).collect();
+    if refusals.is_empty() {
+        return None; // nearly always
+    }
     let later = objects.iter().filter(|other| other.path == given.path).map(|other| other.span.line);
     let end = later.filter(|line| *line > given.span.line).min().unwrap_or(u32::MAX);
-    let within = |finding: &&Diagnostic| finding.path == given.path && (given.span.line..end).contains(&finding.span.line);
-    let mut errors = found.iter().filter(|finding| finding.severity == Severity::Error && finding.code == Code::Schema);
-    errors.find(|finding| within(finding)).map(|finding| finding.code)
+    refusals.iter().find(|finding| (given.span.line..end).contains(&finding.span.line)).map(|finding| finding.code)
 }

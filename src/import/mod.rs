@@ -167,6 +167,7 @@ pub fn import(inputs: Inputs) -> Result<Imported, Nothing> {
         rivals.iter().map(|all| if let [only] = all.as_slice() { Some(*only) } else { None }).collect();
     found.extend(mistakes::find(&objects, &planes, &owners, inputs.repository));
     found.extend(mistakes::astray(&objects, &planes, &rivals));
+    found.extend(mistakes::memberless(&objects, &planes));
     // Whoever asks for one mesh looks after that one; what is read beside it is not theirs.
     let theirs = |path: &str| {
         let mut here = objects.iter().zip(&owners).filter(|(given, _)| given.path == path).peekable();

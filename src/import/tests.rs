@@ -205,6 +205,19 @@ fn a_broken_membership_does_not_make_an_object_another_meshs() {
 }
 
 #[test]
+fn a_membership_in_a_control_plane_that_is_not_there_is_told() {
+    let member = "apiVersion: maistra.io/v1\nkind: ServiceMeshMember\nmetadata: {name: default, namespace: shop}\n\
+                  spec: {controlPlaneRef: {name: basik, namespace: one}}\n";
+    let texts = BTreeMap::from([
+        ("m.yaml".to_owned(), mk_mesh("one", Some("one.local"), &["apps"])),
+        ("x.yaml".to_owned(), member.to_owned()),
+    ]);
+    let found: Vec<String> = run(&texts, false).found.iter().map(ToString::to_string).collect();
+    let [told] = found.as_slice() else { panic!("{found:#?}") };
+    assert!(told.starts_with("x.yaml:4:32: warning[MF021]: there is no control plane `basik` in `one`"), "{told}");
+}
+
+#[test]
 fn a_control_plane_that_no_mesh_can_say_stays_as_it_is() {
     let files = [("a/m.yaml", mk_mesh("one", None, &["apps"]).replace("name: basic", "name: x")), ("a/x.yaml", mk_map("apps"))];
     let plane = "x meshes/x/manifests/m.yaml a Mesh cannot say it: `spec.trustDomain` is missing. Until one can, the agent does \

@@ -1,6 +1,7 @@
 //! Objects of a federation that people wrote by hand, held against what the other side is and what the control plane needs. The API server
 //! accepts all of it, and the control plane ignores or misreads it silently (maistra/istio pkg/servicemesh/federation).
 
+mod gaps;
 mod gateways;
 mod peers;
 mod routes;
@@ -47,6 +48,7 @@ pub(super) fn check<'a>(federation: &'a Federation, objects: &'a [Plain<'a>], fo
     gateways::check(&scene, found);
     routes::check(&scene, found);
     version::check(&scene, found);
+    gaps::check(&scene, found);
 }
 
 impl<'a> Scene<'a> {
