@@ -110,7 +110,7 @@ pub enum AgentError {
 /// Runs the agent until it is told to stop, or with `--once` until it is done.
 pub fn run(config: AgentConfig) -> Result<Outcome, AgentError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
-    let traces = Arc::new(Traces::from_environment(&config.mesh));
+    let traces = Arc::new(Traces::from_environment(&config.mesh, config.lease.as_ref().map(|lease| lease.identity.as_str())));
     let outcome = runtime.block_on(start(config, traces.clone()));
     runtime.shutdown_background(); // a fetch that hangs must not delay the end
     traces.end();

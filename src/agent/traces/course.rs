@@ -117,7 +117,7 @@ impl Step {
     pub fn around(name: &'static str, steps: &[Self]) -> Option<Self> {
         let start = steps.iter().map(|step| step.start).min()?;
         let end = steps.iter().map(Self::end).max()?;
-        let error = steps.iter().find_map(|step| step.error.clone());
+        let error = steps.iter().find_map(|step| Some(format!("{}: {}", step.name, step.error.as_ref()?)));
         let took = end.duration_since(start).unwrap_or_default(); // no step ends before it starts
         Some(Self { name, start, took, attributes: Vec::new(), error, failures: Vec::new() })
     }
@@ -151,8 +151,8 @@ mod tests {
         let steps = pass.take();
         let whole = Step::around("pass", &steps).unwrap();
         assert_eq!((whole.start, whole.end()), (steps[0].start, steps[2].end()));
-        assert_eq!(whole.error, steps[1].error);
-        assert_eq!(whole.error.as_deref(), Some("two lines"));
+        assert_eq!(steps[1].error.as_deref(), Some("two lines"));
+        assert_eq!(whole.error.as_deref(), Some("read: two lines"));
         assert!(Step::around("pass", &[]).is_none());
     }
 

@@ -38,13 +38,13 @@ pub struct Traces {
 }
 
 impl Traces {
-    /// As the standard variables of OpenTelemetry say; without an endpoint nothing is sent.
-    pub fn from_environment(mesh: &str) -> Self {
+    /// As the standard variables of OpenTelemetry say; without an endpoint nothing is sent. The replica has a name where there may be several.
+    pub fn from_environment(mesh: &str, replica: Option<&str>) -> Self {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         if !is_wanted(variable) {
             return Self::default();
         }
-        match Exporter::start(mesh) {
+        match Exporter::start(mesh, replica) {
             Ok(exporter) => Self { exporter: Some(exporter), all: variable(WHICH).is_some_and(|which| which == "all") },
             Err(reason) => {
                 warn!(event = "traces", "no traces are sent: {reason}");

@@ -32,7 +32,7 @@ pub struct Parent(Context);
 
 impl Exporter {
     /// As the environment says; what it leaves open is as OpenTelemetry has it. An error says what cannot be used.
-    pub fn start(mesh: &str) -> Result<Self, String> {
+    pub fn start(mesh: &str, replica: Option<&str>) -> Result<Self, String> {
         for name in ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"] {
             if env::var(name).is_ok_and(|protocol| !["", "http/protobuf"].contains(&protocol.as_str())) {
                 warn!(event = "traces", "{name} asks for something else, but traces are sent as http/protobuf only");
@@ -42,7 +42,7 @@ impl Exporter {
         let exporter = exporter.with_http_client(Client::from_environment()?).build();
         // Its own words would show the address, which may hold a password.
         let exporter = exporter.map_err(|_| "the endpoint is not an address as http://collector.example:4318".to_owned())?;
-        let provider = SdkTracerProvider::builder().with_resource(resource()).with_batch_exporter(exporter).build();
+        let provider = SdkTracerProvider::builder().with_resource(resource(replica)).with_batch_exporter(exporter).build();
         Ok(Self { tracer: provider.tracer("meshfed"), provider, mesh: mesh.to_owned() })
     }
 
@@ -99,12 +99,25 @@ impl From<Value> for OtelValue {
 }
 
 /// Who sends: what the environment says wins.
-fn resource() -> Resource {
+fn resource(replica: Option<&str>) -> Resource {
     let own = [KeyValue::new("service.name", SERVICE), KeyValue::new("service.version", env!("CARGO_PKG_VERSION"))];
-    let resource = Resource::builder_empty().with_attributes(own);
+    let replica = replica.map(|replica| KeyValue::new("service.instance.id", replica.to_owned()));
+    let resource = Resource::builder_empty().with_attributes(own.into_iter().chain(replica));
     let resource = resource.with_detectors(&[Box::new(TelemetryResourceDetector), Box::new(EnvResourceDetector::new())]);
     match env::var("OTEL_SERVICE_NAME") {
         Ok(name) if !name.is_empty() => resource.with_service_name(name).build(),
         _ => resource.build(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replica_is_told_apart() {
+        let told = |replica| resource(replica).get(&"service.instance.id".into()).map(|id| id.to_string());
+        assert_eq!(told(Some("meshfed-0")).as_deref(), Some("meshfed-0"));
+        assert_eq!(told(None), None);
     }
 }
