@@ -99,7 +99,10 @@ fn other_settings_start_the_pods_anew() {
 
 #[test]
 fn another_namespace_is_meant_everywhere() {
-    let all = template(&["--set", "namespace=elsewhere,fence.enabled=true,monitoring.enabled=true,webhook.enabled=true"]);
+    let all = template(&[
+        "--set",
+        "namespace=elsewhere,fence.enabled=true,monitoring.enabled=true,traces.enabled=true,webhook.enabled=true",
+    ]);
     let text = serde_json::to_string(&all).unwrap();
     assert!(text.contains("system:serviceaccount:elsewhere:meshfed"), "the fence is about somebody else");
     assert!(!text.contains(r#""namespace":"meshfed""#) && !text.contains("serviceaccount:meshfed"), "{text}");

@@ -111,7 +111,7 @@ fn the_example_deployment_gives_the_agent_what_it_needs_and_no_more() {
     }
 }
 
-pub const COMPONENTS: [&str; 3] = ["fence", "monitoring", "webhook"];
+pub const COMPONENTS: [&str; 4] = ["fence", "monitoring", "traces", "webhook"];
 pub const PLATFORMS: [&str; 2] = ["kubernetes", "openshift"];
 
 /// A folder with an overlay of ours, as somebody would write it elsewhere: a platform with all components.

@@ -48,5 +48,7 @@ mod stage;
 mod standin_works;
 mod terminal;
 mod threats;
+#[cfg(feature = "otel")]
+mod traces;
 mod traffic;
 mod trust;

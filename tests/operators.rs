@@ -45,5 +45,17 @@ fn an_agent_without_its_repository_is_alive_and_ready_and_counts_its_failures() 
         Some((_, page)) if page.contains("meshfed_applies_total{result=\"ok\"}") => Ok(()),
         other => Err(format!("{other:?}")),
     });
+    // And when it goes while the agent works.
+    let failed = || {
+        let (_, page) = get(port, "/metrics").unwrap_or_default();
+        let line = page.lines().find_map(|line| line.strip_prefix("meshfed_fetches_total{result=\"failed\"} "));
+        line.and_then(|count| count.parse::<u64>().ok()).unwrap_or_default()
+    };
+    solo.git.refuse();
+    let before = failed();
+    eventually("more failures", || if failed() >= before + 2 { Ok(()) } else { Err(failed().to_string()) });
+    for path in ["/livez", "/readyz"] {
+        assert_eq!(get(port, path).unwrap().0, "HTTP/1.1 200 OK", "{path}");
+    }
     assert_eq!(get(port, "/elsewhere").unwrap().0, "HTTP/1.1 404 Not Found");
 }

@@ -16,7 +16,7 @@ const QUIET_FOR: Duration = Duration::from_secs(3);
 
 /// What an agent has done so far, outside its process: requests, log lines, commits.
 #[derive(Debug, PartialEq)]
-struct Done {
+pub struct Done {
     requests: Vec<String>,
     lines: usize,
     commits: usize,
@@ -32,7 +32,7 @@ fn done(solo: &Solo, agent: &Agent) -> Done {
 }
 
 /// Waits until an agent has applied and published everything: nothing has happened for a while.
-fn settled(solo: &Solo, agent: &Agent) -> Done {
+pub fn settled(solo: &Solo, agent: &Agent) -> Done {
     let mut last = done(solo, agent);
     let mut since = std::time::Instant::now();
     eventually("the agent has settled", || {

@@ -115,9 +115,14 @@ impl Journal {
         }
     }
 
+    /// Whether this was said last of the subject.
+    pub fn knows(&self, subject: &str, message: &str) -> bool {
+        self.troubles.get(subject).is_some_and(|known| known == message)
+    }
+
     /// Says something once, until something else is to be said of the same subject.
     pub fn trouble(&mut self, subject: &'static str, message: &str) {
-        if self.troubles.get(subject).map(String::as_str) != Some(message) {
+        if !self.knows(subject, message) {
             warn!(event = subject, "{message}");
             self.troubles.insert(subject, message.to_owned());
         }

@@ -19,8 +19,10 @@ mod repository;
 pub mod rights;
 pub mod scopes;
 pub mod throwaway;
+mod traces;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
@@ -40,8 +42,9 @@ use crate::trust::{Introduction, Verification};
 use http::{Showing, Webhook};
 use leader::{Leader, Standing};
 use overview::Place;
-use pass::Agent;
-use repository::{Command, News};
+use pass::{Agent, Cause};
+use repository::{Command, News, Told};
+use traces::Traces;
 
 /// Pause after an event, so that a burst of them makes one pass.
 const DEBOUNCE: Duration = Duration::from_millis(10);
@@ -107,12 +110,14 @@ pub enum AgentError {
 /// Runs the agent until it is told to stop, or with `--once` until it is done.
 pub fn run(config: AgentConfig) -> Result<Outcome, AgentError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
-    let outcome = runtime.block_on(start(config));
+    let traces = Arc::new(Traces::from_environment(&config.mesh, config.lease.as_ref().map(|lease| lease.identity.as_str())));
+    let outcome = runtime.block_on(start(config, traces.clone()));
     runtime.shutdown_background(); // a fetch that hangs must not delay the end
+    traces.end();
     outcome
 }
 
-async fn start(config: AgentConfig) -> Result<Outcome, AgentError> {
+async fn start(config: AgentConfig, traces: Arc<Traces>) -> Result<Outcome, AgentError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let (stop, stopped) = tokio::sync::watch::channel(false);
@@ -130,14 +135,14 @@ async fn start(config: AgentConfig) -> Result<Outcome, AgentError> {
         sleep(limit).await;
     };
     tokio::select! {
-        outcome = work(config, stopped) => outcome,
+        outcome = work(config, traces, stopped) => outcome,
         () = grace => Ok(Outcome::Stopped),
     }
 }
 
 type Stopped = tokio::sync::watch::Receiver<bool>;
 
-async fn work(config: AgentConfig, mut stopped: Stopped) -> Result<Outcome, AgentError> {
+async fn work(config: AgentConfig, traces: Arc<Traces>, mut stopped: Stopped) -> Result<Outcome, AgentError> {
     let (key, created) = SigningKey::load_or_create(&config.signing_key)?;
     if created {
         let line = key.public_line(&config.mesh);
@@ -187,6 +192,7 @@ async fn work(config: AgentConfig, mut stopped: Stopped) -> Result<Outcome, Agen
         config.observe,
         showing,
     );
+    agent.traces = traces;
     tokio::select! {
         connected = connect(&mut agent, config.once) => connected?,
         _ = stopped.wait_for(|stopped| *stopped) => return Ok(Outcome::Stopped),
@@ -234,7 +240,7 @@ async fn connect(agent: &mut Agent, once: bool) -> Result<(), AgentError> {
 
 struct Loop {
     agent: Agent,
-    news: UnboundedReceiver<News>,
+    news: UnboundedReceiver<Told>,
     commands: Sender<Command>,
     config: AgentConfig,
     stopped: Stopped,
@@ -265,17 +271,17 @@ impl Loop {
                     return Ok(Outcome::Stopped);
                 }
                 news = self.news.recv() => match news {
-                    Some(News::Unreadable(error)) if self.config.once => return Ok(Outcome::Failed(vec![error.to_string()])),
-                    Some(news) => self.agent.take(news),
+                    Some((News::Unreadable(error), _)) if self.config.once => return Ok(Outcome::Failed(vec![error.to_string()])),
+                    Some(told) => self.agent.take(told),
                     None => return Err(AgentError::Thread), // it ends only after this loop, or by a panic
                 },
                 standing = stands(&mut self.leader) => match standing {
                     Standing::Leads(leadership) => self.agent.lead(leadership),
                     Standing::StandsBy => self.agent.stand_by(),
                 },
-                _ = self.agent.cluster.changed() => self.agent.cluster_changed(),
-                () = self.agent.prober.answered() => self.agent.time_has_come(),
-                () = sleep_until(wake.unwrap_or(poll)), if wake.is_some() => self.agent.time_has_come(),
+                _ = self.agent.cluster.changed() => self.agent.wake(Cause::Cluster),
+                () = self.agent.prober.answered() => self.agent.wake(Cause::Probe),
+                () = sleep_until(wake.unwrap_or(poll)), if wake.is_some() => self.agent.wake(Cause::Time),
                 () = sleep_until(poll) => {
                     poll = Instant::now() + jitter(self.config.interval);
                     let _ = self.commands.send(self.agent.look()); // see above
@@ -318,7 +324,7 @@ impl Loop {
         loop {
             tokio::select! {
                 news = timeout(end.saturating_duration_since(Instant::now()), self.news.recv()) => match news {
-                    Ok(Some(news)) => self.agent.take(news),
+                    Ok(Some(told)) => self.agent.take(told),
                     _ => return,
                 },
                 _ = self.agent.cluster.changed() => {}

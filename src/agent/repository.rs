@@ -10,6 +10,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tracing::warn;
 
 use super::declarations::{Declarations, Reader};
+use super::traces::{Course, Step};
 use crate::cluster::{Fence, Fenced, Moment};
 use crate::decide;
 use crate::repo::{self, CommitId, Mirror, Outcome, Refs, RepoError, SigningKey};
@@ -50,6 +51,9 @@ pub enum News {
     Unpublished(RepoError),
 }
 
+/// News, and the steps that led to it.
+pub type Told = (News, Vec<Step>);
+
 /// Starts the thread. It ends when the sender of commands is dropped.
 pub fn start(
     options: repo::Options,
@@ -57,12 +61,13 @@ pub fn start(
     key: SigningKey,
     verification: Verification,
     fence: Fence,
-    news: UnboundedSender<News>,
+    news: UnboundedSender<Told>,
 ) -> mpsc::Sender<Command> {
     let (commands, inbox) = mpsc::channel();
     std::thread::spawn(move || {
         let reader = Reader::new(verification, key.public_line(&me));
-        let mut repository = Repository { options, me, key, mirror: None, reader, fence, seen: None, moved: None };
+        let course = Course::default();
+        let mut repository = Repository { options, me, key, mirror: None, reader, fence, seen: None, moved: None, course };
         while let Some(commands) = waiting(&inbox) {
             for command in commands {
                 let answer = match command {
@@ -76,7 +81,7 @@ pub fn start(
                     Command::Fetch => repository.fetch().unwrap_or_else(News::Unreadable),
                     Command::Publish(publication) => repository.publish(publication).unwrap_or_else(News::Unpublished),
                 };
-                if news.send(answer).is_err() {
+                if news.send(repository.told(answer)).is_err() {
                     return; // the loop has ended
                 }
             }
@@ -104,6 +109,7 @@ struct Repository {
     seen: Option<Refs>,
     /// Where the host says that the repository is now, once that is told.
     moved: Option<String>,
+    course: Course,
 }
 
 impl Repository {
@@ -114,7 +120,16 @@ impl Repository {
         }
     }
 
+    /// The answer to what was just done.
+    fn told(&mut self, answer: News) -> Told {
+        if let News::Unreadable(error) | News::Unpublished(error) = &answer {
+            self.course.fail(&error.to_string());
+        }
+        (answer, self.course.take())
+    }
+
     fn fetch(&mut self) -> Result<News, RepoError> {
+        self.course.enter("fetch");
         let mirror = self.mirror()?;
         let (refs, moved) = (mirror.fetch()?, mirror.moved());
         if let Some(place) = moved.as_ref().filter(|_| moved != self.moved) {
@@ -128,10 +143,10 @@ impl Repository {
     }
 
     /// Tells what is new, and then why it was looked for.
-    fn fetch_and_tell(&mut self, news: &UnboundedSender<News>, why: News) -> News {
+    fn fetch_and_tell(&mut self, news: &UnboundedSender<Told>, why: News) -> News {
         match self.fetch() {
             Ok(answer) => {
-                let _ = news.send(answer); // an error: the loop has ended, as the next one shows
+                let _ = news.send(self.told(answer)); // an error: the loop has ended, as the next one shows
                 why
             }
             Err(error) => News::Unreadable(error),
@@ -147,6 +162,7 @@ impl Repository {
     }
 
     fn read(&mut self, refs: Refs) -> Result<News, RepoError> {
+        self.course.enter("read");
         let Self { mirror: Some(mirror), reader, me, .. } = self else { return Ok(News::Nothing) };
         let declarations = reader.read(mirror, me, Timestamp::now())?;
         // What could not be read is read again from the mirror that the next fetch makes.
@@ -166,9 +182,11 @@ impl Repository {
                 Err(Fenced) => Some(Instant::now()),
             },
         };
+        self.course.enter("publish");
         self.mirror()?; // opened before its field is borrowed beside the key
         let Self { mirror: Some(mirror), key, .. } = self else { return Ok(News::Nothing) };
         let (Outcome::Pushed(commit) | Outcome::Unchanged(commit)) = mirror.publish(&publication, key)?;
+        self.course.note("commit", commit.to_string().as_str());
         // As whoever fetches it sees it. That it cannot be read again would not undo the push.
         let at = mirror.commit(commit).map_or(publication.at, |commit| commit.committed_at);
         match &mut self.seen {

@@ -25,7 +25,9 @@ fn target() -> &'static Path {
 /// Makes the image into a folder beside the other things of the lab; gives the folder and the digest that was printed.
 fn build(name: &str, umask: &str, zone: &str) -> (PathBuf, String) {
     let out = target().join("lab").join(name);
-    let script = format!("umask {umask}; exec nice \"$0\" --profile dev --out \"$1\"");
+    // Those that the tests are built with: nothing is compiled twice.
+    let features = if cfg!(feature = "otel") { "otel" } else { "" };
+    let script = format!("umask {umask}; exec nice \"$0\" --profile dev --features '{features}' --out \"$1\"");
     let output = Command::new("bash")
         .args(["-c", &script, &path("deploy/image/build")])
         .arg(&out)

@@ -7,6 +7,7 @@
 pub mod audit;
 pub mod certs;
 pub mod cluster;
+pub mod collector;
 pub mod crds;
 pub mod debian;
 pub mod dns;

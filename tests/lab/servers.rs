@@ -1,4 +1,4 @@
-//! Where the servers' binaries, Helm, and custom resource definitions of others come from: pinned Go modules, built once.
+//! Where the servers' binaries, Helm, the collector of traces, and custom resource definitions of others come from: pinned Go modules, built once.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -10,6 +10,8 @@ const LDFLAGS: &str = "-s -w -X k8s.io/component-base/version.gitVersion=v1.36.3
 /// Without them Helm takes its cluster for one of 1.20 where it does not ask.
 const HELM_LDFLAGS: &str =
     "-s -w -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor=1 -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=36";
+
+const COLLECTOR_LDFLAGS: &str = "-s -w";
 
 /// The module with the Prometheus Operator's custom resource definitions, and its hash as in a `go.sum`: nothing in it is compiled.
 const OPERATOR: &str = "github.com/prometheus-operator/prometheus-operator@v0.85.0";
@@ -48,6 +50,22 @@ pub fn helm() -> PathBuf {
             once("helm", &pins("helm", HELM_LDFLAGS), |dir| build_tools("helm", dir, HELM_LDFLAGS))
         })
         .join("helm")
+}
+
+/// What receives traces: a main of our own around the OpenTelemetry Collector's receiver.
+pub fn collector() -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT
+        .get_or_init(|| {
+            binary("kubectl"); // as with Helm: collector/go.mod has the servers' versions of what both need
+            let main = module_dir("collector").join("main.go");
+            let main = fs::read_to_string(&main).unwrap_or_else(|e| panic!("cannot read {}: {e}", main.display()));
+            once("collector", &(pins("collector", COLLECTOR_LDFLAGS) + &main), |dir| {
+                let args = ["-ldflags", COLLECTOR_LDFLAGS, "."];
+                go("collector", Command::new("go").args(["build", "-o"]).arg(dir.join("collector")).args(args));
+            })
+        })
+        .join("collector")
 }
 
 /// Custom resource definitions of the Prometheus Operator: a directory with those of ServiceMonitors and PrometheusRules.

@@ -80,8 +80,13 @@ impl Solo {
 
     /// Starts it with another address of the repository and more arguments.
     pub fn agent_with(&self, repo: &str, arguments: &[&str]) -> Agent {
+        self.agent_in(&[], repo, arguments)
+    }
+
+    /// Starts it with variables in its environment besides.
+    pub fn agent_in(&self, environment: &[(&str, &str)], repo: &str, arguments: &[&str]) -> Agent {
         let kubeconfig = Cluster::shared().kubeconfig_for(&self.mesh, &["system:masters"]);
-        Agent::start(&self.mesh, repo, &kubeconfig, &self.scratch, arguments)
+        Agent::start_in(environment, &self.mesh, repo, &kubeconfig, &self.scratch, arguments)
     }
 
     /// What the agent asked of the API server since the start.

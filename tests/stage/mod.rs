@@ -251,8 +251,24 @@ pub struct Agent {
 impl Agent {
     /// Starts the real binary.
     pub fn start(mesh: &str, repo: &str, kubeconfig: &Path, scratch: &Scratch, arguments: &[&str]) -> Self {
+        Self::start_in(&[], mesh, repo, kubeconfig, scratch, arguments)
+    }
+
+    /// Starts it with variables in its environment, which is empty otherwise.
+    pub fn start_in(
+        environment: &[(&str, &str)],
+        mesh: &str,
+        repo: &str,
+        kubeconfig: &Path,
+        scratch: &Scratch,
+        arguments: &[&str],
+    ) -> Self {
         let mut command = Command::new(binary());
-        command.env_clear().env("HOME", scratch.path()).env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command
+            .env_clear()
+            .envs(environment.iter().copied())
+            .env("HOME", scratch.path())
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.args(["agent", "--mesh", mesh, "--repo", repo]);
         if !arguments.contains(&"--trust-anchor") {
             command.args(["--verification", "off"]);

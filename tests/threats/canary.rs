@@ -8,22 +8,33 @@ use std::process::Command;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
+use crate::lab::collector::Collector;
+use crate::lab::free_port;
 use crate::lab::git_store::{git, run};
 use crate::lab::ssh_server::SshServer;
+use crate::operators::get;
 use crate::solo::Solo;
-use crate::stage::{binary, eventually};
+use crate::stage::{Agent, binary, eventually};
 
 const PASSWORD: &str = "canary-Zq7-password";
 
 /// Of the key with which the agent logs in over SSH.
 const PASSPHRASE: &str = "canary-Zq7-passphrase";
 
+/// With which the collector of traces lets the agent in.
+const TOKEN: &str = "canary-Zq7-token";
+
 /// Byte strings that must not be found anywhere, each in the forms in which it could slip out.
 struct Canaries(Vec<Vec<u8>>);
 
 impl Canaries {
     fn new(keys: &[&Path]) -> Self {
-        let mut all = vec![PASSWORD.into(), PASSPHRASE.into(), BASE64_STANDARD.encode(format!("agent:{PASSWORD}")).into_bytes()];
+        let mut all = vec![
+            PASSWORD.into(),
+            PASSPHRASE.into(),
+            TOKEN.into(),
+            BASE64_STANDARD.encode(format!("agent:{PASSWORD}")).into_bytes(),
+        ];
         for key in keys {
             let text = fs::read_to_string(key).unwrap();
             let body: Vec<&str> = text.lines().filter(|line| !line.starts_with('-')).collect();
@@ -96,8 +107,49 @@ impl Ssh {
     }
 }
 
+/// What others see of an agent while it runs: its pages, its traces.
+struct Watch<'a> {
+    solo: &'a Solo,
+    collector: Collector,
+    port: u16,
+}
+
+impl<'a> Watch<'a> {
+    fn start(solo: &'a Solo) -> Self {
+        Self { solo, collector: Collector::start(&solo.scratch), port: free_port() }
+    }
+
+    /// Starts it, and has it say as much as it can.
+    fn agent(&self, repo: &str, arguments: &[&str]) -> Agent {
+        let (endpoint, headers) = (self.collector.endpoint(), format!("authorization=Bearer {TOKEN}"));
+        let environment = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
+            ("OTEL_EXPORTER_OTLP_HEADERS", &headers),
+            ("OTEL_BSP_SCHEDULE_DELAY", "50"),
+            ("MESHFED_TRACES", "all"),
+            ("MESHFED_LOG", "debug"),
+        ];
+        let listen = format!("127.0.0.1:{}", self.port);
+        self.solo.agent_in(&environment, repo, &[arguments, &["--listen", &listen]].concat())
+    }
+
+    fn shows_none_of(&self, canaries: &Canaries) {
+        for path in ["/status", "/metrics"] {
+            let good = |(line, _): &(String, String)| line.ends_with("200 OK");
+            let (_, page) = eventually(path, || get(self.port, path).filter(good).ok_or_else(|| "nothing".into()));
+            assert!(page.contains("meshfed") || page.contains("canary"), "{path}: {page}");
+            canaries.are_not_in(path, page.as_bytes());
+        }
+        for step in ["fetch", "perform", "publish"].iter().filter(|_| cfg!(feature = "otel")) {
+            let found = || self.collector.spans().into_iter().find(|span| span.name == *step);
+            eventually(step, || found().ok_or_else(|| "no such span".into()));
+        }
+        canaries.are_not_in("traces", self.collector.written().as_bytes());
+    }
+}
+
 #[test]
-fn no_log_error_status_published_file_or_commit_shows_a_private_key_or_a_password() {
+fn no_log_error_page_status_trace_event_published_file_or_commit_shows_a_private_key_or_a_password() {
     let solo = Solo::new("canary");
     let home = solo.scratch.path().to_owned();
     let (ada, agent_key) = (home.join("ada"), home.join("agent-key"));
@@ -166,11 +218,12 @@ fn no_log_error_status_published_file_or_commit_shows_a_private_key_or_a_passwor
     assert_eq!(meshfed(&home, &same), Some(2), "the key is no password");
     solo.git.hook("pre-receive", "cat >/dev/null; echo no >&2; exit 1");
     let credentials = ["--http-user", "agent", "--http-password-file", &password, "--signing-key", &key];
-    let agent = solo.agent_with(&solo.git.url(), &credentials);
+    let watch = Watch::start(&solo);
+    let agent = watch.agent(&solo.git.url(), &credentials);
     agent.wait_for("does not accept a push");
     solo.git.hook("pre-receive", "exit 0");
     drop(agent);
-    let agent = solo.agent_with(&solo.git.url(), &credentials);
+    let agent = watch.agent(&solo.git.url(), &credentials);
     eventually("it publishes", || solo.git.head("published/canary").ok_or_else(|| agent.process.log_tail()));
     solo.git.commit("Make it do something", &[(&solo.path("manifests/m.yaml"), Some(&solo.config_map("m", "one")))]);
     eventually("the agent applies it", || match solo.value("m").as_deref() {
@@ -182,16 +235,23 @@ fn no_log_error_status_published_file_or_commit_shows_a_private_key_or_a_passwor
     drop(agent);
     let ssh = Ssh::start(&solo);
     assert_eq!(meshfed(&home, &[&["status", "--repo", &ssh.url][..], &ssh.flags(&ssh.wrong)].concat()), Some(3));
-    let agent = solo.agent_with(&ssh.url, &[&ssh.flags(&ssh.right)[..], &["--signing-key", &key]].concat());
+    let agent = watch.agent(&ssh.url, &[&ssh.flags(&ssh.right)[..], &["--signing-key", &key]].concat());
     solo.git.commit("And once more", &[(&solo.path("manifests/m.yaml"), Some(&solo.config_map("m", "two")))]);
     solo.wait_for_value("m", Some("two"));
 
+    watch.shows_none_of(&canaries);
     for (arguments, text) in &said {
         canaries.are_not_in(&String::from_utf8_lossy(arguments), text);
     }
     canaries.are_not_in("the agent's log", agent.process.log().as_bytes());
-    for repository in [solo.git.path().to_owned(), clone, home.join("state-canary/mirror.git")] {
-        canaries.are_not_in("a repository", &objects(&home, &repository));
+    kept_and_published(&solo, &clone, &canaries);
+}
+
+/// Repositories, the agent's own files, and the cluster hold none of them.
+fn kept_and_published(solo: &Solo, clone: &Path, canaries: &Canaries) {
+    let home = solo.scratch.path();
+    for repository in [solo.git.path().to_owned(), clone.to_owned(), home.join("state-canary/mirror.git")] {
+        canaries.are_not_in("a repository", &objects(home, &repository));
     }
     let mut state = Vec::new();
     files(&home.join("state-canary"), &mut state);

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::Agent;
 use super::state::Write;
+use super::traced::Cause;
 use crate::agent::reconcile::{HANDLED, REQUESTED, RESULT, Reconciled, annotation};
 use crate::decide::LiveObjects;
 use crate::derive::kinds;
@@ -29,6 +30,13 @@ struct Request {
     look: u64,
     /// The repository did not answer.
     error: Option<String>,
+}
+
+impl Asked {
+    /// Whether somebody waits for an answer.
+    pub(super) fn is_open(&self) -> bool {
+        self.request.is_some()
+    }
 }
 
 impl Agent {
@@ -66,7 +74,7 @@ impl Agent {
     pub(super) fn cannot_look(&mut self, error: &str) {
         if let Some(request) = &mut self.asked.request {
             request.error = Some(error.to_owned());
-            self.stale = true;
+            self.wake(Cause::Request);
         }
     }
 

@@ -5,8 +5,10 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::Agent;
 use super::asked::Asked;
 use super::publishing::Publishing;
+use super::traced::Cause;
 use crate::agent::leader::Leadership;
-use crate::agent::repository::{Command, News};
+use crate::agent::repository::{Command, Told};
+use crate::agent::traces::Course;
 use crate::cluster::lease_kind;
 use crate::decide::{Decision, Event, Memory};
 use crate::object::Key;
@@ -59,15 +61,16 @@ impl Agent {
         let note = format!("{identity} looks after {} now{before}", self.me);
         let event = Event { kind: lease_kind(), about: key, warning: false, reason: "Leading", note };
         self.recorder.record_of(event, Some(uid));
-        self.stale = true;
+        self.wake(Cause::Leadership);
     }
 
     /// Another process may write from now on.
     pub(in crate::agent) fn stand_by(&mut self) {
         self.forget();
+        self.course = Course::default(); // of a pass that was cut off
         self.role = Role::Standby;
         self.showing.leads(false);
-        self.stale = true;
+        self.wake(Cause::Leadership);
     }
 
     /// Whether nothing is decided here.
@@ -76,10 +79,10 @@ impl Agent {
     }
 
     /// Nothing is decided any more; waits until what was sent to be published has been answered.
-    pub(in crate::agent) async fn hand_over(&mut self, news: &mut UnboundedReceiver<News>) {
+    pub(in crate::agent) async fn hand_over(&mut self, news: &mut UnboundedReceiver<Told>) {
         while self.publishing.sent.is_some() && self.role.term().is_some() {
             match news.recv().await {
-                Some(news) => self.take(news),
+                Some(told) => self.take(told),
                 None => return,
             }
         }
@@ -99,7 +102,7 @@ impl Agent {
 
     pub(super) fn has_looked(&mut self, number: u64) {
         self.looked = number;
-        self.stale = true;
+        self.wake(if self.asked.is_open() { Cause::Request } else { Cause::Leadership });
     }
 
     /// Nothing is decided; shown is what the leader has published.

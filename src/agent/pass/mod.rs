@@ -6,8 +6,9 @@ mod perform;
 mod publishing;
 mod retry;
 mod state;
+mod traced;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
@@ -22,8 +23,9 @@ use super::http::Showing;
 use super::journal::Journal;
 use super::overview::Overview;
 use super::probe::Prober;
-use super::repository::{Command, News};
+use super::repository::{Command, News, Told};
 use super::scopes::{scopes, unseen};
+use super::traces::{Course, Traces};
 use crate::cluster::{Cluster, Recorder, Trouble};
 use crate::decide::{Comparisons, Decision, Gap, Memory, Status, World, decide, presence};
 use crate::facts::Facts;
@@ -34,6 +36,8 @@ use leading::Role;
 use publishing::Publishing;
 use retry::{RETRY, later};
 use state::{State, Written};
+pub(super) use traced::Cause;
+use traced::Tally;
 
 /// Passes in a row before the loop looks at other events: a chain of needs is shorter.
 const MAX_PASSES: usize = 20;
@@ -67,7 +71,8 @@ pub(super) struct Agent {
     written: Option<Written>,
     publishing: Publishing,
     pub(super) prober: Prober,
-    stale: bool,
+    /// Why a pass is due; empty where none is.
+    causes: BTreeSet<Cause>,
     /// The last pass could not decide, or not perform, for want of the inventory or the watches; whether only people can end that.
     blocked: Option<bool>,
     last: Option<Decision>,
@@ -79,6 +84,9 @@ pub(super) struct Agent {
     looks: u64,
     looked: u64,
     pub(super) showing: Showing,
+    pub(super) traces: Arc<Traces>,
+    course: Course,
+    tally: Tally,
 }
 
 impl Agent {
@@ -113,7 +121,7 @@ impl Agent {
             written: None,
             publishing: Publishing::default(),
             prober: Prober::default(),
-            stale: false,
+            causes: BTreeSet::new(),
             blocked: None,
             last: None,
             throwaway_root,
@@ -123,20 +131,20 @@ impl Agent {
             looks: 0,
             looked: 0,
             showing,
+            traces: Arc::default(),
+            course: Course::default(),
+            tally: Tally::default(),
         }
     }
 
     /// Something that decisions are made from has changed.
     pub(super) fn is_stale(&self) -> bool {
-        self.stale
+        !self.causes.is_empty()
     }
 
-    pub(super) fn cluster_changed(&mut self) {
-        self.stale = true;
-    }
-
-    pub(super) fn time_has_come(&mut self) {
-        self.stale = true;
+    /// A pass is due.
+    pub(super) fn wake(&mut self, cause: Cause) {
+        self.causes.insert(cause);
     }
 
     /// When a pass is due although nothing happens.
@@ -147,7 +155,8 @@ impl Agent {
     }
 
     /// What the repository's thread says.
-    pub(super) fn take(&mut self, news: News) {
+    pub(super) fn take(&mut self, (news, steps): Told) {
+        self.trace_news(&news, steps);
         let metrics = &self.showing.metrics;
         match &news {
             News::Nothing => metrics.fetched(Some(false)),
@@ -170,8 +179,9 @@ impl Agent {
                 self.own_facts.clone_from(&declarations.own_facts);
                 self.own_status.clone_from(&declarations.own_status);
                 self.own_at = declarations.own_at;
+                let known = self.declarations.as_ref().is_some_and(|known| known.commit.id == declarations.commit.id);
                 self.declarations = Some(declarations);
-                self.stale = true;
+                self.wake(if known { Cause::Facts } else { Cause::Commit });
             }
             News::Published(files, commit, at, message) => {
                 info!(event = "published", commit = %commit, "published {} {message}", commit.short());
@@ -181,7 +191,7 @@ impl Agent {
                 self.own_files = files;
                 self.publishing = Publishing::default();
                 self.journal.trouble_over("publish", "the repository takes what is published");
-                self.stale = true;
+                self.wake(Cause::Publication);
             }
             News::Hooked => self.asked.pass_on = self.stands_by(),
             News::CaughtUp(number) => self.has_looked(number),
@@ -197,7 +207,9 @@ impl Agent {
         if !self.cluster.missing().is_empty() || !self.unserved.is_empty() {
             self.cluster.rediscover().await;
         }
-        self.stale |= !std::mem::take(&mut self.unserved).is_empty();
+        if !std::mem::take(&mut self.unserved).is_empty() {
+            self.wake(Cause::Cluster);
+        }
     }
 
     /// Passes until nothing is left to do in the cluster for now; whether any of them found something new.
@@ -206,9 +218,12 @@ impl Agent {
         for _ in 0..MAX_PASSES {
             let before = self.last.take();
             self.showing.begins();
+            let causes = self.causes();
             let settled = self.pass().await;
             self.showing.ends(self.last.as_ref(), self.overview());
-            new |= !settled || !self.last.as_ref().zip(before).is_some_and(|(last, before)| last.tells_as(&before));
+            let found = !settled || !self.last.as_ref().zip(before).is_some_and(|(last, before)| last.tells_as(&before));
+            self.trace_pass(&causes, !found);
+            new |= found;
             if settled {
                 self.answer_request().await;
                 return new;
@@ -220,6 +235,12 @@ impl Agent {
         true
     }
 
+    /// Why there is a pass now.
+    fn causes(&mut self) -> BTreeSet<Cause> {
+        let causes = std::mem::take(&mut self.causes);
+        if causes.is_empty() { BTreeSet::from([Cause::Pass]) } else { causes }
+    }
+
     /// What the last pass tells of the mesh.
     fn overview(&self) -> Option<Overview> {
         let declarations = self.declarations.clone()?;
@@ -228,7 +249,7 @@ impl Agent {
 
     /// One pass; whether nothing is left to do in the cluster.
     async fn pass(&mut self) -> bool {
-        self.stale = false;
+        self.course.enter("gather");
         self.blocked = None;
         let Some(declarations) = self.declarations.clone() else { return true };
         let own_status = self.own_status.clone();
@@ -279,9 +300,11 @@ impl Agent {
             observing: self.observe,
             now: Timestamp::now(),
         };
+        self.course.enter("decide");
         let decision = decide(&world, &self.memory, &mut self.comparisons);
         self.journal.decision(&decision);
         Journal::applying(&decision, live, &mut self.comparisons);
+        self.course.enter("perform");
         self.perform(decision, live, &declarations.trust).await
     }
 
@@ -297,6 +320,7 @@ impl Agent {
         let problems = self.cluster.view().problems();
         let why = problems.iter().find(|problem| problem.trouble == Trouble::Interrupted).map(|problem| problem.message.clone());
         let why = why.unwrap_or_else(|| "the first listings take long".to_owned());
+        self.course.fail(&why);
         self.journal.trouble("watches", &format!("nothing is changed until all watches have listed: {why}"));
         self.later(Some(Timestamp::now()));
     }
@@ -305,14 +329,14 @@ impl Agent {
     pub(super) fn is_quiet(&self) -> bool {
         let Some(decision) = &self.last else { return false };
         if let Some(stuck) = self.blocked {
-            return stuck && !self.stale;
+            return stuck && !self.is_stale();
         }
-        let Publishing { sent, failure } = &self.publishing;
+        let Publishing { sent, failure, .. } = &self.publishing;
         let idle = self.prober.is_idle()
             && sent.is_none()
             && decision.claimed.is_none()
             && (failure.is_some() || decision.pending.is_none());
-        idle && !self.stale && decision.leaves_cluster() && !self.memory.failures.values().any(|failure| !failure.stuck)
+        idle && !self.is_stale() && decision.leaves_cluster() && !self.memory.failures.values().any(|failure| !failure.stuck)
     }
 
     /// How `--once` ends.

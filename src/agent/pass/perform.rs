@@ -84,12 +84,18 @@ impl Agent {
     }
 
     async fn apply(&mut self, applies: Vec<crate::decide::Apply>) {
+        self.tally.requests += applies.len();
         let items = applies.into_iter().map(|apply| (apply.object, apply.force)).collect();
         let mut results = pin!(self.cluster.apply_all(items, APPLIES_IN_FLIGHT));
         // One by one, so that what there is to do here is done while the API server works on the next.
         while let Some((object, result)) = results.next().await {
             let Object { kind, key, digest, source, .. } = &*object;
             self.showing.metrics.applied(result.is_ok());
+            self.tally.applied += usize::from(result.is_ok());
+            if let Err(error) = &result {
+                self.tally.failed += 1;
+                self.course.fail_with(key.to_string(), &error.to_string());
+            }
             match result {
                 Ok(live) => {
                     self.memory.failures.remove(key);
@@ -111,6 +117,7 @@ impl Agent {
 
     /// Sends objects again for their mark. One that fails is sent again by the next pass, whenever there is one.
     async fn renew(&mut self, objects: &[Arc<Object>]) {
+        self.tally.requests += objects.len();
         for object in objects {
             match self.cluster.apply(object, false).await {
                 Ok(_) => self.journal.trouble_over("mark", "the mark of the verified commit can be written"),
@@ -124,13 +131,17 @@ impl Agent {
 
     fn removed(&mut self, key: &Key, how: &str, result: Result<(), ApplyError>) {
         self.showing.metrics.removed(result.is_ok());
+        self.tally.requests += 1;
         match result {
             Ok(()) => {
+                self.tally.removed += 1;
                 self.memory.failures.remove(key);
                 self.journal.trouble_over("remove", "objects can be removed");
                 info!(event = "removed", object = %key, "{how}: {key}");
             }
             Err(error) => {
+                self.tally.failed += 1;
+                self.course.fail_with(key.to_string(), &error.to_string());
                 self.journal.trouble("remove", &format!("{key} cannot be {how}: {error}"));
                 failed(&mut self.memory, key, REMOVAL.into(), error.to_string(), &error);
             }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::retry::{REFUSED_RETRY, backoff, later};
+use crate::agent::traces::Parent;
 use crate::repo::RepoError;
 
 /// What has become of the last publication.
@@ -14,6 +15,8 @@ pub(super) struct Publishing {
     pub(super) sent: Option<Files>,
     /// What the repository did not take.
     pub(super) failure: Option<Unpublished>,
+    /// Trace of the pass that sent it.
+    pub(super) trace: Option<Parent>,
 }
 
 pub(super) type Files = BTreeMap<String, String>;

@@ -56,6 +56,7 @@ impl Agent {
         if self.state.as_ref().is_some_and(|state| state.namespace == namespace) {
             return Ok(());
         }
+        self.tally.requests += 1;
         let (data, version) = self.cluster.read_state(namespace, STATE_NAME).await?.unzip();
         let data = data.unwrap_or_default();
         let (Remembered { inventory, deletions, lapses, marks }, unknown) = remembered::read(&data);
@@ -88,6 +89,7 @@ impl Agent {
     /// Nothing is done while the inventory cannot be read or written; tried again in a moment.
     pub(super) fn without_state(&mut self, namespace: &str, error: &ApplyError, decision: Decision) {
         let subject = format!("ConfigMap/{namespace}/{STATE_NAME}");
+        self.course.fail_with(subject.clone(), &error.to_string());
         self.journal.trouble("state", &format!("{subject}: {error}"));
         let stuck = failure(STATE_NAME.into(), String::new(), error, None).stuck;
         let mut holds = decision.holds;
@@ -119,6 +121,7 @@ impl Agent {
                 metadata["annotations"] = json!({EPOCH_ANNOTATION: epoch, LEASE_ANNOTATION: lease});
             }
             let version = state.version.as_deref();
+            self.tally.requests += 1;
             let Some(version) = self.cluster.write_state(&state.namespace, STATE_NAME, &patch, &metadata, version).await? else {
                 self.state = None;
                 return Ok(Write::Lost);
