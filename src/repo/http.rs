@@ -11,8 +11,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use git2::transport::{Service, SmartSubtransport, SmartSubtransportStream};
 use http::{Response, StatusCode, header};
-use jiff::Timestamp;
 use jiff::fmt::rfc2822;
+use jiff::{SignedDuration, Timestamp};
 use rustls::{AlertDescription, CertificateError};
 use ureq::tls::{Certificate, ClientCert, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body, BodyReader, Proxy};
@@ -52,6 +52,7 @@ pub(super) struct Http {
     client: Mutex<Option<(Files, Agent)>>,
     pause: Mutex<Pause>,
     moved: Mutex<Option<String>>,
+    ahead: Mutex<Option<SignedDuration>>,
 }
 
 /// What a client is made of: the certificate authorities, the certificate and its key, as their files have them.
@@ -77,12 +78,18 @@ impl Http {
             client: Mutex::default(),
             pause: Mutex::default(),
             moved: Mutex::default(),
+            ahead: Mutex::default(),
         }
     }
 
     /// Where the host says that the repository is now, for good.
     pub(super) fn moved(&self) -> Option<String> {
         self.moved.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How far our clock is ahead of the host's, by its last answer.
+    pub(super) fn ahead(&self) -> Option<SignedDuration> {
+        *self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Why the host is not to be asked now. The words stay the same as long as the pause lasts.
@@ -107,6 +114,9 @@ impl Http {
                 None => request,
             };
             let response = request.call().map_err(|error| self.failed(&error))?;
+            let date = response.headers().get(header::DATE).and_then(|date| at(date.to_str().ok()?));
+            let ahead = date.map(|date| Timestamp::now().duration_since(date));
+            *self.ahead.lock().unwrap_or_else(PoisonError::into_inner) = ahead;
             if response.status().is_redirection() {
                 place = self.follow(&place, service, &response)?;
                 continue;
@@ -371,8 +381,12 @@ fn wait(text: &str, now: Timestamp) -> Option<Duration> {
     if let Ok(seconds) = text.trim().parse() {
         return Some(Duration::from_secs(seconds));
     }
-    let at = rfc2822::DateTimeParser::new().parse_timestamp(text.trim()).ok()?;
-    Some(Duration::try_from(at.duration_since(now)).unwrap_or_default()) // what lies behind us is now
+    Some(Duration::try_from(at(text)?.duration_since(now)).unwrap_or_default()) // what lies behind us is now
+}
+
+/// A date as HTTP writes it, which is as mail does (RFC 9110, 5.6.7).
+fn at(text: &str) -> Option<Timestamp> {
+    rfc2822::DateTimeParser::new().parse_timestamp(text.trim()).ok()
 }
 
 /// One conversation.
