@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::timeout;
 
-use super::remote::ClusterArgs;
+use super::remote::{ClusterArgs, block_on};
 use crate::agent::declarations::{self, Declarations};
 use crate::agent::remembered;
 use crate::agent::scopes::{scopes, unseen};
@@ -58,8 +58,7 @@ pub(super) struct Live {
 
 /// Decides as the agent would; `observing`, as one that may change nothing.
 pub(super) fn decide_now(cluster: &ClusterArgs, mesh: &str, declared: &Declared, observing: bool) -> Result<Live, Error> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::other)?;
-    runtime.block_on(look(cluster, mesh, declared, observing))
+    block_on(look(cluster, mesh, declared, observing))?
 }
 
 async fn look(cluster: &ClusterArgs, mesh: &str, declared: &Declared, observing: bool) -> Result<Live, Error> {
