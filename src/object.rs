@@ -156,6 +156,12 @@ impl Object {
         if let Some(map) = document.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
             map.extend(annotations.into_iter().map(|(name, value)| (name.to_owned(), Value::String(value))));
         }
+        self.said(&document)
+    }
+
+    /// The same object in other words: what it wants, and so its digest, is the same.
+    #[must_use]
+    pub fn said(&self, document: &Value) -> Self {
         Self { body: document.to_string().into_bytes().into(), ..self.clone() }
     }
 }

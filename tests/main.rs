@@ -20,6 +20,7 @@ mod guide;
 mod help;
 mod image;
 mod import;
+mod import_live;
 mod lab;
 mod lab_works;
 mod leading;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::compare::{Change, Comparison, Owner, is_made_by_us, is_ours};
 use super::memory::{Comparisons, Origin};
+use super::spelling;
 use super::{Apply, Decision, World};
 use crate::derive::Hold;
 use crate::model::Place;
@@ -27,7 +28,15 @@ pub(super) fn admit(world: &World, object: &Arc<Object>, comparisons: &mut Compa
         return decision.hold(hold);
     }
     decision.inventory_mut().entry(object.key.clone()).or_insert_with(|| found(object, live));
-    decision.apply.push(Apply { object: object.clone(), force: is_forced(object) || comparison.has_owners() });
+    decision.apply.push(Apply { object: spelled(object, live), force: is_forced(object) || comparison.has_owners() });
+}
+
+/// The object in the words of the live one, where they mean the same: what is taken over is not rewritten.
+fn spelled(object: &Arc<Object>, live: &Live) -> Arc<Object> {
+    let value = object.value();
+    let mut spelled = value.clone();
+    spelling::follow(&object.kind, &mut spelled, &live.value());
+    if spelled == value { object.clone() } else { Arc::new(object.said(&spelled)) }
 }
 
 fn is_forced(object: &Object) -> bool {

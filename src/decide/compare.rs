@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value};
 
+use super::spelling;
 use crate::object::{FIELD_MANAGER, Live, Object, PART_OF_LABEL};
 
 /// What separates a live object from the wanted one.
@@ -67,11 +68,12 @@ pub enum Operation {
 
 /// Compares; both are parsed anew, so remember the result where it is asked often.
 pub fn compare(wanted: &Object, live: &Live) -> Comparison {
-    let live = live.value();
+    let (kind, mut wanted, live) = (&wanted.kind, wanted.value(), live.value());
+    spelling::follow(kind, &mut wanted, &live);
     let managers = Managers::of(&live);
     let fields = managers.roots();
     let mut walk = Walk { managers: &managers, changes: Vec::new() };
-    if let (Value::Object(wanted), Value::Object(live)) = (wanted.value(), &live) {
+    if let (Value::Object(wanted), Value::Object(live)) = (&wanted, &live) {
         for (key, value) in wanted.iter().filter(|(key, _)| !matches!(key.as_str(), "apiVersion" | "kind")) {
             walk.field(key, key, value, live.get(key), &fields);
         }

@@ -26,6 +26,7 @@ pub mod remove;
 mod replace;
 mod report;
 mod rotation;
+mod spelling;
 mod stamp;
 mod unseen;
 mod views;

@@ -1,7 +1,7 @@
 //! The image: made by its script, the same each time, and fit to run where a cluster would run it.
 //!
-//! What ships is built with the profile `release`; here it is `dev`, which takes a fraction of the time. Target, flags, libraries and all that is
-//! put together around the binary are the same, and so is what can go wrong with a static binary: names, certificates, users, missing files.
+//! What ships is built with the profile `release`; here it is `dev`, linked from what is compiled already, which takes a fraction of the time. Libraries
+//! and all that is put together around the binary are the same, and so is what can go wrong with a static binary: names, certificates, users, missing files.
 
 pub mod container;
 mod reaching;
