@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::at::Span;
+use super::code::Code;
 use super::diagnostic::Diagnostic;
 
 /// How a placeholder begins and ends: Helm and Jinja, shells and Kustomize, Tekton and make, and people.
@@ -19,7 +20,7 @@ pub fn is_placeholder(text: &str) -> bool {
 
 /// Where a value was never filled in, that is what is wrong, whatever its reader makes of it.
 pub(super) fn name_them(text: &str, found: &mut [Diagnostic]) {
-    for finding in found.iter_mut().filter(|finding| finding.span.line > 0) {
+    for finding in found.iter_mut().filter(|finding| finding.span.line > 0 && finding.code != Code::Secret) {
         let Some(placeholder) = at(text, finding.span) else { continue };
         let named = Diagnostic::error(
             &finding.path,
