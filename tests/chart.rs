@@ -106,6 +106,15 @@ fn another_namespace_is_meant_everywhere() {
 }
 
 #[test]
+fn ports_of_other_hosts_are_let_out() {
+    let all = template(&["--set", "egressPorts={3000,2222}"]);
+    let policy = all.iter().find(|object| object["metadata"]["name"] == "meshfed-egress").expect("a policy of its own");
+    let ports: Vec<_> =
+        policy["spec"]["egress"][0]["ports"].as_array().unwrap().iter().map(|port| port["port"].as_u64()).collect();
+    assert_eq!(ports, [Some(3000), Some(2222)]);
+}
+
+#[test]
 fn a_value_that_means_nothing_is_refused() {
     for value in ["repo=x", "platform=nomad", "trust.anchor=main", "repository=https://me:token@git.example.com/x.git"] {
         let output = helm(&["template", "meshfed", &chart(), "--set", value]);

@@ -83,7 +83,7 @@ pub fn example() -> Vec<(String, String)> {
     files
 }
 
-fn mk_root() -> String {
+pub fn mk_root() -> String {
     let mut params = CertificateParams::new(vec![]).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.not_before = rcgen::date_time_ymd(2020, 1, 1);

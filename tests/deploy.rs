@@ -41,10 +41,14 @@ pub fn namespace(lab: &Cluster, name: &str) {
 pub fn account(lab: &Cluster) -> PathBuf {
     let token = lab.kubectl(&["create", "token", "meshfed", "-n", "meshfed"]);
     assert!(token.status.success(), "{}", String::from_utf8_lossy(&token.stderr));
-    let token = String::from_utf8(token.stdout).unwrap();
+    with_token(lab, "account", String::from_utf8(token.stdout).unwrap().trim())
+}
+
+/// A kubeconfig of this name with this token.
+pub fn with_token(lab: &Cluster, name: &str, token: &str) -> PathBuf {
     let mut config: Value = serde_json::from_str(&std::fs::read_to_string(lab.kubeconfig()).unwrap()).unwrap();
-    config["users"][0]["user"] = serde_json::json!({"token": token.trim()});
-    lab.scratch().write("account.kubeconfig", &config.to_string())
+    config["users"][0]["user"] = json!({"token": token});
+    lab.scratch().write(&format!("{name}.kubeconfig"), &config.to_string())
 }
 
 /// Deploys the example, with the namespaces that have to be there before.

@@ -97,7 +97,6 @@ fn what_the_guide_says_leads_to_an_agent_that_verifies_publishes_and_applies() {
         ("https://git.example.com/platform/federation.git", repository),
         ("<anchor>", anchor.to_owned()),
         ("<digest>", digest.to_owned()),
-        // `join` has declared neither applications nor a control plane to be made, but the guide's mesh has them.
         ("overlays/openshift #", "overlays/kubernetes #".to_owned()),
         ("platform: openshift", "platform: kubernetes".to_owned()),
     ];

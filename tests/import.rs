@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::commands::{Place, Ran};
+use crate::commands::{Place, Ran, mk_root};
 use crate::schemas::files;
 
 /// The example of three meshes with the mistakes that people make, copied to `by_hand/`.
@@ -93,4 +93,69 @@ fn nothing_is_replaced_without_consent() {
     assert_eq!(fs::read_to_string(&mesh).unwrap(), "# mine\n");
     assert_eq!(import(&place, &["--force"]).code, Some(1));
     assert_eq!(written(&place), before);
+}
+
+#[test]
+fn adapting_says_each_value_that_changes() {
+    let place = Place::new();
+    by_hand(&place);
+    let ran = import(&place, &["--adapt", "-o", "json"]);
+    let report: Value = serde_json::from_str(&ran.out).unwrap();
+    let changes: Vec<String> = report["report"]["objects"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|object| object["changes"].as_array().into_iter().flatten().map(move |change| (object, change)))
+        .map(|(object, change)| {
+            let (object, field) = (object["object"].as_str().unwrap(), change["field"].as_str().unwrap());
+            format!("{object} {field}: {} → {}", change["from"], change["to"])
+        })
+        .collect();
+    insta::assert_snapshot!("what_adapting_changes", changes.join("\n"));
+    let files = written(&place);
+    assert!(files.contains_key("meshes/rosa-prod-mesh/peers/gcp-dev-mesh.yaml"), "{:?}", files.keys());
+    assert!(!files.contains_key("meshes/rosa-prod-mesh/manifests/gcp-peer.yaml"), "{:?}", files.keys());
+}
+
+#[test]
+fn facts_give_back_addresses_and_roots() {
+    let place = Place::new();
+    by_hand(&place);
+    let path = place.path().join("by_hand/rosa/aro-peer.yaml");
+    let pem = mk_root();
+    let inner = pem.trim().replace('\n', "\n    ");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("{{ARO_MESH_CERT}}", &format!("|\n    {inner}")).replace("<ARO_INGRESS_IP>", "20.71.4.9"))
+        .unwrap();
+    let ran = import(&place, &["--facts", "facts"]);
+    assert_eq!(ran.code, Some(1), "{}", ran.err);
+    let rendered = place.run(&["render", "--mesh", "rosa-prod-mesh", "repo", "--facts", "facts", "-o", "json"]);
+    let list: Value = serde_json::from_str(&rendered.out).unwrap();
+    let find = |kind: &str, name: &str| {
+        let mut items = list["items"].as_array().unwrap().iter();
+        let found = items.find(|item| item["kind"] == kind && item["metadata"]["name"] == name);
+        found.unwrap_or_else(|| panic!("no {kind} {name}: {}", rendered.err)).clone()
+    };
+    assert_eq!(find("ServiceMeshPeer", "aro-stg-mesh")["spec"]["remote"]["addresses"], serde_json::json!(["20.71.4.9"]));
+    let roots = find("ConfigMap", "aro-stg-mesh-ca-root-cert")["data"]["root-cert.pem"].clone();
+    assert_eq!(roots.as_str().unwrap().trim(), pem.trim());
+}
+
+#[test]
+fn facts_are_written_with_the_rest_or_not_at_all() {
+    let place = Place::new();
+    by_hand(&place);
+    fs::write(place.path().join("facts"), "in the way").unwrap();
+    let refused = import(&place, &["--facts", "facts"]);
+    assert_eq!(refused.code, Some(3), "{}", refused.err);
+    assert!(!place.path().join("repo").exists(), "all or nothing: {}", refused.err);
+    fs::remove_file(place.path().join("facts")).unwrap();
+    assert_eq!(import(&place, &["--facts", "facts"]).code, Some(1));
+    let facts = fs::read_to_string(place.path().join("facts/rosa-prod-mesh.yaml")).unwrap();
+    assert!(facts.contains("aro-stg-mesh:") && facts.contains("3.121.10.7"), "{facts}");
+    let again = import(&place, &["--facts", "facts"]);
+    assert_eq!(again.code, Some(1), "the same again changes nothing: {}", again.err);
+    fs::write(place.path().join("facts/rosa-prod-mesh.yaml"), "# mine\n").unwrap();
+    let refused = import(&place, &["--facts", "facts"]);
+    assert!(refused.code == Some(3) && refused.err.contains("facts/rosa-prod-mesh.yaml"), "{}", refused.err);
 }

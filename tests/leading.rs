@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -11,7 +12,7 @@ use crate::lab::cluster::Cluster;
 use crate::lab::free_port;
 use crate::lab::process::Scratch;
 use crate::solo::Solo;
-use crate::stage::{Agent, DEADLINE, eventually};
+use crate::stage::{Agent, DEADLINE, binary, eventually};
 
 /// How long a Lease holds here: long enough for a busy machine to renew it, and a test waits for its end.
 const LEASE: Duration = Duration::from_secs(8);
@@ -81,6 +82,16 @@ fn commits(solo: &Solo) -> Vec<String> {
     solo.git.log(&format!("published/{}", solo.mesh))
 }
 
+/// What `status --live` says of the leader.
+fn told(solo: &Solo) -> Value {
+    let kubeconfig = Cluster::shared().kubeconfig_for(&format!("{}-reader", solo.mesh), &["system:masters"]);
+    let mut command = Command::new(binary());
+    command.args(["status", "--live", "-o", "json", "--mesh", &solo.mesh, "--repo", &solo.git.file_url(), "--kubeconfig"]);
+    let output = command.arg(&kubeconfig).env_clear().env("HOME", solo.scratch.path()).output().expect("it can be run");
+    let status = serde_json::from_slice::<Value>(&output.stdout);
+    status.unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)))["live"]["leader"].clone()
+}
+
 /// A mesh with some objects, and a replica that has applied and published them.
 fn led(mesh: &str, objects: usize) -> (Solo, Replica) {
     let solo = Solo::new(mesh);
@@ -114,6 +125,12 @@ fn a_standby_writes_nothing_and_takes_over_from_a_leader_that_is_killed() {
     assert_eq!(standby.writes(), ["patch configmaps/meshfed"], "it asks, and writes nothing else");
     let passed_on = standby.writes().len();
 
+    let leads = told(&solo);
+    assert!(leads["holder"].as_str().is_some_and(|holder| holder.starts_with(&format!("{}_", leader.name))), "{leads}");
+    assert!(
+        leads["current"] == true && leads["since"].is_string() && leads["lease"] == format!("default/{}", solo.mesh),
+        "{leads}"
+    );
     let start = Instant::now();
     leader.agent.process.kill();
     edit(&solo, "map-1");

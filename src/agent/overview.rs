@@ -33,8 +33,8 @@ pub struct Overview {
 
 impl Overview {
     /// The same shape as that of the whole federation, with this mesh and its peerings.
-    /// `status` is the mesh as the pass tells it.
-    pub fn status(&self, me: &str, status: &Status, place: &Place, now: Timestamp) -> FederationStatus {
+    /// `status` is the mesh as the pass tells it; `leads`, whether this replica writes.
+    pub fn status(&self, me: &str, status: &Status, leads: bool, place: &Place, now: Timestamp) -> FederationStatus {
         let Self { declarations, facts, published_at } = self;
         let Declarations { commit, line, federation, problems, facts: peers, statuses, .. } = &**declarations;
         let nothing = Facts::default();
@@ -73,6 +73,7 @@ impl Overview {
             now,
         });
         all.narrow(|mesh| mesh == me, |a, b| [a, b].contains(&me));
+        all.leader = Some(leads);
         all
     }
 }

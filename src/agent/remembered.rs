@@ -26,6 +26,9 @@ use crate::model::defaults::GATING_DOUBLINGS;
 use crate::repo::PUBLISHED;
 use crate::trust::Marks;
 
+/// Annotation of the ConfigMap with namespace and name of the Lease by which its agent chooses the replica that writes.
+pub const LEASE_ANNOTATION: &str = "meshfed.dev/lease";
+
 /// The key with the lapses; those of the inventory all have a dot.
 const DESTINATIONS: &str = "destinations";
 

@@ -44,8 +44,8 @@ pub enum News {
     CaughtUp(u64),
     /// The repository could not be read; what is known stays in use.
     Unreadable(RepoError),
-    /// The branch now holds these files, in this commit.
-    Published(BTreeMap<String, String>, CommitId, String),
+    /// The branch now holds these files, in this commit of this time, with this message.
+    Published(BTreeMap<String, String>, CommitId, Timestamp, String),
     /// The branch could not be written.
     Unpublished(RepoError),
 }
@@ -169,13 +169,15 @@ impl Repository {
         self.mirror()?; // opened before its field is borrowed beside the key
         let Self { mirror: Some(mirror), key, .. } = self else { return Ok(News::Nothing) };
         let (Outcome::Pushed(commit) | Outcome::Unchanged(commit)) = mirror.publish(&publication, key)?;
+        // As whoever fetches it sees it. That it cannot be read again would not undo the push.
+        let at = mirror.commit(commit).map_or(publication.at, |commit| commit.committed_at);
         match &mut self.seen {
             // It may mend what was refused of our own branch.
             _ if self.reader.refuses(&self.me) => self.seen = None,
             Some(seen) => drop(seen.published.insert(self.me.clone(), commit)), // our own doing is no news
             None => {}
         }
-        Ok(News::Published(files, commit, message))
+        Ok(News::Published(files, commit, at, message))
     }
 }
 

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
 use tokio::time::timeout;
 
 use super::remote::{ClusterArgs, block_on};
 use crate::agent::declarations::{self, Declarations};
-use crate::agent::remembered;
+use crate::agent::reconcile::annotation;
+use crate::agent::remembered::{self, LEASE_ANNOTATION};
 use crate::agent::scopes::{scopes, unseen};
 use crate::agent::throwaway;
 use crate::cluster::{Cluster, Snapshot, Trouble};
@@ -20,6 +22,8 @@ use crate::model::{Diagnostic, Federation};
 use crate::object::STATE_NAME;
 use crate::policy::Policies;
 use crate::repo::Mirror;
+use crate::view::live::LeaderView;
+use crate::words::one_line;
 
 /// Longest wait for the cluster's objects: somebody sits and waits, and a listing takes seconds at most.
 const SYNC_LIMIT: Duration = Duration::from_secs(30);
@@ -54,6 +58,8 @@ pub(super) struct Live {
     pub(super) decision: Decision,
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) comparisons: Comparisons,
+    /// Which replica of its agent writes, where they choose one by a Lease; else why that cannot be said.
+    pub(super) leader: Result<Option<LeaderView>, String>,
 }
 
 /// Decides as the agent would; `observing`, as one that may change nothing.
@@ -68,9 +74,13 @@ async fn look(cluster: &ClusterArgs, mesh: &str, declared: &Declared, observing:
     let mut memory = Memory::default();
     memory.views.fresh = true; // what makes the host suspect is for the agent to say
     let presence = presence(federation, mesh, own_status);
+    let mut leader = Ok(None);
     if let Some((namespace, _)) = presence.control_plane() {
-        let state = cluster.read_state(namespace, STATE_NAME).await?;
-        let (remembered, _) = remembered::read(&state.map(|(data, _)| data).unwrap_or_default());
+        let state = cluster.whole_state(namespace, STATE_NAME).await?.unwrap_or_default();
+        if let Some(place) = annotation(&state, LEASE_ANNOTATION) {
+            leader = lead(&cluster, &place).await.map_err(|error| format!("the Lease {}: {error}", one_line(&place)));
+        }
+        let (remembered, _) = remembered::read(&BTreeMap::deserialize(&state["data"]).unwrap_or_default());
         memory.inventory = remembered.inventory.into();
         memory.deletions = remembered.deletions;
         memory.health.lapses = remembered.lapses.into();
@@ -108,5 +118,21 @@ async fn look(cluster: &ClusterArgs, mesh: &str, declared: &Declared, observing:
         now: Timestamp::now(),
     };
     let decision = decide(&world, &memory, &mut comparisons);
-    Ok(Live { url: cluster.url().to_owned(), decision, snapshot, comparisons })
+    Ok(Live { url: cluster.url().to_owned(), decision, snapshot, comparisons, leader })
+}
+
+/// Who holds a Lease.
+async fn lead(cluster: &Cluster, place: &str) -> Result<Option<LeaderView>, String> {
+    let lease = cluster.lease(&place.parse()?).read().await.map_err(|error| error.to_string())?;
+    let time = |text: &str| text.parse::<Timestamp>().ok();
+    Ok(lease.map(|lease| {
+        let ends = time(&lease.renewed).and_then(|renewed| renewed.checked_add(lease.duration).ok());
+        LeaderView {
+            lease: place.to_owned(),
+            current: lease.holder.is_some() && ends.is_some_and(|ends| Timestamp::now() <= ends),
+            since: time(&lease.acquired),
+            renewed: time(&lease.renewed),
+            holder: lease.holder,
+        }
+    }))
 }

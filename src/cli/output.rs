@@ -18,7 +18,7 @@ pub(super) enum Format {
 }
 
 /// Columns where a terminal does not say how many it has: what merge requests and split screens show.
-const DEFAULT_COLUMNS: usize = 100;
+pub(super) const COLUMNS: usize = 100;
 
 /// Writes data.
 pub(super) fn print(text: &str) -> Result<(), Error> {
@@ -48,7 +48,7 @@ pub(super) fn look() -> Look {
     }
     let terminal =
         || terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0)).filter(|width| *width > 0);
-    let columns = given("COLUMNS").and_then(|columns| columns.parse().ok()).or_else(terminal).unwrap_or(DEFAULT_COLUMNS);
+    let columns = given("COLUMNS").and_then(|columns| columns.parse().ok()).or_else(terminal).unwrap_or(COLUMNS);
     let colour = given("NO_COLOR").is_none() && given("TERM").is_none_or(|term| term != "dumb");
     Look { width: Some(columns), colour }
 }

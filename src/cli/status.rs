@@ -164,7 +164,11 @@ impl Status {
         let live = decide_now(&self.cluster, mesh, &declared, true)?;
         let published = seen.published.entry(mesh.to_owned()).or_default();
         let was = std::mem::take(&mut published.status);
-        let view = LiveView::new(mesh, &live.url, &was, &live.decision.status);
+        let leader = live.leader.unwrap_or_else(|error| {
+            eprintln!("which replica of the agent writes cannot be said: {error}");
+            None
+        });
+        let view = LiveView::new(mesh, &live.url, &was, &live.decision.status, leader);
         // What the cluster cannot know stays as it was published.
         let MeshStatus { agent, main, mode, rotation, ca_roots, ingress, .. } = was;
         published.status =

@@ -13,6 +13,10 @@ pub(super) use crate::words::one_line;
 /// Most fields that a conflict names: somebody who took over an object owns dozens, and the first few tell who it was.
 const OWNERS_SHOWN: usize = 5;
 
+/// The admission policy of `deploy/components/fence` that lets only the holder of the Lease write. The API server sees a Lease that has passed on
+/// a moment after us: a leader that is refused is let through with its next try.
+const ONE_WRITER: &str = "ValidatingAdmissionPolicy 'meshfed-one-writer'";
+
 /// Why a cluster cannot be worked with at all.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClusterError {
@@ -188,6 +192,7 @@ fn classify(status: &Status, kind: &Kind, namespace: Option<&str>) -> ApplyError
         403 if causes.iter().any(|cause| cause.reason == "NamespaceTerminating") => {
             ApplyError::NamespaceTerminating { namespace: namespace() }
         }
+        403 if message.contains(ONE_WRITER) => ApplyError::Transient { message, retry_after: None },
         // RBAC's own words; every other 403 is an admission rule that looked at the object.
         403 if message.contains(" cannot ") && message.contains(" resource ") => ApplyError::Forbidden { message },
         401 => ApplyError::Forbidden { message: "the API server does not accept our credentials".to_owned() },
@@ -279,6 +284,8 @@ mod tests {
         assert!(matches!(classified(json!({"code": 403, "message": rbac})), ApplyError::Forbidden { .. }));
         let webhook = "admission webhook \"smcp\" denied the request: no";
         assert!(matches!(classified(json!({"code": 403, "message": webhook})), ApplyError::Refused { .. }));
+        let overtaken = "configmaps \"a\" is forbidden: ValidatingAdmissionPolicy 'meshfed-one-writer' with binding 'meshfed-one-writer' denied request: b writes";
+        assert!(classified(json!({"code": 403, "message": overtaken})).is_transient());
         let terminating = json!({"code": 403, "details": {"causes": [{"reason": "NamespaceTerminating"}]}});
         assert_eq!(classified(terminating), ApplyError::NamespaceTerminating { namespace: "shop".into() });
         let missing = json!({"code": 404, "details": {"kind": "namespaces", "name": "shop"}});

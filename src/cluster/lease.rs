@@ -120,7 +120,9 @@ pub struct Lease {
     pub duration: Duration,
     /// How often it has passed on.
     pub transitions: u64,
-    /// When it was renewed last, by its holder's clock; only ever compared with itself.
+    /// When it passed to its holder, by that one's clock; for people.
+    pub acquired: String,
+    /// When it was renewed last, by its holder's clock; what decides only ever compares it with itself.
     pub renewed: String,
     /// Version of the object.
     pub version: String,
@@ -290,6 +292,7 @@ fn lease(value: &Value) -> Lease {
         holder: Some(text("/spec/holderIdentity")).filter(|holder| !holder.is_empty()),
         duration: Duration::from_secs(number("/spec/leaseDurationSeconds")),
         transitions: number("/spec/leaseTransitions"),
+        acquired: text("/spec/acquireTime"),
         renewed: text("/spec/renewTime"),
         version: text("/metadata/resourceVersion"),
         uid: text("/metadata/uid").into(),

@@ -149,13 +149,13 @@ fn reset(mesh: &str, passage: &Passage) -> String {
     match passage.verified {
         Some(verified) => {
             format!(
-                "reset the branch to {}: git push {} origin {verified}:refs/heads/{branch}",
+                "reset the branch to {}: git push {}origin {verified}:refs/heads/{branch}",
                 verified.short(),
                 lease(&branch, passage.tip)
             )
         }
         None => format!(
-            "delete the branch, and its agent begins it anew: git push {} origin :refs/heads/{branch}",
+            "delete the branch, and its agent begins it anew: git push {}origin :refs/heads/{branch}",
             lease(&branch, passage.tip)
         ),
     }

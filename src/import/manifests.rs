@@ -2,28 +2,69 @@
 
 use std::collections::BTreeMap;
 
-use super::meshes::Plane;
+use super::meshes::{Plane, namespace};
 use super::read::{Given, Text};
+use crate::object::Kind;
 
-/// Why an object cannot be in the mesh's `manifests/`; `None` where it can.
+/// Folder for objects that nothing assigns to a mesh. No agent reads it.
+pub(super) const UNASSIGNED: &str = "unassigned";
+
+/// Folder in `manifests/` for objects that an agent refuses, so that they do not spoil the files of the others.
+const NOT_APPLIED: &str = "not-applied";
+
+/// Kinds that the roles in `deploy/roles/` let an agent write, by group.
+const GRANTED: [(&str, &[&str]); 5] = [
+    ("", &["ConfigMap", "Service", "ServiceAccount"]),
+    ("apps", &["Deployment"]),
+    ("federation.maistra.io", &["ServiceMeshPeer", "ExportedServiceSet", "ImportedServiceSet"]),
+    ("maistra.io", &["ServiceMeshControlPlane", "ServiceMeshMember"]),
+    ("networking.istio.io", &["VirtualService", "DestinationRule"]),
+];
+
+/// Whether an agent may write a kind by the roles that come with it.
+pub(super) fn is_granted(kind: &Kind) -> bool {
+    GRANTED.iter().any(|(group, kinds)| **group == *kind.group && kinds.contains(&&*kind.kind))
+}
+
+/// Why an agent refuses an object in its mesh's `manifests/`; `None` where it applies it.
 pub(super) fn refusal(given: &Given, plane: &Plane) -> Option<String> {
-    if let Text::Never(reason) = &given.text {
-        return Some(reason.clone());
+    if matches!(given.text, Text::Template(_)) {
+        return Some("it is a template, and no YAML until it is filled in (MF001)".to_owned());
     }
-    match given.key.namespace.as_deref() {
+    match namespace(given) {
         Some(namespace) if plane.has(namespace) => None,
-        Some(namespace) => {
-            Some(format!("`{namespace}` is no namespace of {}: neither its control plane's nor a member", plane.mesh))
-        }
-        None if &*given.key.kind == "Namespace" && plane.has(&given.key.name) => None,
+        Some(namespace) => Some(format!(
+            "the agent refuses it (MF010): `{namespace}` is no namespace of {}, neither its control plane's nor a member",
+            plane.mesh
+        )),
         None => Some(
-            "it names no namespace; what is applied with -n, or belongs to the whole cluster, is for others to apply".to_owned(),
+            "the agent refuses it (MF010): it names no namespace. Write the one into which it is applied with -n; what \
+             belongs to the whole cluster is for others to apply"
+                .to_owned(),
         ),
     }
 }
 
-/// Path of the file for each of these objects of one mesh.
-pub(super) fn paths(mesh: &str, objects: &[&Given]) -> Vec<String> {
+/// Where objects of one mesh go, or those that nothing assigns to one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Folder<'a> {
+    Applied(&'a str),
+    NotApplied(&'a str),
+    Unassigned,
+}
+
+impl Folder<'_> {
+    fn path(self) -> String {
+        match self {
+            Self::Applied(mesh) => format!("meshes/{mesh}/manifests"),
+            Self::NotApplied(mesh) => format!("meshes/{mesh}/manifests/{NOT_APPLIED}"),
+            Self::Unassigned => UNASSIGNED.to_owned(),
+        }
+    }
+}
+
+/// Path of the file for each of these objects.
+pub(super) fn paths(to: Folder, objects: &[&Given]) -> Vec<String> {
     let folder = |path: &str| path.rsplit_once('/').map(|(folder, _)| folder.to_owned()).unwrap_or_default();
     let mut common: Option<String> = None;
     for object in objects {
@@ -42,7 +83,7 @@ pub(super) fn paths(mesh: &str, objects: &[&Given]) -> Vec<String> {
     let path = |object: &&Given| {
         let below = object.path.strip_prefix(&common).unwrap_or(object.path).trim_start_matches('/');
         let alone = number.get(object.path) == Some(&1) && object.text != Text::Anew;
-        format!("meshes/{mesh}/manifests/{}", fitting(below, alone))
+        format!("{}/{}", to.path(), fitting(below, alone))
     };
     objects.iter().map(path).collect()
 }
@@ -68,8 +109,10 @@ fn fitting(path: &str, alone: bool) -> String {
 pub(super) fn add(file: &mut String, given: &Given) {
     let anew;
     let text = match &given.text {
-        Text::Original(text) => *text,
-        _ => {
+        // Several objects of one template are one text.
+        Text::Template(text) if file.contains(text) => return,
+        Text::Original(text) | Text::Template(text) => *text,
+        Text::Anew | Text::Secret => {
             anew = serde_saphyr::to_string(&given.value).unwrap_or_default();
             &anew
         }
@@ -81,4 +124,29 @@ pub(super) fn add(file: &mut String, given: &Given) {
         file.push_str("---\n");
     }
     file.push_str(text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_granted_is_in_the_roles() {
+        let roles = [
+            include_str!("../../deploy/roles/control-plane/role.yaml"),
+            include_str!("../../deploy/roles/member/role.yaml"),
+            include_str!("../../deploy/roles/workloads/role.yaml"),
+        ]
+        .concat();
+        for kind in GRANTED.iter().flat_map(|(_, kinds)| *kinds) {
+            assert!(roles.contains(&format!("{}s", kind.to_lowercase())), "{kind}");
+        }
+        assert!(!is_granted(&Kind::new("networking.istio.io/v1beta1", "Gateway")));
+    }
+
+    #[test]
+    fn paths_are_those_that_a_repository_reads() {
+        assert_eq!(fitting("../a/.b/README.json", true), "a/from-b/from-README.json");
+        assert_eq!((fitting("-", true), fitting("a.json", false)), ("stdin.yaml".to_owned(), "a.yaml".to_owned()));
+    }
 }

@@ -6,6 +6,8 @@ use serde_json::Value;
 
 use super::read::Given;
 use crate::derive::kinds;
+use crate::lint::nearness;
+use crate::model::names;
 use crate::object::Kind;
 
 /// A mesh as its control plane tells it.
@@ -18,11 +20,19 @@ pub(super) struct Plane<'a> {
     pub namespace: String,
     pub domain: Option<String>,
     pub members: Vec<String>,
+    /// Its control plane names no namespace; ours is a guess.
+    pub homeless: bool,
     /// Where its control plane is written.
     path: &'a str,
 }
 
 impl Plane<'_> {
+    /// Whether an object is its control plane.
+    pub fn is(&self, given: &Given) -> bool {
+        let namespace = given.key.namespace.as_deref().unwrap_or(&given.key.name);
+        self.name == *given.key.name && self.namespace == namespace && self.domain == domain(given)
+    }
+
     /// Whether a namespace is the control plane's or a member's.
     pub fn has(&self, namespace: &str) -> bool {
         self.namespace == namespace || self.members.iter().any(|member| member == namespace)
@@ -40,45 +50,46 @@ pub(super) fn is(given: &Given, (api_version, kind): (&str, &str)) -> bool {
     given.kind.group == wanted.group && given.kind.kind == wanted.kind
 }
 
+/// `maistra.io/v1` has other fields, and none for federation.
+fn domain(given: &Given) -> Option<String> {
+    let current = given.kind.version == kinds::kind(kinds::CONTROL_PLANE).version;
+    text(&given.value, "/spec/security/trust/domain").filter(|_| current).map(str::to_owned)
+}
+
 /// The meshes among the objects. One control plane that is written several times is one mesh.
 pub(super) fn planes<'a>(objects: &[Given<'a>]) -> Vec<Plane<'a>> {
     let mut planes: Vec<Plane> = Vec::new();
     for given in objects.iter().filter(|given| is(given, kinds::CONTROL_PLANE)) {
-        let namespace = given.key.namespace.as_deref().unwrap_or(&given.key.name);
-        let domain = text(&given.value, "/spec/security/trust/domain").map(str::to_owned);
-        let known = |plane: &Plane| plane.name == *given.key.name && plane.namespace == namespace && plane.domain == domain;
-        if !planes.iter().any(known) {
+        if !planes.iter().any(|plane| plane.is(given)) {
             planes.push(Plane {
                 mesh: String::new(),
                 name: given.key.name.to_string(),
-                namespace: namespace.to_owned(),
-                domain,
+                namespace: given.key.namespace.as_deref().unwrap_or(&given.key.name).to_owned(),
+                domain: domain(given),
                 members: Vec::new(),
+                homeless: given.key.namespace.is_none(),
                 path: given.path,
             });
         }
     }
-    for (object, owner) in objects.iter().zip(owners(objects, &planes)) {
-        let Some(owner) = owner else { continue };
-        if is(object, kinds::MEMBER_ROLL) {
-            let listed = ["/spec/members", "/status/configuredMembers"]
-                .iter()
-                .filter_map(|list| object.node.value.value().pointer(list).cloned());
-            let names: Vec<String> = listed
-                .flat_map(|list| list.as_array().cloned().unwrap_or_default())
-                .filter_map(|name| Some(name.as_str()?.to_owned()))
-                .collect();
-            planes[owner].members.extend(names);
+    for object in objects.iter().filter(|object| is(object, kinds::MEMBER_ROLL)) {
+        let listed = ["/spec/members", "/status/configuredMembers"]
+            .iter()
+            .filter_map(|list| object.node.value.value().pointer(list).cloned());
+        let names: Vec<String> = listed
+            .flat_map(|list| list.as_array().cloned().unwrap_or_default())
+            .filter_map(|name| Some(name.as_str()?.to_owned()))
+            .collect();
+        for of in rivals(object, &planes) {
+            planes[of].members.extend(names.iter().cloned());
         }
     }
     for object in objects.iter().filter(|object| is(object, kinds::MEMBER)) {
         let of = |field| text(&object.value, field).unwrap_or_default();
-        let named = |plane: &&mut Plane| {
-            plane.name == of("/spec/controlPlaneRef/name") && plane.namespace == of("/spec/controlPlaneRef/namespace")
-        };
-        let near = planes.iter_mut().filter(named).max_by_key(|plane| shared(plane.path, object.path));
-        if let (Some(plane), Some(namespace)) = (near, &object.key.namespace) {
-            plane.members.push(namespace.to_string());
+        let (name, namespace) = (of("/spec/controlPlaneRef/name"), of("/spec/controlPlaneRef/namespace"));
+        let named = (0..planes.len()).filter(|i| planes[*i].name == name && planes[*i].namespace == namespace).collect();
+        for i in nearest(object, &planes, named) {
+            planes[i].members.extend(object.key.namespace.as_deref().map(str::to_owned));
         }
     }
     for plane in &mut planes {
@@ -102,35 +113,66 @@ fn name(planes: &mut [Plane], objects: &[Given]) {
         let called: BTreeSet<&str> = calling.map(|peer| &*peer.key.name).collect();
         let alone = planes.iter().filter(|plane| plane.name == name).count() == 1;
         let own = if alone && name != "basic" { [&name, &namespace] } else { [&namespace, &name] };
-        let mut names =
-            called.into_iter().map(str::to_owned).chain(own.into_iter().cloned()).filter(|name| !taken.contains(name));
-        let mesh = names.next().unwrap_or_else(|| format!("{namespace}-{}", i + 1));
+        let numbered = [format!("{namespace}-{}", i + 1), format!("mesh-{}", i + 1)];
+        let all = called.into_iter().map(str::to_owned).chain(own.into_iter().cloned()).chain(numbered);
+        // It becomes the name of a folder.
+        let mut free = all.filter(|name| !taken.contains(name) && names::mesh(name).is_ok());
+        let mesh = free.next().unwrap_or_else(|| format!("mesh-{}-{}", i + 1, taken.len()));
         taken.insert(mesh.clone());
         planes[i].mesh = mesh;
     }
 }
 
-/// Whose each object is: the mesh in whose namespaces it is, and of several the one whose control plane is written nearest.
-pub(super) fn owners(objects: &[Given], planes: &[Plane]) -> Vec<Option<usize>> {
-    let owner = |object: &Given| {
-        let namespace = object.key.namespace.as_deref().or((&*object.key.kind == "Namespace").then_some(&*object.key.name));
-        let in_it: Vec<usize> = match namespace {
-            Some(namespace) => (0..planes.len()).filter(|i| planes[*i].has(namespace)).collect(),
-            None => Vec::new(),
-        };
-        let among = if in_it.is_empty() { (0..planes.len()).collect() } else { in_it };
-        let near = among.iter().map(|i| shared(planes[*i].path, object.path)).max()?;
-        let mut nearest = among.into_iter().filter(|i| shared(planes[*i].path, object.path) == near);
-        // Several control planes in one text: the first whose namespace it is.
-        nearest.next().filter(|_| near > 0 || namespace.is_some() || planes.len() == 1)
-    };
-    objects.iter().map(owner).collect()
+/// Whose an object may be. One mesh, where its namespace or its place tells it; several, where nothing tells them apart.
+///
+/// The namespace of a control plane tells whose what is in it is. The name of a member namespace does not where another mesh's control plane
+/// is written nearer: many meshes call their namespaces alike, and a membership that is broken must not make one mesh's objects another's.
+pub(super) fn rivals(object: &Given, planes: &[Plane]) -> Vec<usize> {
+    let all: Vec<usize> = (0..planes.len()).collect();
+    if is(object, kinds::CONTROL_PLANE) {
+        let own = all.iter().copied().filter(|i| planes[*i].is(object)).collect();
+        return nearest(object, planes, own);
+    }
+    let Some(namespace) = namespace(object) else { return nearest(object, planes, all) };
+    let home: Vec<usize> = all.iter().copied().filter(|i| planes[*i].namespace == namespace).collect();
+    if !home.is_empty() {
+        return nearest(object, planes, home);
+    }
+    let near = nearest(object, planes, all);
+    let members: Vec<usize> = near.iter().copied().filter(|i| planes[*i].has(namespace)).collect();
+    if members.is_empty() { near } else { members }
 }
 
-/// How much of their paths two texts share: folders, and a point more where they are one text.
-fn shared(one: &str, other: &str) -> usize {
-    let folders = |path: &'_ str| path.rsplit_once('/').map(|(folder, _)| folder.to_owned()).unwrap_or_default();
-    let (a, b) = (folders(one), folders(other));
-    let same = a.split('/').zip(b.split('/')).take_while(|(a, b)| a == b && !a.is_empty()).count();
-    2 * same + usize::from(one == other)
+/// Whose each object may be. A service set goes with the peer of its name, so one that nothing else assigns is that peer's mesh's.
+pub(super) fn all_rivals(objects: &[Given], planes: &[Plane]) -> Vec<Vec<usize>> {
+    let mut all: Vec<Vec<usize>> = objects.iter().map(|object| rivals(object, planes)).collect();
+    for i in 0..objects.len() {
+        let set = is(&objects[i], kinds::EXPORTED) || is(&objects[i], kinds::IMPORTED);
+        if all[i].len() < 2 || !set {
+            continue;
+        }
+        let key = &objects[i].key;
+        let same = |other: &&usize| {
+            let peer = &objects[**other];
+            is(peer, kinds::PEER) && peer.key.name == key.name && peer.key.namespace == key.namespace
+        };
+        let numbers: Vec<usize> = (0..objects.len()).collect();
+        let with: BTreeSet<usize> = numbers.iter().filter(same).flat_map(|peer| all[*peer].clone()).collect();
+        let with: Vec<usize> = all[i].iter().copied().filter(|plane| with.contains(plane)).collect();
+        if with.len() == 1 {
+            all[i] = with;
+        }
+    }
+    all
+}
+
+/// The namespace that an object is in, or is.
+pub(super) fn namespace<'o>(object: &'o Given) -> Option<&'o str> {
+    object.key.namespace.as_deref().or((&*object.key.kind == "Namespace").then_some(&*object.key.name))
+}
+
+/// Those among some meshes whose control plane is written nearest to an object.
+fn nearest(object: &Given, planes: &[Plane], among: Vec<usize>) -> Vec<usize> {
+    let near = among.iter().map(|i| nearness(planes[*i].path, object.path)).max();
+    among.into_iter().filter(|i| Some(nearness(planes[*i].path, object.path)) == near).collect()
 }

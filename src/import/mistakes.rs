@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::compare::differences;
-use super::meshes::Plane;
+use super::fates::doubt;
+use super::meshes::{Plane, is, namespace, text};
 use super::read::Given;
 use super::settle::load;
+use crate::derive::kinds;
 use crate::lint::{Plain, lint_objects};
-use crate::model::{Code, Diagnostic, Span};
+use crate::model::names::closest;
+use crate::model::{Code, Diagnostic, Severity, Span};
 use crate::object::Key;
 
 /// All mistakes, at the places where they were written.
@@ -53,7 +56,8 @@ fn is_about_twins(finding: &Diagnostic, objects: &[Given], twins: &[Vec<usize>])
 /// Objects of one mesh that have one name: only one of them can be there.
 pub(super) fn twins(objects: &[Given], owners: &[Option<usize>]) -> Vec<Vec<usize>> {
     let mut groups: BTreeMap<(Option<usize>, &Key), Vec<usize>> = BTreeMap::new();
-    for (i, (given, owner)) in objects.iter().zip(owners).enumerate() {
+    // Of objects that nothing assigns to a mesh nobody knows whether they are of one.
+    for (i, (given, owner)) in objects.iter().zip(owners).enumerate().filter(|(_, (_, owner))| owner.is_some()) {
         groups.entry((*owner, &given.key)).or_default().push(i);
     }
     groups.into_values().filter(|group| group.len() > 1).collect()
@@ -83,4 +87,87 @@ fn told(objects: &[Given], group: &[usize]) -> Option<Diagnostic> {
         }
     };
     Some(first.iter().fold(finding, |finding, i| finding.also(objects[*i].path, place(&objects[*i]), "so is this one")))
+}
+
+/// Objects whose place and namespace do not tell one mesh.
+pub(super) fn astray(objects: &[Given], planes: &[Plane], rivals: &[Vec<usize>]) -> Vec<Diagnostic> {
+    let told = |(given, rivals): (&Given, &Vec<usize>)| {
+        let mesh = |i: &usize| planes[*i].mesh.as_str();
+        let (message, help) = match rivals.as_slice() {
+            [only] => {
+                let namespace = namespace(given).filter(|namespace| !planes[*only].has(namespace))?;
+                let other = planes.iter().find(|plane| plane.has(namespace))?;
+                let message = format!(
+                    "this stands beside the control plane of `{}`, and `{namespace}` is a namespace of `{}`",
+                    mesh(only),
+                    other.mesh
+                );
+                (message, format!("make the namespace a member of `{}`, or move the file", mesh(only)))
+            }
+            several => {
+                let names: Vec<&str> = several.iter().map(mesh).collect();
+                let elsewhere = namespace(given).is_none_or(|namespace| !planes.iter().any(|plane| plane.has(namespace)));
+                let help = match &*given.kind.kind {
+                    "Subscription" => "a Mesh has `operators` for it, or leave it to others to apply",
+                    _ if elsewhere => "it is in no mesh's namespaces: leave it to others to apply, or give it one",
+                    _ => "give each mesh a folder of its own, or import each by itself: name only its files",
+                };
+                (doubt(&names), help.to_owned())
+            }
+        };
+        let place = given.node.at(&["metadata", "name"]).map_or(given.span, |name| name.span);
+        Some(Diagnostic::warning(given.path, place, Code::OutsideMesh, message, help))
+    };
+    objects.iter().zip(rivals).filter_map(told).collect()
+}
+
+/// Memberships in control planes that are not there.
+pub(super) fn memberless(objects: &[Given], planes: &[Plane]) -> Vec<Diagnostic> {
+    let told = |given: &Given| {
+        let name = given.node.at(&["spec", "controlPlaneRef", "name"])?.located()?;
+        let namespace = text(&given.value, "/spec/controlPlaneRef/namespace")?;
+        if planes.iter().any(|plane| plane.name == *name.value && plane.namespace == namespace) {
+            return None;
+        }
+        let names: Vec<&str> = planes.iter().map(|plane| plane.name.as_str()).collect();
+        let message = format!("there is no control plane `{}` in `{}`", name.escape_debug(), namespace.escape_debug());
+        Some(Diagnostic::warning(given.path, name.span, Code::ByHand, message, closest(&name, &names)))
+    };
+    objects.iter().filter(|given| is(given, kinds::MEMBER)).filter_map(told).collect()
+}
+
+/// Control planes that no Mesh can say, where nothing else says so of them.
+pub(super) fn unsaid(
+    objects: &[Given],
+    planes: &[Plane],
+    refused: &BTreeMap<usize, String>,
+    found: &[Diagnostic],
+) -> Vec<Diagnostic> {
+    let mut all = Vec::new();
+    for (plane, reason) in refused {
+        for given in objects.iter().filter(|given| is(given, kinds::CONTROL_PLANE) && planes[*plane].is(given)) {
+            let place = given.node.at(&["metadata", "name"]).map_or(given.span, |name| name.span);
+            let known = |finding: &&Diagnostic| finding.path == given.path && finding.span.line == place.line;
+            if !found.iter().any(|finding| known(&finding)) {
+                let message = format!("no Mesh document can say this control plane: {reason}");
+                let help = "mend it and import again; of a kustomization, import what it makes: kustomize build FOLDER | meshfed import -";
+                all.push(Diagnostic::error(given.path, place, Code::ByHand, message, help));
+            }
+        }
+    }
+    all
+}
+
+/// The finding for which the API server refuses an object.
+pub(super) fn unacceptable(objects: &[Given], i: usize, found: &[Diagnostic]) -> Option<Code> {
+    let given = &objects[i];
+    let refusing =
+        |finding: &&Diagnostic| finding.path == given.path && finding.severity == Severity::Error && finding.code == Code::Schema;
+    let refusals: Vec<&Diagnostic> = found.iter().filter(refusing).collect();
+    if refusals.is_empty() {
+        return None; // nearly always
+    }
+    let later = objects.iter().filter(|other| other.path == given.path).map(|other| other.span.line);
+    let end = later.filter(|line| *line > given.span.line).min().unwrap_or(u32::MAX);
+    refusals.iter().find(|finding| (given.span.line..end).contains(&finding.span.line)).map(|finding| finding.code)
 }

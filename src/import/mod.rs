@@ -7,14 +7,16 @@
 //! | objects → documents that may say the same | [`candidates`]: [`peer`], [`traffic`]; [`scene`] has the Mesh, [`documents`] the shapes |
 //! | what those say of peers without documents | [`stubs`] |
 //! | which of them do: derived from and held against the objects | [`settle`], [`compare`] |
-//! | what stays as it is | [`manifests`] |
+//! | what becomes of each object; what stays as it is | [`fates`], [`manifests`] |
 //!
 //! **Invariant: nothing is lost.** A document takes the place of objects only if what is derived from it says every field that was written.
-//! All else stays as it is in `manifests/`, or is named as left out, with the reason.
+//! All else stays as it is: in `manifests/`, apart from the rest where an agent refuses it, or in `unassigned/` where nothing says whose it is.
+//! Only secrets are left out, and what is no Kubernetes object.
 
 mod candidates;
 mod compare;
 mod documents;
+mod fates;
 mod live;
 mod manifests;
 mod meshes;
@@ -31,10 +33,9 @@ mod traffic;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
-
 use crate::facts::Facts;
 use crate::model::{Diagnostic, Span};
+use crate::object::Kind;
 pub use compare::Difference;
 pub use live::stripped;
 
@@ -66,6 +67,10 @@ pub struct Imported {
     pub objects: Vec<Object>,
     /// Mistakes.
     pub found: Vec<Diagnostic>,
+    /// Kinds in `manifests/` that the agent's roles do not let it write, as `Kind.group`.
+    pub not_granted: BTreeSet<String>,
+    /// Files of these meshes that are in the repository already and that nothing here says.
+    pub beside: Vec<String>,
 }
 
 /// An object, and what became of it.
@@ -100,6 +105,13 @@ pub enum Fate {
         /// Why no document takes its place; empty where none could.
         reason: String,
     },
+    /// It stays as it is, where no agent applies it.
+    NotApplied {
+        /// The file that it is in.
+        path: String,
+        /// Why it is not applied, and why no document takes its place.
+        reason: String,
+    },
     /// It is in no file.
     LeftOut {
         /// Why.
@@ -108,11 +120,14 @@ pub enum Fate {
 }
 
 /// Why nothing can be imported.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum Nothing {
     /// No control plane is among the objects.
     #[error("there is no ServiceMeshControlPlane among the objects")]
-    NoControlPlane,
+    NoControlPlane {
+        /// What could not be read: it may be there.
+        found: Vec<Diagnostic>,
+    },
     /// No control plane is that of the wanted mesh.
     #[error("no control plane is that of a mesh `{wanted}`")]
     NoSuchMesh {
@@ -134,10 +149,10 @@ pub fn import(inputs: Inputs) -> Result<Imported, Nothing> {
     for (path, text) in inputs.texts {
         read.text(path, text);
     }
-    let read::Read { objects, mut found } = read;
+    let read::Read { objects, mut found, .. } = read;
     let mut planes = meshes::planes(&objects);
     if planes.is_empty() {
-        return Err(Nothing::NoControlPlane);
+        return Err(Nothing::NoControlPlane { found });
     }
     if let (Some(wanted), [only]) = (inputs.mesh, planes.as_mut_slice()) {
         wanted.clone_into(&mut only.mesh); // it is said what it is called
@@ -147,17 +162,33 @@ pub fn import(inputs: Inputs) -> Result<Imported, Nothing> {
         let known = planes.into_iter().map(|plane| plane.mesh).collect();
         return Err(Nothing::NoSuchMesh { wanted: mesh.to_owned(), known });
     }
-    let owners = meshes::owners(&objects, &planes);
+    let rivals = meshes::all_rivals(&objects, &planes);
+    let owners: Vec<Option<usize>> =
+        rivals.iter().map(|all| if let [only] = all.as_slice() { Some(*only) } else { None }).collect();
     found.extend(mistakes::find(&objects, &planes, &owners, inputs.repository));
+    found.extend(mistakes::astray(&objects, &planes, &rivals));
+    found.extend(mistakes::memberless(&objects, &planes));
     // Whoever asks for one mesh looks after that one; what is read beside it is not theirs.
     let theirs = |path: &str| {
         let mut here = objects.iter().zip(&owners).filter(|(given, _)| given.path == path).peekable();
         here.peek().is_none() || here.any(|(_, owner)| owner.is_none_or(|owner| wanted(&planes[owner])))
     };
     found.retain(|finding| theirs(&finding.path));
-    let settled = settle::settle(&objects, &planes, &owners, inputs);
+    let mut settled = settle::settle(&objects, &planes, (&owners, &rivals), inputs);
+    found.extend(mistakes::unsaid(&objects, &planes, &settled.refused, &found));
     found.sort();
     found.dedup();
+    for (i, fate) in settled.fates.iter_mut().enumerate() {
+        if let Fate::Manifest { reason, .. } = fate
+            && let Some(code) = mistakes::unacceptable(&objects, i, &found)
+        {
+            let refusal = format!("the API server refuses it ({})", code.number());
+            *reason = if reason.is_empty() { refusal } else { format!("{reason}; {refusal}") };
+        }
+    }
+    let kept = objects.iter().zip(&settled.fates).filter(|(_, fate)| matches!(fate, Fate::Manifest { .. }));
+    let not_granted =
+        kept.filter(|(given, _)| !manifests::is_granted(&given.kind)).map(|(given, _)| of_group(&given.kind)).collect();
     let told = objects.iter().zip(&owners).zip(settled.fates).map(|((given, owner), fate)| Object {
         name: given.key.to_string(),
         path: given.path.to_owned(),
@@ -171,6 +202,13 @@ pub fn import(inputs: Inputs) -> Result<Imported, Nothing> {
         files: settled.files,
         stubs: settled.stubs,
         facts: settled.facts,
+        beside: settled.beside,
         found,
+        not_granted,
     })
+}
+
+/// A kind as people write it where several groups have one: `Gateway.networking.istio.io`.
+fn of_group(kind: &Kind) -> String {
+    if kind.group.is_empty() { kind.kind.to_string() } else { format!("{}.{}", kind.kind, kind.group) }
 }

@@ -25,14 +25,16 @@ pub(super) struct Given<'a> {
 }
 
 /// How an object can be written again.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Text<'a> {
     /// As it stands there, with its comments.
     Original(&'a str),
-    /// Anew: it was an item of a list, or a server had added to it.
+    /// Anew: it was an item of a list, a server had added to it, or it has aliases, which a repository has not.
     Anew,
-    /// Not at all, for this reason.
-    Never(String),
+    /// As it stands there, which is no YAML until its gaps are filled in.
+    Template(&'a str),
+    /// Not at all: it holds a secret.
+    Secret,
 }
 
 /// What the texts hold.
@@ -40,10 +42,14 @@ pub(super) enum Text<'a> {
 pub(super) struct Read<'a> {
     pub objects: Vec<Given<'a>>,
     pub found: Vec<Diagnostic>,
+    /// Secrets in objects of the document that is read.
+    secrets: Vec<Diagnostic>,
 }
 
-/// Why an object is not written again.
-const SECRET: &str = "it holds a secret, which does not belong into a repository";
+const LEFT_OUT: &str =
+    "it is left out: make it in the cluster, or let an operator there decrypt or fetch it (SealedSecret, ExternalSecret)";
+const KUSTOMIZATION: &str = "a Kustomization stands for objects that are made from it";
+const BUILD: &str = "import what it makes: kustomize build FOLDER | meshfed import -";
 
 /// A part of a text that is a document by itself.
 struct Segment<'a> {
@@ -61,41 +67,54 @@ impl<'a> Read<'a> {
     }
 
     fn segment(&mut self, path: &'a str, segment: &Segment<'a>) {
-        let leaks = secrets::in_file("x.yaml", segment.text.as_bytes());
-        let (nodes, text) = match yaml::nodes(path, segment.text) {
+        let mut leaks = secrets_in(segment.text);
+        let (nodes, mut text) = match yaml::nodes(path, segment.text) {
             Ok(nodes) => (nodes, Text::Original(segment.text)),
-            Err(finding) => {
-                let Template { finding, mended } = template::look(path, segment.text, *finding);
-                self.found.push(moved(finding, segment.above));
-                let nodes = mended.and_then(|mended| yaml::nodes(path, &mended).ok()).unwrap_or_default();
-                (nodes, Text::Never("it is a template, and no YAML until it is filled in".to_owned()))
-            }
+            Err(finding) => match yaml::expanded(path, segment.text) {
+                Ok(nodes) => (nodes, Text::Anew),
+                Err(_) => {
+                    let Template { finding, mended } = template::look(path, segment.text, *finding);
+                    self.found.push(moved(finding, segment.above));
+                    let mended = mended.unwrap_or_default();
+                    if leaks.is_empty() {
+                        leaks = secrets_in(&mended);
+                    }
+                    (yaml::nodes(path, &mended).unwrap_or_default(), Text::Template(segment.text))
+                }
+            },
         };
-        let secret = !leaks.is_empty();
-        self.found.extend(leaks.into_iter().map(|leak| moved(Diagnostic { path: path.to_owned(), ..leak }, segment.above)));
+        if !leaks.is_empty() {
+            // What is in comments goes with them.
+            text = if matches!(text, Text::Template(_)) { Text::Secret } else { Text::Anew };
+        }
         for mut node in nodes {
             node.move_down(segment.above);
-            let list = node.get("items").is_some();
-            let text = if secret && !list { Text::Never(SECRET.to_owned()) } else { text.clone() };
-            self.node(path, node, &text);
+            self.node(path, node, text);
         }
+        let held = std::mem::take(&mut self.secrets);
+        let leaks = leaks.into_iter().map(|leak| moved(Diagnostic { path: path.to_owned(), ..leak }, segment.above));
+        // A leak has the more exact place, but of the items of a list only the first is one.
+        if held.len() > leaks.len() { self.found.extend(held) } else { self.found.extend(leaks) }
     }
 
-    fn node(&mut self, path: &'a str, node: At<Node>, text: &Text<'a>) {
+    fn node(&mut self, path: &'a str, node: At<Node>, text: Text<'a>) {
         let field = |name: &str| node.get(name).and_then(|field| field.text());
         let (Some(version), Some(kind)) = (field("apiVersion"), field("kind")) else {
-            let message = "this is no Kubernetes object: it lacks `apiVersion` or `kind`";
-            let help = "it is left out; values of a chart and the like are filled in by what reads them";
+            let (message, help) = match path.rsplit('/').next() {
+                Some("kustomization.yaml" | "kustomization.yml") => (KUSTOMIZATION, BUILD),
+                _ => (
+                    "this is no Kubernetes object: it lacks `apiVersion` or `kind`",
+                    "it is left out; values of a chart and the like are filled in by what reads them",
+                ),
+            };
             self.found.push(Diagnostic::warning(path, node.span, Code::Misplaced, message, help));
             return;
         };
         if let (Some(item), Some(items)) = (kind.strip_suffix("List"), node.get("items")) {
-            let text = if matches!(text, Text::Never(_)) { text.clone() } else { Text::Anew };
+            let text = if matches!(text, Text::Original(_)) { Text::Anew } else { text };
             for mut object in items.items().iter().cloned() {
                 name_kind(&mut object, version, item);
-                let alone = serde_saphyr::to_string(&object.value.value()).unwrap_or_default();
-                let secret = !secrets::in_file("x.yaml", alone.as_bytes()).is_empty();
-                self.node(path, object, &if secret { Text::Never(SECRET.to_owned()) } else { text.clone() });
+                self.node(path, object, text);
             }
             return;
         }
@@ -104,10 +123,10 @@ impl<'a> Read<'a> {
         let namespace = node.at(&["metadata", "namespace"]).and_then(|namespace| namespace.text());
         let Some(name) = name else {
             let (message, help) = match &*kind.kind {
-                "Kustomization" => (
-                    "a Kustomization stands for objects that are made from it",
-                    "import what it makes: kustomize build FOLDER | meshfed import -",
-                ),
+                _ if node.at(&["metadata", "name"]).is_some() => {
+                    ("`metadata.name` is no text", "put it in quotes; it is left out until then")
+                }
+                "Kustomization" => (KUSTOMIZATION, BUILD),
                 _ => ("the object has no `metadata.name`", "it is left out; give it a name"),
             };
             return self.found.push(Diagnostic::warning(path, node.span, Code::Misplaced, message, help));
@@ -115,12 +134,28 @@ impl<'a> Read<'a> {
         let key = Key::new(&kind, namespace, name);
         let given = node.value.value();
         let value = live::stripped(given.clone());
+        let leaks = secrets_in(&serde_saphyr::to_string(&value).unwrap_or_default());
         let text = match text {
+            Text::Original(_) | Text::Anew if !leaks.is_empty() => Text::Secret,
             Text::Original(_) if value != given => Text::Anew,
-            text => text.clone(),
+            text => text,
         };
+        if text == Text::Secret {
+            let span = node.get("kind").map_or(node.span, |kind| kind.span);
+            self.secrets.extend(leaks.into_iter().take(1).map(|leak| Diagnostic { path: path.to_owned(), span, ..leak }));
+        }
         self.objects.push(Given { path, span: node.span, kind, key, node, value, text });
     }
+}
+
+/// Secrets in a text, as they are told of what is not in a repository yet.
+fn secrets_in(text: &str) -> Vec<Diagnostic> {
+    let mut found = secrets::in_file("x.yaml", text.as_bytes());
+    for finding in &mut found {
+        finding.message = finding.message.replace("lies open in the repository", "goes into no repository");
+        LEFT_OUT.clone_into(&mut finding.help);
+    }
+    found
 }
 
 /// Items of a typed list (`ServiceMeshPeerList`) need not say their kind.
@@ -213,14 +248,40 @@ mod tests {
         assert_eq!((read.found[0].span.line, read.found[0].span.column), (6, 18));
         assert!(read.found[0].message.contains("{{MESH_CERT}}"), "{:?}", read.found);
         assert_eq!(read.objects[0].value["data"]["root-cert.pem"], "{{MESH_CERT}}");
-        assert!(matches!(read.objects[0].text, Text::Never(_)));
+        assert_eq!(read.objects[0].text, Text::Template(text));
     }
 
     #[test]
     fn a_secret_is_never_written_again() {
         let text = "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\nstringData: {password: hunter2}\n";
         let read = read(text);
-        assert!(matches!(read.objects[0].text, Text::Never(_)) && read.found[0].code == Code::Secret);
+        assert_eq!((&read.objects[0].text, read.found[0].code), (&Text::Secret, Code::Secret));
+        let gap = read_owned("apiVersion: v1\nkind: Secret\nmetadata: {name: a}\nstringData:\n  password: {{PASSWORD}}\n");
+        assert_eq!(gap, [Text::Secret], "what fills it in is one");
+    }
+
+    /// How the objects of a text are written again.
+    fn read_owned(text: &'static str) -> Vec<Text<'static>> {
+        read(text).objects.iter().map(|object| object.text).collect()
+    }
+
+    #[test]
+    fn a_secret_in_a_comment_goes_with_it() {
+        let text = "# -----BEGIN PRIVATE KEY-----\n# MC4CAQAwBQYDK2VwBCIEIDuI\n# -----END PRIVATE KEY-----\napiVersion: v1\nkind: ConfigMap\n\
+                    metadata: {name: a}\n";
+        let read = read(text);
+        assert_eq!((read.objects[0].text, read.found.len()), (Text::Anew, 1), "{:?}", read.found);
+    }
+
+    #[test]
+    fn aliases_are_written_out() {
+        let text = "apiVersion: v1\nkind: ConfigMap\nmetadata: &m\n  name: a\n  labels: &l {a: b}\ndata: *l\n";
+        let read = read(text);
+        assert_eq!((read.found.len(), read.objects[0].text), (0, Text::Anew), "{:?}", read.found);
+        assert_eq!(read.objects[0].value["data"], serde_json::json!({"a": "b"}));
+        let merged = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: &d {x: y}\nbinaryData: {<<: *d, z: w}\n";
+        let read = self::read(merged);
+        assert_eq!(read.objects[0].value["binaryData"], serde_json::json!({"x": "y", "z": "w"}));
     }
 
     #[test]
@@ -229,6 +290,6 @@ mod tests {
                     - {apiVersion: v1, kind: ConfigMap, metadata: {name: b}}\n";
         let read = read(text);
         assert_eq!(read.found.len(), 1);
-        assert!(matches!(read.objects[0].text, Text::Never(_)) && read.objects[1].text == Text::Anew);
+        assert_eq!((read.objects[0].text, read.objects[1].text), (Text::Secret, Text::Anew));
     }
 }

@@ -20,11 +20,15 @@ pub(super) struct Scene<'a> {
     pub objects: &'a [Given<'a>],
     pub planes: &'a [Plane<'a>],
     pub owners: &'a [Option<usize>],
+    /// Meshes that an object may belong to, where it is not one.
+    pub rivals: &'a [Vec<usize>],
     pub inputs: Inputs<'a>,
     /// Objects that count: of several of one name at most one.
     pub used: BTreeSet<usize>,
     /// Objects that another one of the same name says all of.
     pub said: BTreeMap<usize, usize>,
+    /// Meshes whose control plane no Mesh document can say, and why.
+    pub refused: BTreeMap<usize, String>,
 }
 
 impl<'a> Scene<'a> {
@@ -72,15 +76,14 @@ impl<'a> Scene<'a> {
 
     /// The object of a mesh's control plane, if one counts.
     pub fn control_plane(&self, plane: usize) -> Option<usize> {
-        let Plane { namespace, name, .. } = &self.planes[plane];
-        self.of(plane, kinds::CONTROL_PLANE).find(|i| {
-            let key = &self.objects[*i].key;
-            &*key.name == name && key.namespace.as_deref() == Some(namespace)
-        })
+        self.of(plane, kinds::CONTROL_PLANE).find(|i| self.planes[plane].is(&self.objects[*i]))
     }
 
     /// Objects that the Mesh document says.
     pub fn foundations(&self, plane: usize) -> Vec<usize> {
+        if self.refused.contains_key(&plane) {
+            return Vec::new();
+        }
         let mut all: Vec<usize> = self.control_plane(plane).into_iter().collect();
         if self.roll(plane).is_none() {
             all.extend(self.of(plane, kinds::MEMBER).filter(|i| self.is_bare_member(plane, *i)));
@@ -118,8 +121,14 @@ impl<'a> Scene<'a> {
         std::iter::once(namespace).chain(members).all(bare)
     }
 
+    /// Path of the document of a mesh.
+    pub fn mesh_path(&self, plane: usize) -> String {
+        format!("meshes/{}/mesh.yaml", self.planes[plane].mesh)
+    }
+
+    /// The document of a mesh.
     pub fn mesh(&self, plane: usize, base: &Value) -> String {
-        let Plane { mesh, namespace, name, domain, members, .. } = &self.planes[plane];
+        let Plane { mesh, namespace, name, domain, members, homeless, .. } = &self.planes[plane];
         let given = self.control_plane(plane).map(|i| self.value(i));
         let other = |text: &String| (text != mesh).then(|| text.clone());
         let mut whole = json!({"spec": base});
@@ -134,10 +143,15 @@ impl<'a> Scene<'a> {
             types.any(|annotations| annotations.is_some_and(|annotations| annotations[AWS_TYPE] == "nlb"))
         });
         let region = self.of(plane, kinds::DESTINATION_RULE).find_map(|i| traffic::region(self.value(i)));
-        let control_plane = ControlPlane { namespace: other(namespace), name: other(name), base: given.map(|_| whole) };
+        let control_plane = ControlPlane {
+            namespace: other(namespace),
+            name: other(name),
+            base: given.filter(|_| !self.refused.contains_key(&plane)).map(|_| whole),
+        };
         let spec = MeshSpec {
             cluster: given.and_then(|given| text(given, "/spec/cluster/name")).map(str::to_owned),
-            trust_domain: domain.clone(),
+            // What is nowhere must not be looked after as if it were where we guess.
+            trust_domain: domain.clone().filter(|_| !homeless),
             members: members.clone(),
             create_namespaces: self.creates_namespaces(plane),
             control_plane: Some(control_plane).filter(|written| *written != ControlPlane::default()),

@@ -10,9 +10,9 @@ use super::compare::{Difference, differences, rest};
 use super::meshes::{Plane, is};
 use super::mistakes::{twins, widest};
 use super::peer::Reason;
-use super::read::{Given, Text};
+use super::read::Given;
 use super::scene::Scene;
-use super::{Fate, Inputs, manifests};
+use super::{Fate, Inputs};
 use crate::derive::{Derived, Inputs as From, Observed, derive, kinds};
 use crate::facts::Facts;
 use crate::model::{Cache, ContentId, Diagnostic, Federation, Severity};
@@ -25,6 +25,10 @@ pub(super) struct Settled {
     pub stubs: BTreeSet<String>,
     pub facts: BTreeMap<String, Facts>,
     pub fates: Vec<Fate>,
+    /// Meshes whose control plane no Mesh document can say, and why.
+    pub refused: BTreeMap<usize, String>,
+    /// Files of the imported meshes that are in the repository and that the import knows nothing of.
+    pub beside: Vec<String>,
 }
 
 /// Why a document cannot take the place of its objects.
@@ -45,16 +49,24 @@ pub(super) fn load(files: &BTreeMap<String, String>) -> (Federation, Vec<Diagnos
 }
 
 /// One state of the repository, and what follows from it.
-struct Round {
+pub(super) struct Round {
     files: BTreeMap<String, String>,
     stubs: BTreeSet<String>,
     found: Vec<Diagnostic>,
-    derived: BTreeMap<usize, Derived>,
-    placed: BTreeMap<usize, String>,
+    pub derived: BTreeMap<usize, Derived>,
+    /// Files of objects that stay as they are.
+    pub placed: BTreeMap<usize, String>,
 }
 
-pub(super) fn settle(objects: &[Given], planes: &[Plane], owners: &[Option<usize>], inputs: Inputs) -> Settled {
-    let mut scene = Scene { objects, planes, owners, inputs, used: (0..objects.len()).collect(), said: BTreeMap::new() };
+pub(super) fn settle(
+    objects: &[Given],
+    planes: &[Plane],
+    (owners, rivals): (&[Option<usize>], &[Vec<usize>]),
+    inputs: Inputs,
+) -> Settled {
+    let used = (0..objects.len()).collect();
+    let (said, refused) = (BTreeMap::new(), BTreeMap::new());
+    let mut scene = Scene { objects, planes, owners, rivals, inputs, used, said, refused };
     let mut reasons: BTreeMap<usize, Reason> = BTreeMap::new();
     for group in twins(objects, owners) {
         let wide = widest(objects, &group);
@@ -66,12 +78,20 @@ pub(super) fn settle(objects: &[Given], planes: &[Plane], owners: &[Option<usize
             }
         }
     }
+    // What is wrong with a mesh by itself is not its peerings' fault.
+    let mut alone = scene.ground();
+    alone.extend(scene.planes_wanted().map(|plane| (scene.mesh_path(plane), scene.mesh(plane, &json!({})))));
+    scene.refused = scene.refusals(&load(&alone).1);
     let mut candidates = scene.candidates(&mut reasons);
     loop {
         let round = scene.round(&candidates);
         let failed = scene.failed(&candidates, &round);
         if failed.is_empty() {
-            return scene.settled(&candidates, round, &reasons);
+            let refused = scene.refusals(&round.found);
+            if refused.is_empty() {
+                return scene.settled(&candidates, round, &reasons);
+            }
+            scene.refused.extend(refused);
         }
         for (i, reason) in &failed {
             for object in &candidates[*i].objects {
@@ -87,28 +107,51 @@ pub(super) fn settle(objects: &[Given], planes: &[Plane], owners: &[Option<usize
 }
 
 impl Scene<'_> {
-    fn round(&self, candidates: &[Candidate]) -> Round {
+    /// Meshes whose document is found to be wrong.
+    fn refusals(&self, found: &[Diagnostic]) -> BTreeMap<usize, String> {
+        let error = |plane: usize| {
+            if self.planes[plane].homeless {
+                return Some("it names no namespace".to_owned());
+            }
+            let path = self.mesh_path(plane);
+            let mut errors = found.iter().filter(|finding| finding.severity == Severity::Error);
+            errors.find(|finding| finding.path == path).map(|finding| finding.message.clone())
+        };
+        let new = self.planes_wanted().filter(|plane| !self.refused.contains_key(plane));
+        new.filter_map(|plane| Some((plane, error(plane)?))).collect()
+    }
+
+    fn planes_wanted(&self) -> impl Iterator<Item = usize> {
+        (0..self.planes.len()).filter(|plane| self.wanted(*plane))
+    }
+
+    /// The repository without the meshes that are imported.
+    fn ground(&self) -> BTreeMap<String, String> {
         let mut files = self.inputs.repository.clone();
-        let wanted: Vec<usize> = (0..self.planes.len()).filter(|plane| self.wanted(*plane)).collect();
-        for plane in &wanted {
-            let folder = format!("meshes/{}/", self.planes[*plane].mesh);
+        for plane in self.planes_wanted() {
+            let folder = format!("meshes/{}/", self.planes[plane].mesh);
             files.retain(|path, _| !path.starts_with(&folder));
         }
         files.entry("federation.yaml".to_owned()).or_insert_with(|| crate::model::template::federation("imported"));
+        files
+    }
+
+    fn round(&self, candidates: &[Candidate]) -> Round {
+        let mut files = self.ground();
         let stubs = self.stubs(candidates, &files);
         let names = stubs.keys().cloned().collect();
         files.extend(stubs);
         files.extend(candidates.iter().map(|candidate| (candidate.path.clone(), candidate.text.clone())));
         let placed = self.leftovers(candidates, &mut files);
-        let mut bases: BTreeMap<usize, Value> = wanted.iter().map(|plane| (*plane, json!({}))).collect();
+        let mut bases: BTreeMap<usize, Value> = self.planes_wanted().map(|plane| (plane, json!({}))).collect();
         // First without what is in no document, to see what that is; then with it.
         for last in [false, true] {
             for (plane, base) in &bases {
-                files.insert(format!("meshes/{}/mesh.yaml", self.planes[*plane].mesh), self.mesh(*plane, base));
+                files.insert(self.mesh_path(*plane), self.mesh(*plane, base));
             }
             let (federation, found) = load(&files);
             let derived: BTreeMap<usize, Derived> =
-                wanted.iter().map(|plane| (*plane, self.derive(*plane, &federation))).collect();
+                self.planes_wanted().map(|plane| (plane, self.derive(plane, &federation))).collect();
             if last {
                 return Round { files, stubs: names, found, derived, placed };
             }
@@ -128,29 +171,14 @@ impl Scene<'_> {
         derive(From { federation, me, facts: &self.facts(plane, true), observed: &observed })
     }
 
-    /// Puts what no document says into files, and tells which object is where.
-    fn leftovers(&self, candidates: &[Candidate], files: &mut BTreeMap<String, String>) -> BTreeMap<usize, String> {
-        let mut taken: BTreeSet<usize> = candidates.iter().flat_map(|candidate| candidate.objects.iter().copied()).collect();
-        taken.extend(self.said.keys());
-        let mut placed = BTreeMap::new();
-        for (plane, known) in self.planes.iter().enumerate().filter(|(plane, _)| self.wanted(*plane)) {
-            let founded = self.foundations(plane);
-            let left =
-                (0..self.objects.len()).filter(|i| self.owners[*i] == Some(plane) && !taken.contains(i) && !founded.contains(i));
-            let left: Vec<usize> = left.filter(|i| manifests::refusal(&self.objects[*i], known).is_none()).collect();
-            let objects: Vec<&Given> = left.iter().map(|i| &self.objects[*i]).collect();
-            for ((i, object), path) in left.iter().zip(&objects).zip(manifests::paths(&known.mesh, &objects)) {
-                manifests::add(files.entry(path.clone()).or_default(), object);
-                placed.insert(*i, path);
-            }
-        }
-        placed
-    }
-
     /// Candidates that cannot take the place of their objects, and why.
     fn failed(&self, candidates: &[Candidate], round: &Round) -> BTreeMap<usize, Failure> {
         let mut failed = BTreeMap::new();
         for (number, candidate) in candidates.iter().enumerate() {
+            if let Some(refusal) = self.refused.get(&candidate.plane) {
+                failed.insert(number, Failure { object: None, words: format!("its Mesh is refused: {refusal}") });
+                continue;
+            }
             let errors = round.found.iter().filter(|finding| finding.severity == Severity::Error);
             let about = |finding: &&Diagnostic| {
                 let mesh = &self.planes[candidate.plane].mesh;
@@ -184,7 +212,7 @@ impl Scene<'_> {
     }
 
     /// What documents say otherwise than an object; an error where that is too much.
-    fn unlike(&self, i: usize, candidate: &Candidate, round: &Round) -> Result<Vec<Difference>, Reason> {
+    pub fn unlike(&self, i: usize, candidate: &Candidate, round: &Round) -> Result<Vec<Difference>, Reason> {
         let given = &self.objects[i];
         let derived = &round.derived[&candidate.plane];
         let Some(wanted) = derived.wanted.get(&given.key) else {
@@ -226,54 +254,23 @@ impl Scene<'_> {
     fn settled(&self, candidates: &[Candidate], round: Round, reasons: &BTreeMap<usize, Reason>) -> Settled {
         let fates = (0..self.objects.len()).map(|i| self.fate(i, candidates, &round, reasons)).collect();
         let mut facts: BTreeMap<String, Facts> = BTreeMap::new();
-        for plane in (0..self.planes.len()).filter(|plane| self.wanted(*plane)) {
-            for (peer, own) in self.facts(plane, false) {
+        for plane in self.planes_wanted() {
+            // What an object keeps that stays as it is, is in no need of facts.
+            let said = |peer: &String| {
+                candidates.iter().any(|candidate| candidate.plane == plane && candidate.peer.as_ref() == Some(peer))
+            };
+            for (peer, own) in self.facts(plane, false).into_iter().filter(|(peer, _)| said(peer)) {
                 let all = facts.entry(peer).or_default();
                 all.ingress.extend(own.ingress);
                 let known: BTreeSet<String> = all.roots.iter().map(|root| root.fingerprint.clone()).collect();
                 all.roots.extend(own.roots.into_iter().filter(|root| !known.contains(&root.fingerprint)));
             }
         }
-        facts.retain(|_, facts| !facts.roots.is_empty());
+        facts.retain(|_, facts| !facts.roots.is_empty() || !facts.ingress.is_empty());
         let mut files = round.files;
+        let beside = self.inputs.repository.keys().filter(|path| !files.contains_key(*path)).cloned().collect();
         files.retain(|path, text| self.inputs.repository.get(path) != Some(text));
-        Settled { files, stubs: round.stubs, facts, fates }
-    }
-
-    fn fate(&self, i: usize, candidates: &[Candidate], round: &Round, reasons: &BTreeMap<usize, Reason>) -> Fate {
-        let Some(plane) = self.owners[i].filter(|plane| self.wanted(*plane)) else {
-            let reason = if self.owners[i].is_some() { "another mesh's" } else { "nothing says which mesh it belongs to" };
-            return Fate::LeftOut { reason: reason.to_owned() };
-        };
-        let i = *self.said.get(&i).unwrap_or(&i);
-        let given = &self.objects[i];
-        if let Some(candidate) = candidates.iter().find(|candidate| candidate.objects.contains(&i)) {
-            let changes = self.unlike(i, candidate, round).unwrap_or_default();
-            return Fate::Document { path: candidate.path.clone(), changes };
-        }
-        let mesh = format!("meshes/{}/mesh.yaml", self.planes[plane].mesh);
-        let refused = round.found.iter().find(|finding| finding.path == mesh && finding.severity == Severity::Error);
-        if self.foundations(plane).contains(&i) {
-            if let Some(refused) = refused {
-                return Fate::LeftOut { reason: format!("a Mesh cannot say it: {}", refused.message) };
-            }
-            let object = round.derived[&plane].wanted.get(&given.key).map(|wanted| wanted.object.value()).unwrap_or_default();
-            let changes = differences(&given.value, &object, &[]);
-            return Fate::Document { path: mesh, changes };
-        }
-        let reason = reasons.get(&i).cloned().unwrap_or_default();
-        match round.placed.get(&i) {
-            Some(path) => Fate::Manifest { path: path.clone(), reason },
-            None => {
-                let refusal = manifests::refusal(given, &self.planes[plane]).unwrap_or_default();
-                let reason = if matches!(given.text, Text::Never(_)) || reason.is_empty() {
-                    refusal
-                } else {
-                    format!("{reason}; {refusal}")
-                };
-                Fate::LeftOut { reason }
-            }
-        }
+        Settled { files, stubs: round.stubs, facts, fates, beside, refused: self.refused.clone() }
     }
 }
 

@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use crate::facts::Facts;
 use crate::model::{At, Diagnostic, Federation, Node, Place, yaml};
 use crate::object::Kind;
+pub use by_hand::nearness;
 pub use platform::AWS_TYPE;
 use schema::Schemas;
 

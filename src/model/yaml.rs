@@ -25,25 +25,29 @@ pub const MAX_NODES: usize = 400_000;
 /// JSON readers elsewhere stop at 128.
 pub const MAX_NESTING: usize = 64;
 
-fn options() -> serde_saphyr::Options {
+/// Most nodes that aliases may stand for in one document that somebody wrote elsewhere: what a shared block in a hand-written file comes to, many
+/// times, and far from what a bomb needs.
+const MAX_REPLAYED: usize = 100_000;
+
+fn options(replayed: usize) -> serde_saphyr::Options {
     serde_saphyr::options! {
         strict_booleans: true, // `on` stays a string
         with_snippet: false,   // we draw our own
         budget: serde_saphyr::budget! { max_documents: MAX_DOCUMENTS, max_nodes: MAX_NODES, max_depth: MAX_NESTING },
-        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 0 } // no aliases: no bombs
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: replayed }
     }
 }
 
 /// Reads a file that holds exactly one document.
 pub fn document<T: DeserializeOwned>(path: &str, text: &str) -> Result<T, Box<Diagnostic>> {
     limit(path, text)?;
-    serde_saphyr::from_str_with_options(text, options()).map_err(|e| Box::new(finding(path, text, &e)))
+    serde_saphyr::from_str_with_options(text, options(0)).map_err(|e| Box::new(finding(path, text, &e)))
 }
 
 /// Reads a file of any number of documents; empty ones are left out.
 pub fn documents(path: &str, text: &str) -> Result<Vec<At<Value>>, Box<Diagnostic>> {
     limit(path, text)?;
-    let mut options = options();
+    let mut options = options(0);
     options.legacy_octal_numbers = true; // `defaultMode: 0644`, as kubectl reads it
     let mut all: Vec<At<Value>> =
         serde_saphyr::from_multiple_with_options(text, options).map_err(|e| Box::new(finding(path, text, &e)))?;
@@ -54,8 +58,17 @@ pub fn documents(path: &str, text: &str) -> Result<Vec<At<Value>>, Box<Diagnosti
 
 /// Reads a file of any number of documents, with the place of each part of them; empty ones are left out.
 pub fn nodes(path: &str, text: &str) -> Result<Vec<At<Node>>, Box<Diagnostic>> {
+    read_nodes(path, text, 0) // no aliases: no bombs
+}
+
+/// The same, with what aliases stand for: a repository has none, but files from elsewhere do.
+pub fn expanded(path: &str, text: &str) -> Result<Vec<At<Node>>, Box<Diagnostic>> {
+    read_nodes(path, text, MAX_REPLAYED)
+}
+
+fn read_nodes(path: &str, text: &str, replayed: usize) -> Result<Vec<At<Node>>, Box<Diagnostic>> {
     limit(path, text)?;
-    let mut options = options();
+    let mut options = options(replayed);
     options.legacy_octal_numbers = true; // as in `documents`
     let mut all: Vec<At<Node>> =
         serde_saphyr::from_multiple_with_options(text, options).map_err(|e| Box::new(finding(path, text, &e)))?;
@@ -124,6 +137,7 @@ fn for_people(message: &str) -> (String, String) {
         "expected end of mapping after enum variant value" => plain("only one of these can be given", "remove the others"),
         "unexpected end of input" => plain("the file is empty", ""),
         "invalid boolean (strict mode expects true/false)" => plain(NO_BOOLEAN, ""),
+        _ if message.starts_with("tabs disallowed") => plain("a tab indents this line", "YAML is indented with blanks"),
         _ if message.starts_with("invalid u") => plain("not a whole number in range", ""),
         _ if message.starts_with("alias replay limit") => plain("YAML aliases (`*name`) are not read", "write the value out"),
         _ if message.starts_with("multiple YAML documents") => {

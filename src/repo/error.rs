@@ -214,9 +214,33 @@ impl RepoError {
     }
 }
 
+/// What a host says, in one line without its frame: GitLab and Gitea put `remote:` or `error:` before each line, and empty ones or dividers around. More
+/// goes on behind it, so that its full stop goes too.
+pub(super) fn host_words(said: &str) -> String {
+    const MARKS: [&str; 4] = ["remote:", "error:", "ERROR:", "fatal:"];
+    let bare = |mut line: &str| {
+        while let Some(rest) = MARKS.iter().find_map(|mark| line.trim_start().strip_prefix(mark)) {
+            line = rest;
+        }
+        line.to_owned()
+    };
+    let lines: Vec<String> = said.lines().map(bare).filter(|line| line.contains(char::is_alphanumeric)).collect();
+    one_line(&lines.join(" ")).trim_end_matches('.').to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_host_says_loses_its_frame() {
+        let gitea = "error:\nerror: Deploy Key: 2:ro is not authorized to write to platform/federation.\nerror:\n";
+        assert_eq!(host_words(gitea), "Deploy Key: 2:ro is not authorized to write to platform/federation");
+        let gitlab =
+            "remote: \nremote: ====\nremote: \nremote: ERROR: The project you were looking for could not be found.\nremote: \n";
+        assert_eq!(host_words(gitlab), "The project you were looking for could not be found");
+        assert_eq!(host_words("an error: as it is\r\n"), "an error: as it is");
+    }
 
     #[test]
     fn only_what_time_can_mend_is_transient() {

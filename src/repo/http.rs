@@ -18,7 +18,7 @@ use ureq::tls::{Certificate, ClientCert, PemItem, RootCerts, TlsConfig, parse_pe
 use ureq::{Agent, Body, BodyReader, Proxy};
 
 use super::address::Address;
-use super::error::{RepoError, one_line};
+use super::error::{RepoError, host_words, one_line};
 use super::options::{Access, Credentials, Identity, Options};
 use super::transport::{Trouble, read_file};
 
@@ -183,7 +183,7 @@ impl Http {
             }
             let mut words = Vec::new();
             let _ = response.body_mut().as_reader().take(MAX_WORDS).read_to_end(&mut words); // what there is of them
-            format!(": {}", one_line(String::from_utf8_lossy(&words).trim()))
+            format!(": {}", host_words(&String::from_utf8_lossy(&words)))
         };
         match status.as_u16() {
             200 if given.split(';').next().is_some_and(|given| given.trim() == kind) => {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use git2::{ErrorCode, FileMode, Oid, PushOptions, Repository, Signature, Time};
 use jiff::Timestamp;
 
-use super::error::{RepoError, one_line};
+use super::error::{RepoError, host_words, one_line};
 use super::id::CommitId;
 use super::mirror::Mirror;
 use super::signing::SigningKey;
@@ -210,7 +210,7 @@ fn push_over_network(
         Some(Some(refused)) if is_race(&refused) => Push::Lost(one_line(&refused)),
         Some(Some(refused)) => {
             let output = String::from_utf8_lossy(&output.into_inner()).into_owned();
-            Push::Refused(one_line(&format!("{refused}: {output}")).trim_end_matches([':', ' ']).to_owned())
+            Push::Refused(one_line(&format!("{refused}: {}", host_words(&output))).trim_end_matches([':', ' ']).to_owned())
         }
     })
 }

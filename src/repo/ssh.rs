@@ -13,7 +13,7 @@ use git2::transport::{Service, SmartSubtransport, SmartSubtransportStream};
 use ssh_key::PublicKey;
 use ssh2::{Channel, ErrorCode, MethodType, Session};
 
-use super::error::{RepoError, one_line};
+use super::error::{RepoError, host_words, one_line};
 use super::known_hosts::{Known, Verdict, shown};
 use super::options::SshKey;
 use super::transport::{Trouble, read_file};
@@ -26,6 +26,9 @@ const USUAL_KEYS: [&str; 3] = [".ssh/id_ed25519", ".ssh/id_ecdsa", ".ssh/id_rsa"
 
 /// Most bytes kept of what a server says when it refuses.
 const MAX_WORDS: u64 = 4096;
+
+/// Bytes of the shortest answer, an empty packet (gitprotocol-common). A host that refuses may send less: Gitea sends an empty line.
+const SHORTEST_ANSWER: usize = 4;
 
 /// Codes of libssh2 (libssh2.h): no key exchange or kind of key in common; a silent server.
 const KEX_FAILURE: ErrorCode = ErrorCode::Session(-5);
@@ -214,11 +217,11 @@ impl Ssh {
         RepoError::Denied { url: self.url.clone(), reason: one_line(reason) }
     }
 
-    /// Why there is not one byte of an answer: the host refuses in words, beside what Git reads.
+    /// Why there is no answer: the host refuses in words, beside what Git reads.
     fn unanswered(&self, channel: &mut Channel) -> RepoError {
         let mut words = Vec::new();
         let _ = channel.stderr().take(MAX_WORDS).read_to_end(&mut words); // what there is of them
-        let words = one_line(String::from_utf8_lossy(&words).trim());
+        let words = host_words(&String::from_utf8_lossy(&words));
         if words.is_empty() {
             return self.unreachable("the server closed the connection without an answer");
         }
@@ -261,7 +264,7 @@ impl SmartSubtransport for Subtransport {
             Service::ReceivePackLs | Service::ReceivePack => "git-receive-pack",
         };
         let channel = self.ssh.run(command).map_err(|error| self.trouble.is(error))?;
-        Ok(Box::new(Stream { ssh: self.ssh.clone(), trouble: self.trouble.clone(), channel, answered: false }))
+        Ok(Box::new(Stream { ssh: self.ssh.clone(), trouble: self.trouble.clone(), channel, received: 0 }))
     }
 
     fn close(&self) -> Result<(), git2::Error> {
@@ -273,8 +276,8 @@ struct Stream {
     ssh: Arc<Ssh>,
     trouble: Trouble,
     channel: Channel,
-    /// Whether a byte has come.
-    answered: bool,
+    /// Bytes that have come.
+    received: usize,
 }
 
 impl Stream {
@@ -290,11 +293,11 @@ impl Stream {
 impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.channel.read(buffer).map_err(|error| self.broken(&error))?;
-        if count == 0 && !self.answered {
+        if count == 0 && self.received < SHORTEST_ANSWER {
             let why = self.ssh.unanswered(&mut self.channel);
             return Err(self.trouble.is_of_io(why));
         }
-        self.answered |= count > 0;
+        self.received += count;
         Ok(count)
     }
 }

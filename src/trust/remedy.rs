@@ -54,7 +54,7 @@ impl Refusal {
         };
         let short = verified.short();
         let reset = format!(
-            "reset main to {short}, or to any commit that follows it: git push {} origin {verified}:main",
+            "reset main to {short}, or to any commit that follows it: git push {}origin {verified}:main",
             lease("main", tip)
         );
         if self.can_be_accepted() {
@@ -66,7 +66,7 @@ impl Refusal {
     }
 }
 
-/// The option that lets a push overwrite exactly what was refused.
+/// The option that lets a push overwrite exactly what was refused, with a blank behind it; empty where there is nothing to overwrite.
 pub fn lease(branch: &str, tip: Option<Id>) -> String {
-    tip.map(|tip| format!("--force-with-lease={branch}:{tip}")).unwrap_or_default()
+    tip.map(|tip| format!("--force-with-lease={branch}:{tip} ")).unwrap_or_default()
 }

@@ -69,6 +69,8 @@ pub struct FederationStatus {
     pub attention: Vec<String>,
     /// What the cluster of one mesh says now; null where none was asked.
     pub live: Option<LiveView>,
+    /// Whether the replica that answers is the one that writes; null where it is no agent that answers.
+    pub leader: Option<bool>,
 }
 
 /// The tip of `main`.
@@ -204,12 +206,13 @@ impl FederationStatus {
         let degraded = errors || poorly(&meshes, &peerings);
         let Gathered { repository, branch, commit, .. } = gathered;
         let federation = federation.name.clone();
-        Self { federation, repository, branch, commit, degraded, meshes, peerings, attention, live: None }
+        Self { federation, repository, branch, commit, degraded, meshes, peerings, attention, live: None, leader: None }
     }
 
-    /// Adds what the cluster of a mesh says now. What is to be changed there means that its agent does not keep up.
+    /// Adds what the cluster of a mesh says now. What is to be changed there means that its agent does not keep up; that no replica leads, that
+    /// it does not run.
     pub fn join(&mut self, live: LiveView) {
-        self.degraded |= !live.changes.is_empty();
+        self.degraded |= !live.changes.is_empty() || live.leader.as_ref().is_some_and(|leader| !leader.current);
         self.live = Some(live);
     }
 

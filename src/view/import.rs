@@ -13,8 +13,8 @@ use crate::words::{count, printable};
 /// Columns where lines may be as long as they like: what a merge request shows.
 const DEFAULT_WIDTH: usize = 100;
 
-/// Longest value shown, in characters; JSON output has it whole.
-const MAX_VALUE: usize = 60;
+/// Longest value shown, in characters: it fits a line of its own. JSON output has it whole.
+const MAX_VALUE: usize = 88;
 
 /// What became of all objects, as programs read it.
 #[derive(Debug, Serialize)]
@@ -23,6 +23,9 @@ pub struct Report<'a> {
     files: Vec<&'a str>,
     stubs: Vec<&'a str>,
     objects: Vec<Told<'a>>,
+    #[serde(rename = "notGranted")]
+    not_granted: Vec<&'a str>,
+    beside: &'a [String],
 }
 
 #[derive(Debug, Serialize)]
@@ -53,6 +56,7 @@ impl<'a> From<&'a Imported> for Report<'a> {
             let (became, file, reason, changes): (_, _, &str, &[Difference]) = match &object.fate {
                 Fate::Document { path, changes } => ("document", Some(path.as_str()), "", changes),
                 Fate::Manifest { path, reason } => ("manifest", Some(path.as_str()), reason, &[]),
+                Fate::NotApplied { path, reason } => ("not applied", Some(path.as_str()), reason, &[]),
                 Fate::LeftOut { reason } => ("left out", None, reason, &[]),
             };
             let field = |Difference { path, written, instead }: &'a Difference| Changed {
@@ -69,6 +73,8 @@ impl<'a> From<&'a Imported> for Report<'a> {
             files: imported.files.keys().map(String::as_str).collect(),
             stubs: imported.stubs.iter().map(String::as_str).collect(),
             objects: imported.objects.iter().map(told).collect(),
+            not_granted: imported.not_granted.iter().map(String::as_str).collect(),
+            beside: &imported.beside,
         }
     }
 }
@@ -78,30 +84,32 @@ pub fn render(imported: &Imported, look: Look) -> String {
     let mut out = String::new();
     let width = look.width.unwrap_or(DEFAULT_WIDTH);
     let mut documents: BTreeMap<&str, Vec<&Object>> = BTreeMap::new();
-    let (mut kept, mut left) = (Vec::new(), Vec::new());
+    let (mut kept, mut idle, mut left) = (Vec::new(), Vec::new(), Vec::new());
     for object in &imported.objects {
         match &object.fate {
             Fate::Document { path, .. } => documents.entry(path).or_default().push(object),
             Fate::Manifest { path, reason } => kept.push((object, path.as_str(), reason.as_str())),
+            Fate::NotApplied { path, reason } => idle.push((object, path.as_str(), reason.as_str())),
             Fate::LeftOut { reason } => left.push((object, "", reason.as_str())),
         }
     }
     if !documents.is_empty() {
-        heading(
-            &mut out,
-            look,
-            &format!(
-                "{} that say the same as {}",
-                count(documents.len(), "document"),
-                count(documents.values().map(Vec::len).sum(), "object")
-            ),
-        );
+        let differing = |object: &&Object| if let Fate::Document { changes, .. } = &object.fate { changes.len() } else { 0 };
+        let (of, instead) = (documents.values().flatten(), documents.values().map(Vec::len).sum());
+        let (all, instead) = (count(documents.len(), "document"), count(instead, "object"));
+        let title = match of.map(differing).sum() {
+            0 if documents.len() == 1 => format!("{all} that says the same as {instead}"),
+            0 => format!("{all} that say the same as {instead}"),
+            number => format!("{all} instead of {instead}, with {} that differ from what was written", count(number, "value")),
+        };
+        heading(&mut out, look, &title);
         for (path, objects) in &documents {
             line(&mut out, &format!("  {}", look.paint(Tone::Good, path)));
             for object in objects {
                 line(&mut out, &format!("    {}", place(object)));
                 if let Fate::Document { changes, .. } = &object.fate {
-                    changes.iter().for_each(|change| line(&mut out, &look.paint(Tone::Bad, &changed(change))));
+                    let lines = changes.iter().flat_map(|change| changed(change, width));
+                    lines.for_each(|text| line(&mut out, &look.paint(Tone::Bad, &text)));
                 }
             }
         }
@@ -113,10 +121,23 @@ pub fn render(imported: &Imported, look: Look) -> String {
     if !kept.is_empty() {
         heading(&mut out, look, &format!("{} as written, in manifests/", count(kept.len(), "object")));
         objects(&mut out, &kept, width);
+        if !imported.not_granted.is_empty() {
+            let kinds: Vec<&str> = imported.not_granted.iter().map(String::as_str).collect();
+            let text = format!("No role in deploy/roles lets the agent write these kinds, so grant it: {}", kinds.join(", "));
+            wrapped(&text, width.saturating_sub(2)).iter().for_each(|words| line(&mut out, &format!("  {words}")));
+        }
+    }
+    if !idle.is_empty() {
+        heading(&mut out, look, &format!("{} as written, which no agent applies", count(idle.len(), "object")));
+        objects(&mut out, &idle, width);
     }
     if !left.is_empty() {
         heading(&mut out, look, &format!("{} left out", count(left.len(), "object")));
         objects(&mut out, &left, width);
+    }
+    if !imported.beside.is_empty() {
+        heading(&mut out, look, "In the repository besides, and left as they are");
+        imported.beside.iter().for_each(|path| line(&mut out, &format!("  {}", printable(path))));
     }
     out
 }
@@ -127,9 +148,11 @@ fn objects(out: &mut String, all: &[(&Object, &str, &str)], width: usize) {
     for (object, path, reason) in all {
         groups.entry((path, reason)).or_default().push(object);
     }
+    let mut last = "";
     for ((path, reason), objects) in groups {
-        if !path.is_empty() {
-            line(out, &format!("  {path}"));
+        if path != last {
+            line(out, &format!("  {}", printable(path)));
+            last = path;
         }
         objects.iter().for_each(|object| line(out, &format!("    {}", place(object))));
         for words in wrapped(&printable(reason), width.saturating_sub(6)) {
@@ -142,9 +165,15 @@ fn place(Object { name, path, span, .. }: &Object) -> String {
     printable(&if span.line == 0 { format!("{name}  {path}") } else { format!("{name}  {path}:{}", span.line) })
 }
 
-fn changed(Difference { path, written, instead }: &Difference) -> String {
-    let instead = instead.as_ref().map_or_else(|| "(nothing)".to_owned(), value);
-    printable(&format!("      ! {path}: {} → {instead}", value(written)))
+fn changed(Difference { path, written, instead }: &Difference, width: usize) -> Vec<String> {
+    let (written, instead) = (value(written), instead.as_ref().map_or_else(|| "(nothing)".to_owned(), value));
+    let whole = format!("      ! {path}: {written} → {instead}");
+    let lines = if whole.chars().count() <= width {
+        vec![whole]
+    } else {
+        vec![format!("      ! {path}:"), format!("        - {written}"), format!("        + {instead}")]
+    };
+    lines.iter().map(|line| printable(line)).collect()
 }
 
 fn value(value: &Value) -> String {
@@ -153,7 +182,7 @@ fn value(value: &Value) -> String {
 }
 
 /// Lines of at most so many characters, broken between words.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
+pub fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ').filter(|word| !word.is_empty()) {
         match lines.last_mut() {

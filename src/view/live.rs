@@ -1,5 +1,6 @@
 //! What the cluster of a mesh says now, beside what its agent last published.
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::decide::{PeeringStatus, Status, TrafficStatus, moves};
@@ -17,11 +18,29 @@ pub struct LiveView {
     pub differs: Vec<String>,
     /// What an agent that works would change there now, a line each: drift, or news that are not applied yet.
     pub changes: Vec<String>,
+    /// Which replica of its agent writes; null where there is no choice between several, or it cannot be read.
+    pub leader: Option<LeaderView>,
+}
+
+/// Which replica of an agent writes, as its Lease says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LeaderView {
+    /// Namespace and name of the Lease.
+    pub lease: String,
+    /// Who holds it: the pod's name and a number of the process; null where it was given back.
+    pub holder: Option<String>,
+    /// Whether it was renewed in time, by our clock: else nobody writes.
+    pub current: bool,
+    /// When it passed to its holder, by that one's clock.
+    pub since: Option<Timestamp>,
+    /// When it was renewed last, by the same clock.
+    pub renewed: Option<Timestamp>,
 }
 
 impl LiveView {
     /// Compares what was published with what is so.
-    pub fn new(mesh: &str, cluster: &str, published: &Status, now: &Status) -> Self {
+    pub fn new(mesh: &str, cluster: &str, published: &Status, now: &Status, leader: Option<LeaderView>) -> Self {
         let mut differs = Vec::new();
         if published.objects != now.objects {
             differs.push(format!("{} objects are looked after, {} were", now.objects, published.objects));
@@ -53,7 +72,7 @@ impl LiveView {
             let was = published.traffic.get(name).unwrap_or(&nothing);
             differs.extend(moves(was, is).into_iter().map(|line| format!("weights of {name}: {line}")));
         }
-        Self { mesh: mesh.to_owned(), cluster: cluster.to_owned(), differs, changes: now.would_do.clone() }
+        Self { mesh: mesh.to_owned(), cluster: cluster.to_owned(), differs, changes: now.would_do.clone(), leader }
     }
 }
 
@@ -80,8 +99,8 @@ mod tests {
     #[test]
     fn what_is_not_as_it_was_said_is_named() {
         let (was, is) = (mk_status(true, 20), Status { would_do: vec!["change x".into()], ..mk_status(false, 0) });
-        assert_eq!(LiveView::new("rosa", "https://c", &was, &was).differs, Vec::<String>::new());
-        let live = LiveView::new("rosa", "https://c", &was, &is);
+        assert_eq!(LiveView::new("rosa", "https://c", &was, &was, None).differs, Vec::<String>::new());
+        let live = LiveView::new("rosa", "https://c", &was, &is, None);
         let expected = [
             "we are connected to aro: no now, yes then",
             "prod/details of aro is live: no now, yes then",

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use jiff::Timestamp;
 
 use super::federation::{EXPIRES_SOON, FederationStatus, MeshView, PeeringView, ServiceView};
-use super::live::LiveView;
+use super::live::{LeaderView, LiveView};
 use super::table::{self, Cell};
 use super::{Look, Tone};
 use crate::decide::{Mode, Phase, RotationStatus};
@@ -20,7 +20,8 @@ const FULL_WIDTH: usize = 140;
 
 /// The screen. `wide` shows whole names and every line.
 pub fn render(status: &FederationStatus, now: Timestamp, wide: bool, look: Look) -> String {
-    let FederationStatus { federation, repository: _, branch, commit, degraded: _, meshes, peerings, attention, live } = status;
+    let FederationStatus { federation, repository: _, branch, commit, degraded: _, meshes, peerings, attention, live, leader: _ } =
+        status;
     let name = federation.as_deref().unwrap_or("(federation.yaml is missing or has an error)");
     let short = commit.id.get(..7).unwrap_or_default();
     let verified = if commit.verified {
@@ -52,7 +53,7 @@ pub fn render(status: &FederationStatus, now: Timestamp, wide: bool, look: Look)
     }
     if let Some(live) = live {
         out.push('\n');
-        out.push_str(&live_lines(live, wide, look));
+        out.push_str(&live_lines(live, now, wide, look));
     }
     let shown = if wide { attention.len() } else { attention.len().min(MAX_ATTENTION) };
     if shown > 0 {
@@ -68,8 +69,8 @@ pub fn render(status: &FederationStatus, now: Timestamp, wide: bool, look: Look)
 }
 
 /// What the cluster says now: each line marked `~` where it is not as its agent said, `!` where it is not as it should be.
-fn live_lines(live: &LiveView, wide: bool, look: Look) -> String {
-    let LiveView { mesh, cluster, differs, changes } = live;
+fn live_lines(live: &LiveView, now: Timestamp, wide: bool, look: Look) -> String {
+    let LiveView { mesh, cluster, differs, changes, leader } = live;
     let sum = match (differs.len(), changes.len()) {
         (0, 0) => look.paint(Tone::Good, "as its agent said, and as declared"),
         (_, 0) => "as declared".to_owned(),
@@ -78,6 +79,9 @@ fn live_lines(live: &LiveView, wide: bool, look: Look) -> String {
         }
     };
     let mut out = format!("{} {} at {}: {sum}\n", look.paint(Tone::Strong, "LIVE"), printable(mesh), printable(cluster));
+    if let Some(leader) = leader {
+        let _ = writeln!(out, "{}", leader_line(leader, now, look)); // writing to a String cannot fail
+    }
     let lines: Vec<(&str, &String)> =
         differs.iter().map(|line| ("~", line)).chain(changes.iter().map(|line| ("!", line))).collect();
     let shown = if wide { lines.len() } else { lines.len().min(MAX_ATTENTION) };
@@ -88,6 +92,20 @@ fn live_lines(live: &LiveView, wide: bool, look: Look) -> String {
         let _ = writeln!(out, "… and {} more: meshfed status -o wide", lines.len() - shown); // the same
     }
     out
+}
+
+/// Which replica writes, and since when.
+fn leader_line(leader: &LeaderView, now: Timestamp, look: Look) -> String {
+    let LeaderView { lease, holder, current, since, renewed } = leader;
+    let ago = |time: &Option<Timestamp>| time.map_or("an unknown time".to_owned(), |time| age(now, time));
+    match holder.as_deref().map(printable) {
+        Some(holder) if *current => format!("{holder} has led for {}", ago(since)),
+        Some(holder) => {
+            let text = format!("! nobody writes: {holder} has not renewed the Lease {} for {}", printable(lease), ago(renewed));
+            look.paint(Tone::Bad, &text)
+        }
+        None => look.paint(Tone::Bad, &format!("! nobody writes: nobody holds the Lease {}", printable(lease))),
+    }
 }
 
 /// Fewest characters of an address that say anything.
@@ -313,6 +331,26 @@ mod tests {
         assert!(narrow.contains("20 → 20 where end-user = jason and x-group ~…"), "{narrow}");
         assert!(narrow.lines().any(|line| line.trim_end().ends_with("20 → 20")), "{narrow}");
         assert!(render(&status, time(NOW), true, Look::default()).contains("x-group ~ (alpha|beta|gamma)"));
+    }
+
+    #[test]
+    fn who_leads_is_told_and_that_nobody_does() {
+        let leader = |holder: Option<&str>, current| LeaderView {
+            lease: "meshfed/meshfed".into(),
+            holder: holder.map(str::to_owned),
+            current,
+            since: Some(time("2026-11-20T09:00:00Z")),
+            renewed: Some(time("2026-11-20T11:55:00Z")),
+        };
+        let line = |holder, current| {
+            let leader = Some(leader(holder, current));
+            let live = LiveView { mesh: "rosa".into(), cluster: "https://c".into(), differs: vec![], changes: vec![], leader };
+            live_lines(&live, time(NOW), false, Look::default()).lines().nth(1).map(str::to_owned).unwrap()
+        };
+        assert_eq!(line(Some("meshfed-x_1"), true), "meshfed-x_1 has led for 3h");
+        let silent = line(Some("meshfed-x_1"), false);
+        assert_eq!(silent, "! nobody writes: meshfed-x_1 has not renewed the Lease meshfed/meshfed for 5m");
+        assert_eq!(line(None, false), "! nobody writes: nobody holds the Lease meshfed/meshfed");
     }
 
     #[test]

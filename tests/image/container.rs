@@ -9,7 +9,7 @@ use std::process::Command;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{described, image, layer, run};
 use crate::lab::cluster::Cluster;
@@ -123,8 +123,8 @@ pub fn start_pod(cluster: &Cluster, scratch: &Scratch, name: &str, hosts: &str) 
         }
     }
     let account = "/var/run/secrets/kubernetes.io/serviceaccount";
-    let token = cluster.kubectl(&["create", "token", pod["serviceAccountName"].as_str().unwrap(), "--namespace", "meshfed"]);
-    container.mount(&format!("{account}/token"), String::from_utf8(token.stdout).unwrap().trim().as_bytes(), group);
+    let token = pod_token(cluster, name, pod);
+    container.mount(&format!("{account}/token"), token.as_bytes(), group);
     container.mount(&format!("{account}/ca.crt"), &fs::read(cluster.scratch().join("ca.crt")).unwrap(), group);
     container.mount(&format!("{account}/namespace"), b"meshfed", group);
 
@@ -135,6 +135,19 @@ pub fn start_pod(cluster: &Cluster, scratch: &Scratch, name: &str, hosts: &str) 
     let (_, port) = url.rsplit_once(':').unwrap();
     command.env("KUBERNETES_SERVICE_HOST", "127.0.0.1").env("KUBERNETES_SERVICE_PORT", port);
     Process::spawn(name, &command, scratch)
+}
+
+/// Makes a pod of the agent's namespace, which nobody schedules, and a token of its service account that is bound to it.
+pub fn pod_token(cluster: &Cluster, name: &str, spec: &Value) -> String {
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "meshfed"}, "spec": spec});
+    let file = cluster.scratch().write(&format!("pod-{name}.json"), &pod.to_string()).display().to_string();
+    let made = cluster.kubectl(&["apply", "--server-side", "--validate=strict", "--filename", &file]);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let bound = ["--bound-object-kind", "Pod", "--bound-object-name", name];
+    let account = spec["serviceAccountName"].as_str().unwrap();
+    let token = cluster.kubectl(&[&["create", "token", account, "--namespace", "meshfed"], &bound[..]].concat());
+    assert!(token.status.success(), "{}", String::from_utf8_lossy(&token.stderr));
+    String::from_utf8(token.stdout).unwrap().trim().to_owned()
 }
 
 /// An object of the agent's namespace.

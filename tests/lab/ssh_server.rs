@@ -87,6 +87,11 @@ impl SshServer {
         fs::write(self.dir.join("authorized_keys"), "").expect("the list of keys can be written");
     }
 
+    /// From now on answers every command by what this script of a shell says.
+    pub fn answer(&self, script: &str) {
+        fs::write(self.dir.join("answer"), script).expect("a scratch directory takes a file");
+    }
+
     /// Lines of a `known_hosts` file for its host keys of these kinds.
     pub fn known_hosts(&self, kinds: &[&str]) -> String {
         kinds.iter().fold(String::new(), |mut lines, kind| {
@@ -136,7 +141,7 @@ fn config(dir: &Path, port: u16, host_keys: &[&str]) -> String {
         "Port {port}\nListenAddress 127.0.0.1\nPidFile none\nUsePAM no\nStrictModes no\nPermitRootLogin yes\nMaxStartups 100\n\
          PasswordAuthentication no\nKbdInteractiveAuthentication no\nUseDNS no\nLogLevel VERBOSE\n\
          AuthorizedKeysFile {0}/authorized_keys\n\
-         ForceCommand env HOME={0} GIT_CONFIG_NOSYSTEM=1 git shell -c \"$SSH_ORIGINAL_COMMAND\"\n",
+         ForceCommand test -f {0}/answer && exec sh {0}/answer; env HOME={0} GIT_CONFIG_NOSYSTEM=1 git shell -c \"$SSH_ORIGINAL_COMMAND\"\n",
         dir.display()
     );
     for kind in host_keys {

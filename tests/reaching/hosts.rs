@@ -81,7 +81,7 @@ fn a_page_in_place_of_a_repository_is_told() {
 }
 
 /// What hosts say when their rules do not let a push through, as their users see it.
-const REFUSALS: [(&str, &str); 5] = [
+const REFUSALS: [(&str, &str); 6] = [
     (
         "error: GH006: Protected branch update failed for refs/heads/published/a.\nerror: Changes must be made through a pull request.",
         "GH006: Protected branch update failed",
@@ -94,7 +94,12 @@ const REFUSALS: [(&str, &str); 5] = [
         "GitLab: You are not allowed to push code to protected branches on this project.",
         "GitLab: You are not allowed to push code",
     ),
-    ("Gitea: Not allowed to push to protected branch published/a", "Not allowed to push to protected branch"),
+    // Gitea 1.26, of a branch that others may push, and of one that asks for signatures which it does not know.
+    (
+        "error:\nerror: Not allowed to push to protected branch published/a\nerror:",
+        "declined: Not allowed to push to protected branch",
+    ),
+    ("error:\nerror: Internal Server Error (no message for end users)\nerror:", "declined: Internal Server Error (no message"),
     ("Branch refs/heads/published/a can only be modified through pull requests.", "can only be modified through pull requests"),
 ];
 

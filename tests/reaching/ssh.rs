@@ -182,6 +182,21 @@ fn a_repository_that_is_not_there_is_told_in_the_hosts_words() {
     assert!(matches!(error, RepoError::Denied { .. }) && error.to_string().contains("nothing.git"), "{error}");
 }
 
+/// What Gitea 1.26 writes: an empty line in place of an answer, and its words, with a frame, beside it.
+#[test]
+fn a_host_that_refuses_in_words_is_told_in_them() {
+    let scratch = Scratch::new("ssh-words");
+    let server = serving(&scratch);
+    let known = scratch.write("known", &server.known_hosts(&HOST_KEYS));
+    let mut mirror = mirror(&scratch, &server.url(), access(&server.client_key("id", "ed25519", ""), known));
+    mirror.fetch().unwrap();
+    server.answer(r"echo; printf 'error:\nerror: Deploy Key: 2:ro is not authorized to write to platform/federation.\nerror:\n' >&2; exit 1");
+    let error = publish(&scratch, &mut mirror, "one").unwrap_err();
+    let message = error.to_string();
+    assert!(matches!(error, RepoError::Denied { .. }), "{message}");
+    assert!(message.contains("the host says: Deploy Key: 2:ro is not authorized to write to platform/federation;"), "{message}");
+}
+
 /// CPU time of this process so far, in milliseconds (proc(5): clock ticks, of which Linux has 100 a second).
 fn cpu_millis() -> u64 {
     let stat = fs::read_to_string("/proc/self/stat").unwrap();

@@ -3,7 +3,10 @@
 use std::path::Path;
 use std::process::Output;
 
-use crate::deploy::{POLICY_WITHIN, account, done, namespace, path};
+use serde_json::json;
+
+use crate::deploy::{self, POLICY_WITHIN, account, done, namespace, path, with_token};
+use crate::image::container::pod_token;
 use crate::lab::cluster::Cluster;
 use crate::lab::poll;
 
@@ -70,6 +73,42 @@ const TRIES: &[&str] = &[
 
 fn act(kubeconfig: &Path, line: &str) -> Output {
     Cluster::shared().kubectl_with(kubeconfig, &line.split(' ').collect::<Vec<_>>())
+}
+
+#[test]
+fn what_a_pod_has_sent_that_no_longer_leads_is_refused() {
+    let lab = Cluster::shared();
+    deploy::example(lab);
+    let spec = json!({"serviceAccountName": "meshfed", "securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [{"name": "agent", "image": "x", "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}}}]});
+    let [first, second] = ["fenced-a", "fenced-b"].map(|name| with_token(lab, name, &pod_token(lab, name, &spec)));
+    let lead = |token: &Path, pod: &str| {
+        let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "meshfed", "namespace": "meshfed"},
+            "spec": {"holderIdentity": format!("{pod}_0123abcd"), "leaseDurationSeconds": 15}});
+        let file = document(lab, pod, &lease.to_string());
+        let output = act(token, &format!("apply --server-side --force-conflicts -f {file}"));
+        assert!(output.status.success(), "nobody is kept from the Lease: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    let write = |token: &Path, line: &str| {
+        let output = act(token, &format!("{line} -n rosa-prod-mesh --dry-run=server"));
+        if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+    };
+    let make = "create configmap fenced";
+    lead(&first, "fenced-a");
+    let refused = poll(POLICY_WITHIN, || write(&second, make).err()).expect("the fence stands");
+    assert!(refused.contains("only the holder of the Lease meshfed writes, now fenced-a_0123abcd"), "{refused}");
+    assert_eq!(write(&first, make), Ok(()));
+    lead(&second, "fenced-b");
+    assert!(poll(POLICY_WITHIN, || write(&first, make).err()).is_some(), "the leader before still writes");
+    assert_eq!(write(&second, make), Ok(()));
+
+    // What passes on a webhook may be written by all, as long as it is no more than that.
+    done(lab, "delete configmap meshfed -n rosa-prod-mesh --ignore-not-found");
+    done(lab, "create configmap meshfed -n rosa-prod-mesh --from-literal=inventory=one");
+    assert_eq!(write(&first, "annotate configmap meshfed meshfed.dev/reconcile-requested-at=now"), Ok(()));
+    assert!(write(&first, r#"patch configmap meshfed --type=merge -p {"data":{"inventory":"two"}}"#).is_err());
+    done(lab, "delete configmap meshfed -n rosa-prod-mesh");
+    done(lab, "delete lease meshfed -n meshfed");
 }
 
 /// Documents that somebody would like to apply.

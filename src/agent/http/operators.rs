@@ -132,7 +132,13 @@ impl Operators {
         let Some(overview) = &shown.overview else {
             return plain(StatusCode::SERVICE_UNAVAILABLE, "nothing is known of the mesh yet\n");
         };
-        match serde_json::to_vec_pretty(&overview.status(&shown.mesh, &shown.status, &self.place, Timestamp::now())) {
+        match serde_json::to_vec_pretty(&overview.status(
+            &shown.mesh,
+            &shown.status,
+            !shown.standby,
+            &self.place,
+            Timestamp::now(),
+        )) {
             Ok(status) => respond(StatusCode::OK, "application/json", status),
             Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "the status cannot be written\n"),
         }

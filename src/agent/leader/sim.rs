@@ -180,6 +180,7 @@ impl World {
             holder,
             duration,
             transitions,
+            acquired: String::new(),
             renewed: self.version.to_string(),
             version: self.version.to_string(),
             uid: "".into(),

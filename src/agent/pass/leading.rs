@@ -9,6 +9,7 @@ use crate::agent::leader::Leadership;
 use crate::agent::repository::{Command, News};
 use crate::cluster::lease_kind;
 use crate::decide::{Decision, Event, Memory};
+use crate::object::Key;
 
 /// Whether this process writes.
 pub(super) enum Role {
@@ -20,6 +21,8 @@ pub(super) enum Role {
     Leader {
         /// Marks what is written in this time as the leader.
         epoch: String,
+        /// The Lease that says so.
+        lease: Key,
         /// Number of the look at the repository with which it knows what the one before published.
         look: u64,
     },
@@ -35,9 +38,10 @@ impl Role {
         }
     }
 
-    pub(super) fn epoch(&self) -> Option<&str> {
+    /// What marks the time as the leader, and its Lease.
+    pub(super) fn term(&self) -> Option<(&str, &Key)> {
         match self {
-            Self::Leader { epoch, .. } => Some(epoch),
+            Self::Leader { epoch, lease, .. } => Some((epoch, lease)),
             Self::Single | Self::Standby => None,
         }
     }
@@ -49,7 +53,7 @@ impl Agent {
     pub(in crate::agent) fn lead(&mut self, leadership: Leadership) {
         let Leadership { epoch, identity, before, lease: (key, uid), .. } = leadership;
         self.forget();
-        self.role = Role::Leader { epoch, look: self.look_again() };
+        self.role = Role::Leader { epoch, lease: key.clone(), look: self.look_again() };
         self.showing.leads(true);
         let before = before.map(|before| format!("; before it, {before} did")).unwrap_or_default();
         let note = format!("{identity} looks after {} now{before}", self.me);
@@ -73,7 +77,7 @@ impl Agent {
 
     /// Nothing is decided any more; waits until what was sent to be published has been answered.
     pub(in crate::agent) async fn hand_over(&mut self, news: &mut UnboundedReceiver<News>) {
-        while self.publishing.sent.is_some() && self.role.epoch().is_some() {
+        while self.publishing.sent.is_some() && self.role.term().is_some() {
             match news.recv().await {
                 Some(news) => self.take(news),
                 None => return,

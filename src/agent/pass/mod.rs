@@ -173,9 +173,9 @@ impl Agent {
                 self.declarations = Some(declarations);
                 self.stale = true;
             }
-            News::Published(files, commit, message) => {
+            News::Published(files, commit, at, message) => {
                 info!(event = "published", commit = %commit, "published {} {message}", commit.short());
-                self.own_at = Some(Timestamp::now());
+                self.own_at = Some(at);
                 self.own_facts = declarations::own_facts(&self.me, &files, Timestamp::now());
                 self.own_status = declarations::own_status(&files);
                 self.own_files = files;

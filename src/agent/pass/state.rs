@@ -12,7 +12,7 @@ use super::perform::failure;
 use super::retry::{backoff, later};
 use crate::agent::declarations::Declarations;
 use crate::agent::inventory::Inventory;
-use crate::agent::remembered::{self, Remembered};
+use crate::agent::remembered::{self, LEASE_ANNOTATION, Remembered};
 use crate::agent::repository::Command;
 use crate::cluster::ApplyError;
 use crate::decide::{Decision, Deletions, Lapses, LiveObjects, Trust, marks};
@@ -106,7 +106,7 @@ impl Agent {
         let marks = trust.marks(&state.marks);
         let same = |(i, d, l, m): &Written| Arc::ptr_eq(i, inventory) && d == deletions && Arc::ptr_eq(l, lapses) && *m == marks;
         // Whoever comes to lead writes it first of all: what the one before has read is out of date then.
-        let claims = self.role.epoch().is_some() && state.version.is_some() && !state.claimed;
+        let claims = self.role.term().is_some() && state.version.is_some() && !state.claimed;
         if !claims && self.written.as_ref().is_some_and(same) {
             return Ok(Write::Done);
         }
@@ -114,8 +114,9 @@ impl Agent {
         let patch = remembered::patch(&state.data, &wanted);
         if claims || !patch.is_empty() {
             let mut metadata = json!({"labels": {SET_ID_LABEL: set_id(&state.namespace)}});
-            if let Some(epoch) = self.role.epoch() {
-                metadata["annotations"] = json!({EPOCH_ANNOTATION: epoch});
+            if let Some((epoch, lease)) = self.role.term() {
+                let lease = format!("{}/{}", lease.namespace.as_deref().unwrap_or_default(), lease.name);
+                metadata["annotations"] = json!({EPOCH_ANNOTATION: epoch, LEASE_ANNOTATION: lease});
             }
             let version = state.version.as_deref();
             let Some(version) = self.cluster.write_state(&state.namespace, STATE_NAME, &patch, &metadata, version).await? else {

@@ -8,26 +8,39 @@ use std::path::{Path, PathBuf};
 use crate::cli::tree::Tree;
 use crate::error::Error;
 use crate::model::yaml::MAX_FILE_BYTES;
+use crate::model::{Code, Diagnostic, Span};
 use crate::repo::{MAX_DEPTH, MAX_FILES};
 
 /// Most that is read from stdin: what a federation has, many times.
 const MAX_STDIN: u64 = 64 << 20;
 
-/// Texts of all files with objects, by path.
-pub(super) fn texts(paths: &[PathBuf]) -> Result<BTreeMap<String, String>, Error> {
-    let mut texts = BTreeMap::new();
+/// What is on disk.
+#[derive(Default)]
+pub(super) struct Gathered {
+    /// Texts of all files that may have objects, by path.
+    pub(super) texts: BTreeMap<String, String>,
+    /// Files that should have objects, and that nobody can read.
+    pub(super) found: Vec<Diagnostic>,
+    /// Files beside them, which are not looked into: scripts and the like.
+    pub(super) others: Vec<String>,
+}
+
+/// All files that are named, or in folders that are.
+pub(super) fn gather(paths: &[PathBuf]) -> Result<Gathered, Error> {
+    let mut all = Gathered::default();
     for path in paths {
         if path.as_os_str() == "-" {
-            texts.insert("-".to_owned(), stdin()?);
+            all.texts.insert("-".to_owned(), stdin()?);
             continue;
         }
         let metadata = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
-        if metadata.is_dir() { folder(path, 0, &mut texts)? } else { file(path, &mut texts)? }
+        if metadata.is_dir() { all.folder(path, 0)? } else { all.file(path)? }
     }
-    if texts.is_empty() {
+    if all.texts.is_empty() && all.found.is_empty() {
         return Err(Error::unavailable("there is no YAML or JSON file there", "name files or folders with objects"));
     }
-    Ok(texts)
+    all.others.sort();
+    Ok(all)
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Error {
@@ -44,37 +57,50 @@ fn stdin() -> Result<String, Error> {
     Ok(text)
 }
 
-fn folder(path: &Path, depth: usize, texts: &mut BTreeMap<String, String>) -> Result<(), Error> {
-    if depth > MAX_DEPTH || texts.len() > MAX_FILES {
-        return Err(Error::unavailable(format!("{} is too large or too deep", path.display()), "name the folders with objects"));
-    }
-    for entry in fs::read_dir(path).map_err(|error| unreadable(path, &error))? {
-        let place = entry.map_err(|error| unreadable(path, &error))?.path();
-        let hidden = place.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        let yaml = place.extension().is_some_and(|end| ["yaml", "yml", "json"].iter().any(|known| end == *known));
-        let metadata = fs::symlink_metadata(&place).map_err(|error| unreadable(&place, &error))?;
-        if metadata.is_dir() && !hidden {
-            folder(&place, depth + 1, texts)?;
-        } else if metadata.is_file() && yaml && !hidden {
-            file(&place, texts)?;
+impl Gathered {
+    fn folder(&mut self, path: &Path, depth: usize) -> Result<(), Error> {
+        if depth > MAX_DEPTH || self.texts.len() > MAX_FILES {
+            let message = format!("{} is too large or too deep", path.display());
+            return Err(Error::unavailable(message, "name the folders with objects"));
         }
+        for entry in fs::read_dir(path).map_err(|error| unreadable(path, &error))? {
+            let place = entry.map_err(|error| unreadable(path, &error))?.path();
+            let hidden = place.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+            let yaml =
+                place.extension().is_some_and(|end| ["yaml", "yml", "json"].iter().any(|known| end.eq_ignore_ascii_case(known)));
+            let metadata = fs::symlink_metadata(&place).map_err(|error| unreadable(&place, &error))?;
+            if hidden {
+                // .git and the like
+            } else if metadata.is_dir() {
+                self.folder(&place, depth + 1)?;
+            } else if metadata.is_file() && yaml {
+                self.file(&place)?;
+            } else {
+                self.others.push(shown(&place));
+            }
+        }
+        Ok(())
     }
-    Ok(())
+
+    fn file(&mut self, path: &Path) -> Result<(), Error> {
+        let mut wrong = |message: String, help: &str| {
+            self.found.push(Diagnostic::error(&shown(path), Span::default(), Code::Syntax, message, help));
+        };
+        let size = fs::metadata(path).map_err(|error| unreadable(path, &error))?.len();
+        if size > MAX_FILE_BYTES as u64 {
+            wrong(format!("the file has {size} bytes; the limit is {MAX_FILE_BYTES}"), "split it");
+            return Ok(());
+        }
+        match String::from_utf8(fs::read(path).map_err(|error| unreadable(path, &error))?) {
+            Ok(text) => drop(self.texts.insert(shown(path), text)),
+            Err(_) => wrong("not UTF-8 text".to_owned(), "save it as UTF-8"),
+        }
+        Ok(())
+    }
 }
 
-fn file(path: &Path, texts: &mut BTreeMap<String, String>) -> Result<(), Error> {
-    let size = fs::metadata(path).map_err(|error| unreadable(path, &error))?.len();
-    if size > MAX_FILE_BYTES as u64 {
-        return Err(Error::unavailable(
-            format!("{} has {size} bytes; the limit is {MAX_FILE_BYTES}", path.display()),
-            "split it",
-        ));
-    }
-    let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
-    let text = String::from_utf8(bytes).map_err(|_| Error::unavailable(format!("{} is no UTF-8 text", path.display()), ""))?;
-    let name = path.display().to_string();
-    texts.insert(name.trim_start_matches("./").to_owned(), text);
-    Ok(())
+fn shown(path: &Path) -> String {
+    path.display().to_string().trim_start_matches("./").to_owned()
 }
 
 /// Files of the repository by path; none where it is to be made.

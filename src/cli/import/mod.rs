@@ -7,23 +7,31 @@ mod put;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use clap::ValueEnum;
 use serde_json::json;
 
-use super::output;
-use crate::cluster::ClusterOptions;
+use super::output::{self, Format};
+use super::remote::ClusterArgs;
 use crate::error::{Error, Exit};
-use crate::facts::published;
+use crate::facts::{Facts, published};
 use crate::import::{Imported, Inputs, Nothing, import};
+use crate::model::{Diagnostic, names};
+use crate::view::Look;
 use crate::view::findings::{self, Finding};
 use crate::view::import as view;
+use crate::words;
+use gather::Gathered;
+use put::Put;
+
+/// Most files named that are not looked into.
+const MAX_NAMED: usize = 3;
 
 /// Make documents of a federation that was set up by hand, without changing it
 ///
 /// Reads Kubernetes objects from files, folders, stdin (`-`, as `oc get -o yaml` prints them) or, with --live, from a cluster, and writes for each
 /// mesh among them the documents from which its agent derives the same objects. What no document can say goes to manifests/ as it is
-/// written. Mistakes are told with their places; an object that has one stays as it is, unless --adapt. No file that is there is replaced,
-/// unless --force. Exit code 1 means that something was found.
+/// written, what an agent would refuse to manifests/not-applied/, and what nothing assigns to a mesh to unassigned/. Mistakes are told with
+/// their places; an object that has one stays as it is, unless --adapt. No file that is there is replaced, unless --force. Exit code 1 means
+/// that something was found.
 ///
 /// Example: meshfed import ossm/ --repo federation --dry-run
 ///
@@ -54,58 +62,56 @@ pub struct Import {
     /// Read the objects from a cluster, which is only asked
     #[arg(long)]
     live: bool,
-    /// Kubeconfig of the cluster
-    #[arg(long, env = "MESHFED_KUBECONFIG", value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
-    /// Context in the kubeconfig
-    #[arg(long, env = "MESHFED_CONTEXT", value_name = "NAME")]
-    context: Option<String>,
+    #[command(flatten)]
+    cluster: ClusterArgs,
     /// Format of the report
     #[arg(short, long, default_value = "text")]
     output: Format,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    /// Findings, and what became of each object
-    Text,
-    /// For programs
-    Json,
-}
-
 impl Import {
     pub(super) fn run(self) -> Result<Exit, Error> {
-        let texts = if self.live {
+        if let Some(Err(wrong)) = self.mesh.as_deref().map(names::mesh) {
+            return Err(Error::usage(wrong, "a mesh's name is that of its folder"));
+        }
+        let Gathered { texts, found, others } = if self.live {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::other)?;
-            let options = ClusterOptions { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() };
-            runtime.block_on(cluster::texts(&options))?
+            Gathered { texts: runtime.block_on(cluster::texts(&self.cluster.options()))?, ..Gathered::default() }
         } else {
-            gather::texts(&self.paths)?
+            gather::gather(&self.paths)?
         };
         let repository = gather::repository(&self.repo)?;
         let inputs = Inputs { texts: &texts, repository: &repository, mesh: self.mesh.as_deref(), adapt: self.adapt };
-        let imported = import(inputs).map_err(|nothing| self.explain(&nothing))?;
+        let mut imported = import(inputs).map_err(|nothing| self.explain(&nothing, &found, &texts))?;
+        imported.found.splice(..0, found);
         self.report(&imported, &texts)?;
-        if self.dry_run {
-            eprintln!("{} would be written to {}", crate::words::count(imported.files.len(), "file"), self.repo.display());
-        } else {
-            put::files(&self.repo, &imported, &repository, self.force)?;
-            self.tell_what_next(&imported);
+        if !others.is_empty() {
+            let names: Vec<&str> = others.iter().map(String::as_str).collect();
+            say(&format!("not looked into, because they are neither YAML nor JSON: {}", words::some(&names, MAX_NAMED)));
         }
-        if let Some(folder) = self.facts.as_ref().filter(|_| !self.dry_run) {
-            let mut files = BTreeMap::new();
-            for (mesh, facts) in &imported.facts {
-                files.insert(format!("{mesh}.yaml"), published::write(mesh, facts).map_err(Error::other)?);
-            }
-            put::all(folder, &files)?;
+        let facts = match &self.facts {
+            Some(_) => facts_files(&imported)?,
+            None => BTreeMap::new(),
+        };
+        if self.dry_run {
+            eprintln!("{} would be written to {}", words::count(imported.files.len(), "file"), self.repo.display());
+        } else {
+            let folder = self.facts.as_deref().map(|root| Put { root, files: &facts });
+            let all: Vec<Put> = std::iter::once(Put { root: &self.repo, files: &imported.files }).chain(folder).collect();
+            put::files(&all, self.force)?;
+            self.tell_what_next(&imported);
         }
         Ok(Exit::findings(!imported.found.is_empty()))
     }
 
-    fn explain(&self, nothing: &Nothing) -> Error {
+    fn explain(&self, nothing: &Nothing, unreadable: &[Diagnostic], texts: &BTreeMap<String, String>) -> Error {
         let hint = match nothing {
-            Nothing::NoControlPlane if self.live => "the cluster has none, or you may not read it".to_owned(),
-            Nothing::NoControlPlane => "give it too: it says which mesh the others belong to".to_owned(),
+            Nothing::NoControlPlane { found } => {
+                let all = [unreadable, found].concat();
+                eprint!("{}", findings::render(&all, "", &|path| texts.get(path).map(String::as_str), Look::default()));
+                let live = self.live.then_some("the cluster has none, or you may not read it");
+                live.unwrap_or("give it too: it says which mesh the others belong to").to_owned()
+            }
             Nothing::NoSuchMesh { known, .. } => format!("there is: {}", known.join(", ")),
         };
         Error::unavailable(nothing.to_string(), hint)
@@ -132,17 +138,29 @@ impl Import {
 
     fn tell_what_next(&self, imported: &Imported) {
         let folder = super::clone::quoted(&self.repo.display().to_string());
-        eprintln!("wrote {} to {folder}; nothing else was changed", crate::words::count(imported.files.len(), "file"));
+        eprintln!("wrote {} to {folder}; nothing else was changed", words::count(imported.files.len(), "file"));
         if !imported.facts.is_empty() && self.facts.is_none() {
             let peers: Vec<&str> = imported.facts.keys().map(String::as_str).collect();
-            eprintln!(
+            say(&format!(
                 "addresses and CA roots of {} are in no document, for their agents publish them; --facts DIR keeps them for render",
                 peers.join(", ")
-            );
+            ));
         }
         eprintln!("next: meshfed check {folder}");
         if let Some(mesh) = imported.meshes.first() {
             eprintln!("then: meshfed plan --live --mesh {mesh} --repo {folder} (labels and annotations); then commit");
         }
     }
+}
+
+/// Talks to people, in lines that fit the screen.
+fn say(text: &str) {
+    view::wrapped(text, output::COLUMNS).iter().for_each(|line| eprintln!("{line}"));
+}
+
+/// What the peers' agents will publish, one file for each.
+fn facts_files(imported: &Imported) -> Result<BTreeMap<String, String>, Error> {
+    let file =
+        |(mesh, facts): (&String, &Facts)| Ok((format!("{mesh}.yaml"), published::write(mesh, facts).map_err(Error::other)?));
+    imported.facts.iter().map(file).collect()
 }

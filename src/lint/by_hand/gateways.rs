@@ -49,7 +49,16 @@ pub(super) fn check(scene: &Scene, found: &mut Vec<Diagnostic>) {
 }
 
 fn trust_domain(scene: &Scene, plain: &Plain, found: &mut Vec<Diagnostic>) {
-    let Some(given) = plain.text(&["spec", "security", "trust", "domain"]) else { return };
+    let Some(given) = plain.text(&["spec", "security", "trust", "domain"]) else {
+        if scene.beside(plain, kinds::PEER).next().is_some()
+            && super::folder(plain).is_none_or(|mesh| scene.federation.mesh(mesh).is_none())
+        {
+            let message = "the control plane has no trust domain of its own: it is `cluster.local`, as every other's";
+            let help = "write `spec.security.trust.domain`; every workload gets a new identity with it";
+            found.push(plain.error(plain.span(), message, help));
+        }
+        return;
+    };
     if let Err(message) = names::trust_domain(&given) {
         found.push(plain.error(given.span, message, ""));
     }
@@ -120,6 +129,10 @@ fn load_balancer(scene: &Scene, plain: &Plain, name: &At<String>, gateway: &At<N
         return;
     }
     let Some(side) = scene.own(plain) else { return };
+    // What peers have for its address may be another's; what it says of itself counts more.
+    if matches!(side.platform, Some(Platform::Azure | Platform::Gcp | Platform::Baremetal)) {
+        return;
+    }
     let towards =
         |peer: &&Plain| peer.text(&["spec", "security", "trustDomain"]).is_some_and(|domain| *domain.value == *side.trust_domain);
     let amazon = |peer: &Plain| {

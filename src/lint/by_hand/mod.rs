@@ -1,6 +1,7 @@
 //! Objects of a federation that people wrote by hand, held against what the other side is and what the control plane needs. The API server
 //! accepts all of it, and the control plane ignores or misreads it silently (maistra/istio pkg/servicemesh/federation).
 
+mod gaps;
 mod gateways;
 mod peers;
 mod routes;
@@ -21,8 +22,10 @@ struct Side<'a> {
     /// Its egress gateways; those in documents with the peer that each serves.
     egresses: Vec<(String, Option<&'a str>)>,
     platform: Option<Platform>,
-    /// The mesh's name, where a document declares it.
+    /// The mesh's name, where a document or a folder says it.
     mesh: Option<&'a str>,
+    /// Where its control plane is written by hand.
+    path: &'a str,
 }
 
 impl Side<'_> {
@@ -38,13 +41,14 @@ struct Scene<'a> {
     sides: Vec<Side<'a>>,
 }
 
-pub(super) fn check(federation: &Federation, objects: &[Plain], found: &mut Vec<Diagnostic>) {
+pub(super) fn check<'a>(federation: &'a Federation, objects: &'a [Plain<'a>], found: &mut Vec<Diagnostic>) {
     let scene = Scene { federation, objects, sides: sides(federation, objects) };
     peers::check(&scene, found);
     services::check(&scene, found);
     gateways::check(&scene, found);
     routes::check(&scene, found);
     version::check(&scene, found);
+    gaps::check(&scene, found);
 }
 
 impl<'a> Scene<'a> {
@@ -62,11 +66,10 @@ impl<'a> Scene<'a> {
 
     /// The mesh that an object of a control plane's namespace belongs to.
     fn own(&self, plain: &Plain) -> Option<&Side<'a>> {
-        let mut own = self.sides.iter().filter(|side| plain.namespace() == Some(&*side.namespace));
-        match folder(plain) {
-            Some(mesh) => own.clone().find(|side| side.mesh == Some(mesh)).or_else(|| own.next()),
-            None => own.next(),
-        }
+        let own = self.sides.iter().filter(|side| plain.namespace() == Some(&*side.namespace));
+        // Many meshes call their namespaces alike.
+        let declared = folder(plain).and_then(|mesh| own.clone().find(|side| side.mesh == Some(mesh)));
+        declared.or_else(|| own.rev().max_by_key(|side| nearness(side.path, plain.path)))
     }
 
     /// The mesh with a trust domain.
@@ -75,13 +78,21 @@ impl<'a> Scene<'a> {
     }
 }
 
+/// How near two files are: folders that their paths share, and a little more where they are one.
+pub fn nearness(one: &str, other: &str) -> usize {
+    let folders = |path: &'_ str| path.rsplit_once('/').map(|(folder, _)| folder.to_owned()).unwrap_or_default();
+    let (a, b) = (folders(one), folders(other));
+    let same = a.split('/').zip(b.split('/')).take_while(|(a, b)| a == b && !a.is_empty()).count();
+    2 * same + usize::from(one == other)
+}
+
 /// The mesh in whose folder an object lies.
 fn folder<'a>(plain: &Plain<'a>) -> Option<&'a str> {
     plain.path.strip_prefix("meshes/")?.split('/').next()
 }
 
 /// What documents declare, and control planes written by hand where none does.
-fn sides<'a>(federation: &'a Federation, objects: &[Plain]) -> Vec<Side<'a>> {
+fn sides<'a>(federation: &'a Federation, objects: &'a [Plain<'a>]) -> Vec<Side<'a>> {
     let mut sides = Vec::new();
     for (name, folder) in &federation.meshes {
         let Some(mesh) = &folder.mesh else { continue };
@@ -91,6 +102,7 @@ fn sides<'a>(federation: &'a Federation, objects: &[Plain]) -> Vec<Side<'a>> {
             egresses: folder.peers.iter().map(|(peer, half)| (half.egress.clone(), Some(peer.as_str()))).collect(),
             platform: Some(mesh.platform),
             mesh: Some(name),
+            path: "",
         });
     }
     for plain in objects.iter().filter(|plain| *plain.kind.kind == *kinds::CONTROL_PLANE.1) {
@@ -105,7 +117,8 @@ fn sides<'a>(federation: &'a Federation, objects: &[Plain]) -> Vec<Side<'a>> {
                 trust_domain: domain.value.to_owned(),
                 egresses: names.collect(),
                 platform: aws(plain).then_some(Platform::Aws).or_else(|| named(plain)),
-                mesh: None,
+                mesh: folder(plain),
+                path: plain.path,
             }),
         }
     }

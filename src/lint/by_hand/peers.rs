@@ -63,7 +63,7 @@ fn identity(scene: &Scene, plain: &Plain, found: &mut Vec<Diagnostic>) {
     let peer = domain
         .as_ref()
         .and_then(|domain| scene.trusting(domain))
-        .filter(|peer| own.is_none_or(|own| own.namespace != peer.namespace));
+        .filter(|peer| own.is_none_or(|own| own.trust_domain != peer.trust_domain));
     let expected = peer.map(|peer| expected(peer, own)).unwrap_or_default();
     if let Some(own) = own.filter(|own| own.egresses.iter().any(|(egress, _)| own.identity(egress) == id.value)) {
         let message = format!("this is the egress of `{}` itself, and the peer's requests are refused (403)", own.namespace);

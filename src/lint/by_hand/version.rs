@@ -10,8 +10,16 @@ const FIRST: (u32, u32) = (2, 1);
 /// The last that the operator of OSSM 2.6 knows. Newer ones of the same major version may come.
 const LAST: (u32, u32) = (2, 6);
 
+/// The API version of OSSM 1.x, which has no fields for federation (maistra/api core/v1).
+const OLD: &str = "v1";
+
 pub(super) fn check(scene: &Scene, found: &mut Vec<Diagnostic>) {
     for plain in scene.of(kinds::CONTROL_PLANE) {
+        if *plain.kind.version == *OLD {
+            let help = "take what the cluster makes of it: oc get servicemeshcontrolplanes.v2.maistra.io -o yaml";
+            found.push(plain.error(plain.span(), "a control plane as maistra.io/v1 wrote it does not federate", help));
+            continue;
+        }
         let Some(given) = plain.text(&["spec", "version"]) else { continue };
         let shown = given.escape_debug();
         let (error, message, help) = match parse(&given) {

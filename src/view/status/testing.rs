@@ -104,6 +104,7 @@ pub fn mk_status() -> FederationStatus {
         peerings: vec![mk_peering("aro-stg-mesh", "", 20), mk_peering("gcp-dev-mesh", why, 0)],
         attention: vec!["gcp-dev-mesh is 2 commits behind and silent: meshfed doctor --mesh gcp-dev-mesh".into()],
         live: None,
+        leader: None,
     }
 }
 
