@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use base64::Engine;
-use data_encoding::HEXLOWER;
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -175,6 +175,11 @@ fn put(document: &mut Value, map: &str, path: &'static str, key: &str, value: &s
         .ok_or(ObjectError::NotAMapping(path))?
         .insert(key.to_owned(), Value::String(value.to_owned()));
     Ok(())
+}
+
+/// Exactly so many bytes, from hexadecimal digits of either case.
+pub fn unhex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
+    HEXLOWER_PERMISSIVE.decode(digits).ok()?.try_into().ok()
 }
 
 /// The first 16 hex digits of a digest: enough to tell contents apart, short enough to read.

@@ -25,6 +25,11 @@ pub fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{ending}")
 }
 
+/// `yes` or `no`.
+pub fn yes_or_no(is: bool) -> &'static str {
+    if is { "yes" } else { "no" }
+}
+
 /// The first few of many, and how many there are besides.
 pub fn some(all: &[&str], shown: usize) -> String {
     match all.len().checked_sub(shown) {

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use crate::deploy::{done, namespace, path};
 use crate::federation::steps::{ARO, ROSA, imported};
+use crate::golden::{fits, known};
 use crate::lab::cluster::Cluster;
 use crate::lab::git_store::GitStore;
 use crate::lab::standin::Cloud;
@@ -23,7 +24,7 @@ impl Newcomer {
         Self { home: tempfile::tempdir().unwrap() }
     }
 
-    /// Runs what the README shows, with a repository of this server; what was said on standard output, and what on standard error.
+    /// Runs what the README shows, with a repository of this server; what our commands said on standard output, and what on standard error.
     pub fn follow_the_readme(&self, server: &GitStore) -> (String, String) {
         let commands = commands();
         assert!(commands.len() + 2 <= 10, "two more start the agents");
@@ -31,8 +32,10 @@ impl Newcomer {
         for (directory, command) in commands {
             let command = command.replace("https://git.example.com/platform/federation.git", &server.file_url());
             let (out, err) = self.fine(directory, &command);
-            printed += &out;
-            said += &err;
+            if command.starts_with("meshfed ") {
+                printed += &out;
+                said += &["$ ", &command, "\n", &err].concat();
+            }
         }
         (printed, said)
     }
@@ -90,7 +93,7 @@ fn ten_commands_lead_from_nothing_to_a_verified_federation_of_two_meshes() {
     let introduction = printed.lines().find(|line| line.starts_with("--trust-anchor ")).unwrap();
     assert_eq!(server.log("main").len(), 4);
     let [_, anchor, _, digest] = introduction.split(' ').collect::<Vec<_>>()[..] else { panic!("{introduction}") };
-    newcomer.fine("federation", &format!("meshfed trust show --anchor {anchor} --digest {digest}"));
+    newcomer.fine("federation", &format!("meshfed trust show --trust-anchor {anchor} --trust-digest {digest}"));
     newcomer.fine("federation", "meshfed check --range HEAD~3..HEAD");
     for (mesh, peer, kind) in
         [("rosa-prod-mesh", "aro-stg-mesh", "ImportedServiceSet"), ("aro-stg-mesh", "rosa-prod-mesh", "ExportedServiceSet")]
@@ -101,8 +104,9 @@ fn ten_commands_lead_from_nothing_to_a_verified_federation_of_two_meshes() {
     // How to start the agents is printed in full: only the kubeconfig is for people to add.
     let agent = said.lines().position(|line| line.contains("meshfed agent --mesh rosa-prod-mesh")).unwrap();
     let lines: Vec<&str> = said.lines().collect();
-    assert!(lines[agent].contains("--repo \"$(git remote get-url origin)\" --signing-key ../rosa.key"), "{said}");
-    assert!(lines[agent + 1].contains("--verification enforce --trust-anchor "), "{said}");
+    assert!(lines[agent].contains("--repo \"$(git remote get-url origin)\" \\"), "{said}");
+    assert!(lines[agent + 1].contains("--signing-key ../rosa.key \\"), "{said}");
+    assert!(lines[agent + 2].contains("--verification enforce --trust-anchor "), "{said}");
     assert!(said.contains("next: git push origin main"), "{said}");
     let files =
         ["README.md", "federation.yaml", "meshes/aro-stg-mesh/mesh.yaml", "meshes/aro-stg-mesh/peers/rosa-prod-mesh.yaml"];
@@ -111,6 +115,8 @@ fn ten_commands_lead_from_nothing_to_a_verified_federation_of_two_meshes() {
     let text = files.iter().map(file).collect::<Vec<_>>().concat();
     let key = text.lines().find_map(|line| line.split_once("ssh-ed25519 ")?.1.split(' ').next()).unwrap().to_owned();
     insta::assert_snapshot!(text.replace(&key, "KEY"));
+    let server = server.file_url();
+    insta::assert_snapshot!("what_each_command_says_to_a_newcomer", known(fits(&said.replace(&server, "URL"))));
 }
 
 /// What only the lab needs: addresses of loopback, a quick control plane, and workloads.
@@ -142,7 +148,7 @@ fn the_agents_that_join_says_how_to_start_verify_all_and_connect() {
     fit_the_lab(&newcomer);
     let agents = [ROSA, ARO].map(|mesh| {
         let start = said.split(&format!("meshfed agent --mesh {mesh} ")).nth(1).expect(&said);
-        let words: Vec<&str> = start.lines().take(2).flat_map(str::split_whitespace).filter(|word| *word != "\\").collect();
+        let words: Vec<&str> = start.lines().take(4).flat_map(str::split_whitespace).filter(|word| *word != "\\").collect();
         let flags = &words[words.iter().position(|word| *word == "--signing-key").unwrap()..];
         let key = newcomer.home.path().join("federation").join(flags[1]).display().to_string();
         let flags: Vec<&str> = ["--signing-key", &key].into_iter().chain(flags[2..].iter().copied()).collect();
@@ -218,7 +224,8 @@ fn a_cluster_takes_the_overlay_that_join_writes() {
     assert!(said.contains("wrote ../deploy/rosa-prod-mesh"), "{said}");
     let (_, again) = newcomer.ends(2, "federation", "meshfed join rosa-prod-mesh --overlay ../deploy");
     assert!(again.contains("../deploy/rosa-prod-mesh is there already"), "{again}");
-    let join = "meshfed join gcp-dev-mesh --member dev-bookinfo --control-plane v2.5 --agent-key ../gcp.key --key ../ada.key --overlay ../deploy";
+    let join = "meshfed join gcp-dev-mesh --member dev-bookinfo --control-plane v2.5 --agent-key ../gcp.key --key ../ada.key --overlay ../deploy --image registry.example.com/meshfed:9";
+    newcomer.fine("federation", "git remote set-url origin ssh://git@git.example.com/federation.git");
     newcomer.fine("federation", join);
     let lab = Cluster::shared();
     for name in ["meshfed", "rosa-prod-mesh", "prod-bookinfo", "gcp-dev-mesh", "dev-bookinfo"] {
@@ -232,14 +239,22 @@ fn a_cluster_takes_the_overlay_that_join_writes() {
         let anchor = server_tip(&newcomer, mesh);
         for part in [
             format!("MESHFED_MESH: {mesh}"),
-            format!("MESHFED_REPO: {}", server.file_url()),
             format!("MESHFED_TRUST_ANCHOR: {anchor}"),
             format!("name: meshfed-member\n  namespace: {member}\n"),
             format!("name: meshfed-control-plane\n  namespace: {mesh}\n"),
         ] {
             assert!(built.contains(&part), "{part}: {built}");
         }
-        assert_eq!(built.contains("name: meshfed-own-control-plane"), mesh == "gcp-dev-mesh", "{built}");
+        let second = mesh == "gcp-dev-mesh";
+        let repository = if second { "ssh://git@git.example.com/federation.git".to_owned() } else { server.file_url() };
+        assert!(built.contains(&format!("MESHFED_REPO: {repository}\n")), "{built}");
+        for part in [
+            "name: meshfed-own-control-plane",
+            "MESHFED_SSH_KEY: /git/ssh-privatekey\n  MESHFED_SSH_KNOWN_HOSTS: /git/known_hosts\n",
+            "image: registry.example.com/meshfed:9\n",
+        ] {
+            assert_eq!(built.contains(part), second, "{part}: {built}");
+        }
     }
 }
 

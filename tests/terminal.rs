@@ -75,6 +75,28 @@ fn services_are_chosen_on_a_terminal() {
     assert_eq!(spec(&aro), "spec:\n  exports:\n  - service: apps/details\n  - service: apps/reviews\n    as: shop/reviews\n");
 }
 
+#[test]
+fn a_status_is_shown_again_when_a_branch_moves() {
+    let home = tempfile::tempdir().unwrap();
+    mk_clone(home.path());
+    let mut command = Command::new(binary());
+    command.args(["status", "--repo", "work", "--watch"]).current_dir(home.path());
+    command.env_clear().env("HOME", home.path()).env("TERM", "xterm").env("COLUMNS", "100").env("NO_COLOR", "1");
+    let mut terminal = spawn_command(command, PATIENCE).unwrap();
+    terminal.exp_string("2 meshes").unwrap();
+    terminal.exp_string("the agent of rosa never published").unwrap();
+    let work = home.path().join("work");
+    fs::create_dir(work.join("meshes/gcp")).unwrap();
+    fs::write(work.join("meshes/gcp/mesh.yaml"), mesh_file("gcp", "")).unwrap();
+    run(git(home.path()).arg("-C").arg(&work).args(["add", "--all"]));
+    run(git(home.path()).arg("-C").arg(&work).args(["commit", "--quiet", "-m", "Another"]));
+    terminal.exp_string("\u{1b}[H\u{1b}[J").unwrap(); // in place of what was there
+    terminal.exp_string("3 meshes").unwrap();
+    terminal.exp_string("gcp ").unwrap();
+    terminal.send_control('c').unwrap();
+    terminal.exp_eof().unwrap();
+}
+
 fn spec(half: &str) -> &str {
     &half[half.find("spec:").unwrap()..]
 }

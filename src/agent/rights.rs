@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::inventory::Inventory;
 use super::scopes::scopes;
-use crate::cluster::{Right, Scope};
+use crate::cluster::{Right, Scope, lease_kind};
 use crate::decide::Presence;
 use crate::derive::kinds;
 use crate::model::Federation;
@@ -19,9 +19,20 @@ const KEEP: [&str; 3] = ["create", "patch", "delete"];
 /// Events of what happened (`events.k8s.io`); without them everything else works.
 pub const EVENT: (&str, &str) = ("events.k8s.io/v1", "Event");
 
-/// What the agent of a mesh needs: to see what it watches, and to write what it derives there.
-pub fn rights(federation: &Federation, presence: &Presence, inventory: &Inventory) -> BTreeSet<Right> {
+/// What the agent of a mesh needs: to see what it watches, to write what it derives there, and to choose a leader by a Lease, which is
+/// given by its namespace and name.
+pub fn rights(
+    federation: &Federation,
+    presence: &Presence,
+    inventory: &Inventory,
+    lease: Option<(&str, &str)>,
+) -> BTreeSet<Right> {
     let mut rights = Rights::default();
+    if let Some((namespace, name)) = lease {
+        rights.add(&lease_kind(), Some(namespace), None, &["create"]); // its name is not known yet when RBAC is asked
+        rights.add(&lease_kind(), Some(namespace), Some(name), &["get", "list", "watch", "patch"]);
+        rights.add(&kinds::kind(EVENT), Some(namespace), None, &["create", "patch"]);
+    }
     rights.add(&kinds::kind(kinds::NAMESPACE), None, Some("kube-system"), &["get"]); // whose UID tells clusters apart
     for Scope { kind, namespace, name } in scopes(federation, presence, inventory) {
         rights.add(&kind, namespace.as_deref(), name.as_deref(), &SEE);
@@ -103,7 +114,8 @@ mod tests {
         let has = |field: &str, wanted: &str| rule[field].as_array().is_some_and(|all| all.iter().any(|one| one == wanted));
         // Kinds that meshfed knows have regular plurals.
         let resource = format!("{}s", right.kind.kind.to_lowercase());
-        has("apiGroups", &right.kind.group) && has("resources", &resource) && has("verbs", right.verb)
+        let named = rule["resourceNames"].is_null() || right.name.as_ref().is_some_and(|name| has("resourceNames", name));
+        named && has("apiGroups", &right.kind.group) && has("resources", &resource) && has("verbs", right.verb)
     }
 
     #[test]
@@ -113,9 +125,10 @@ mod tests {
         let presence = presence(&federation, "rosa-prod-mesh", &status);
         let roles = [
             (Some("rosa-prod-mesh"), vec!["roles/control-plane/role.yaml", "roles/own-control-plane/role.yaml"]),
+            (Some("meshfed"), vec!["base/leader-role.yaml"]),
             (Some("prod-bookinfo"), vec!["roles/member/role.yaml", "roles/workloads/role.yaml"]),
         ];
-        let needed = rights(&federation, &presence, &Inventory::new());
+        let needed = rights(&federation, &presence, &Inventory::new(), Some(("meshfed", "meshfed")));
         assert!(needed.len() > 60, "{needed:?}");
         for right in needed.iter().filter(|right| right.namespace.is_some()) {
             let files =

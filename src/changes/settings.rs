@@ -4,6 +4,7 @@ use humantime::format_duration;
 
 use super::{Change, Topic, differing, moved, text};
 use crate::model::{CaPolicy, Federation, Ingress, Locality, Mesh};
+use crate::words::yes_or_no;
 
 /// What a Federation says of all meshes.
 pub(super) fn federation(before: &Federation, after: &Federation) -> Vec<Change> {
@@ -70,7 +71,7 @@ pub(super) fn mesh(name: &str, before: Option<&Mesh>, after: Option<&Mesh>) -> V
         moved("platform", was.platform.name(), is.platform.name()),
         moved("locality", &locality(was.locality.as_ref()), &locality(is.locality.as_ref())),
         moved("operators", &operators(was), &operators(is)),
-        moved("missing namespaces are made", yes(was.create_namespaces), yes(is.create_namespaces)),
+        moved("missing namespaces are made", yes_or_no(was.create_namespaces), yes_or_no(is.create_namespaces)),
         (base(was) != base(is)).then(|| "the rest of its control plane (controlPlane.base) changed".to_owned()),
         suspension(was.suspend, is.suspend),
     ] {
@@ -142,8 +143,4 @@ pub(super) fn ca_policy(policy: CaPolicy) -> &'static str {
 
 fn duration(duration: jiff::SignedDuration) -> String {
     format_duration(duration.unsigned_abs()).to_string()
-}
-
-fn yes(value: bool) -> &'static str {
-    if value { "yes" } else { "no" }
 }

@@ -19,7 +19,7 @@ use crate::agent::declarations;
 use crate::error::{Error, Exit};
 use crate::facts::published::FACTS_PATH;
 use crate::lint::{self, lint};
-use crate::model::{Code, Diagnostic, Severity};
+use crate::model::{Code, Diagnostic, Severity, once};
 use crate::policy::Loaded;
 use crate::repo::PUBLISHED;
 use crate::view::findings::{self, Finding};
@@ -107,6 +107,7 @@ impl Check {
         found.extend(lint(lint::Inputs { federation: &federation, texts: &texts, plain: tree.plain(), facts: &facts, now }));
         found.sort();
         found.dedup();
+        once(&mut found);
         self.print(&found, &tree.prefix(), &texts)?;
         let verified = if verified.is_empty() { verified } else { format!(", {verified}") };
         eprintln!("{}{verified} ({} ms)", findings::summary(&found, tree.len()), start.elapsed().as_millis());

@@ -9,13 +9,14 @@ use super::remote::RepoArgs;
 use super::render::find;
 use crate::agent::declarations;
 use crate::decide::Status;
-use crate::derive::{Derived, Inputs, Need, Observed, Source, derive, origin};
+use crate::derive::{self, Derived, Inputs, Need, Observed, Source, derive, origin};
 use crate::error::{Error, Exit};
 use crate::facts::published::FACTS_PATH;
 use crate::object::Key;
 use crate::policy::Cache;
 use crate::repo::{Mirror, PUBLISHED, RepoError};
 use crate::view::explain::{self, Brought, Explanation, Part};
+use crate::view::plan::place;
 
 /// Names by which kubectl knows kinds that meshes are made of.
 const SHORT: [(&str, &str); 15] = [
@@ -89,9 +90,18 @@ impl Explain {
         }
         let derived = derive(Inputs { federation: &federation, me, facts: &facts, observed: &Observed::assumed(folder) });
         let key = self.key(&derived)?;
-        let Some(origin) = origin(&federation, me, &key) else {
+        let Some(mut origin) = origin(&federation, me, &key) else {
             return Err(Error::unavailable(format!("nothing says where {key} comes from"), ""));
         };
+        // An object of manifests/ is one part; the field that is asked for has a line of its own in it.
+        if let Some((field, wanted)) = self.field.as_ref().zip(derived.wanted.get(&key))
+            && let [derive::Part { field: all, from: Source::Document { path, span }, .. }] = origin.parts.as_mut_slice()
+            && let Some(id) = snapshot.entries.get(path)
+        {
+            let text = String::from_utf8_lossy(&mirror.read(*id)?).into_owned();
+            span.line = place(&federation, me, &wanted.object, field, Some(&text)).line;
+            all.clone_from(field);
+        }
         let mut parts = Vec::new();
         for part in origin.parts {
             let (place, commit) = match &part.from {

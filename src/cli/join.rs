@@ -12,7 +12,7 @@ use crate::error::{Error, Exit};
 use crate::model::names;
 use crate::model::overlay::{self, Site};
 use crate::model::template::{self, NewMesh};
-use crate::repo::{CommitId, Contribution, Options, SigningKey};
+use crate::repo::{CommitId, Contribution, Options, Reached, SigningKey};
 
 /// Add a mesh: its mesh.yaml with its agent's key, in one signed commit
 ///
@@ -41,6 +41,9 @@ pub struct Join {
     /// there already only this is done
     #[arg(long, value_name = "DIR")]
     overlay: Option<PathBuf>,
+    /// Where the cluster pulls the agent's image from, for the overlay: REGISTRY/meshfed:TAG
+    #[arg(long, value_name = "IMAGE", requires = "overlay")]
+    image: Option<String>,
     #[command(flatten)]
     clone: CloneArgs,
 }
@@ -61,7 +64,7 @@ enum Platform {
 
 impl Join {
     pub(super) fn run(self) -> Result<Exit, Error> {
-        let Self { mesh, members, trust_domain, platform, agent_key, control_plane, overlay, clone } = self;
+        let Self { mesh, members, trust_domain, platform, agent_key, control_plane, overlay, image, clone } = self;
         names::mesh(&mesh).map_err(|message| Error::usage(message, "say another name"))?;
         let clone = clone.open()?;
         if clone.text("federation.yaml")?.is_empty() {
@@ -70,7 +73,7 @@ impl Join {
         let path = format!("meshes/{mesh}/mesh.yaml");
         if !clone.text(&path)?.is_empty() {
             return match (&overlay, clone.head.commit) {
-                (Some(dir), Some(commit)) => write_overlay(&clone, commit, &mesh, dir).map(|()| Exit::Fine),
+                (Some(dir), Some(commit)) => write_overlay(&clone, commit, &mesh, dir, image).map(|()| Exit::Fine),
                 _ => {
                     let hint = "edit it; meshfed peer lets it share services, and --overlay DIR writes what runs its agent";
                     Err(Error::usage(format!("{path} is there already"), hint))
@@ -83,10 +86,7 @@ impl Join {
         } else {
             let (key, made) = SigningKey::load_or_create(&file)?;
             if made {
-                eprintln!(
-                    "made {}, the private key of the agent: move it to where the agent runs, and never commit it",
-                    file.display()
-                );
+                eprintln!("made {}, the agent's private key: move it to where the agent runs, never commit it", file.display());
             }
             (key.public_line(&format!("agent of {mesh}")), Some(file))
         };
@@ -98,7 +98,7 @@ impl Join {
         let contribution = Contribution { files, message: format!("Add the mesh {mesh}") };
         let made = clone.commit(&contribution, Judge::Parent)?;
         match (&overlay, &made) {
-            (Some(dir), Made::Committed(commit)) => write_overlay(&clone, *commit, &mesh, dir)?,
+            (Some(dir), Made::Committed(commit)) => write_overlay(&clone, *commit, &mesh, dir, image)?,
             (Some(_), Made::Prepared) => eprintln!("once it is committed, run this again for the overlay"),
             (None, _) => {}
         }
@@ -106,20 +106,24 @@ impl Join {
         let url = format!("\"$(git remote get-url {})\"", quoted(&clone.head.remote));
         let trust = match made {
             Made::Committed(commit) => {
-                clone.anchor_flags(commit.into())?.map(|flags| format!(" \\\n        --verification enforce {flags}"))
+                let flags = clone
+                    .anchor_flags(commit.into())?
+                    .map(|flags| flags.replace(" --trust-digest", " \\\n        --trust-digest"));
+                flags.map(|flags| format!(" \\\n        --verification enforce {flags}"))
             }
             Made::Prepared => None,
         };
         eprintln!(
-            "then: meshfed peer {mesh} OTHER to share services with another mesh, and start the agent with the cluster's kubeconfig:"
+            "then: meshfed peer {mesh} OTHER shares services with another mesh\n\
+             and start the agent, with the cluster's kubeconfig:"
         );
-        eprintln!("      meshfed agent --mesh {mesh} --repo {url} --signing-key {key}{}", trust.unwrap_or_default());
+        eprintln!("      meshfed agent --mesh {mesh} --repo {url} \\\n        --signing-key {key}{}", trust.unwrap_or_default());
         Ok(made.exit())
     }
 }
 
 /// Writes what runs the agent of a mesh, as a commit declares it. What is there already stays.
-fn write_overlay(clone: &Clone, commit: CommitId, mesh: &str, dir: &Path) -> Result<(), Error> {
+fn write_overlay(clone: &Clone, commit: CommitId, mesh: &str, dir: &Path, image: Option<String>) -> Result<(), Error> {
     let federation = committed::load(&clone.checkout, commit)?.federation;
     let folder = federation.meshes.get(mesh);
     let Some((folder, declared)) = folder.and_then(|folder| Some((folder, folder.mesh.as_ref()?))) else {
@@ -131,7 +135,15 @@ fn write_overlay(clone: &Clone, commit: CommitId, mesh: &str, dir: &Path) -> Res
         Error::unavailable(format!("this clone has no remote {remote}"), hint)
     })?;
     let introduction = clone.digest(commit.into())?.map(|digest| (commit.to_string(), digest.to_string()));
-    let site = Site { repository: Options::new(url, "").shown(), introduction };
+    let repository = Options::new(url, "");
+    // The names of the files are those of docs/install.md.
+    let settings: &[&str] = match repository.reached() {
+        Reached::Https | Reached::Clear => &["MESHFED_HTTP_PASSWORD_FILE=/git/password"],
+        Reached::Ssh => &["MESHFED_SSH_KEY=/git/ssh-privatekey", "MESHFED_SSH_KNOWN_HOSTS=/git/known_hosts"],
+        Reached::Here => &[],
+    };
+    let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
+    let site = Site { repository: repository.shown(), settings, image, introduction };
     let root = dir.join(mesh);
     if root.exists() {
         return Err(Error::usage(format!("{} is there already", root.display()), "remove it, or edit it"));
@@ -143,6 +155,6 @@ fn write_overlay(clone: &Clone, commit: CommitId, mesh: &str, dir: &Path) -> Res
         fs::write(&file, text).map_err(fail)?;
     }
     let root = quoted(&root.display().to_string());
-    eprintln!("wrote {root}: make its two Secrets (deploy/README.md), then kubectl apply --server-side -k {root}");
+    eprintln!("wrote {root}: make its two Secrets (docs/install.md), then kubectl apply --server-side -k {root}");
     Ok(())
 }

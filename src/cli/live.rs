@@ -8,14 +8,13 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use super::remote::ClusterArgs;
+use super::remote::{ClusterArgs, block_on};
 use crate::agent::declarations::{self, Declarations};
 use crate::agent::reconcile::annotation;
 use crate::agent::remembered::{self, LEASE_ANNOTATION};
 use crate::agent::scopes::{scopes, unseen};
 use crate::agent::throwaway;
 use crate::cluster::{Cluster, Snapshot, Trouble};
-use crate::config::lease_place;
 use crate::decide::{Comparisons, Decision, Line, Memory, Status, Trust, Views, World, decide, presence};
 use crate::error::Error;
 use crate::facts::Facts;
@@ -65,8 +64,7 @@ pub(super) struct Live {
 
 /// Decides as the agent would; `observing`, as one that may change nothing.
 pub(super) fn decide_now(cluster: &ClusterArgs, mesh: &str, declared: &Declared, observing: bool) -> Result<Live, Error> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::other)?;
-    runtime.block_on(look(cluster, mesh, declared, observing))
+    block_on(look(cluster, mesh, declared, observing))?
 }
 
 async fn look(cluster: &ClusterArgs, mesh: &str, declared: &Declared, observing: bool) -> Result<Live, Error> {
@@ -125,7 +123,7 @@ async fn look(cluster: &ClusterArgs, mesh: &str, declared: &Declared, observing:
 
 /// Who holds a Lease.
 async fn lead(cluster: &Cluster, place: &str) -> Result<Option<LeaderView>, String> {
-    let lease = cluster.lease(&lease_place(place)?).read().await.map_err(|error| error.to_string())?;
+    let lease = cluster.lease(&place.parse()?).read().await.map_err(|error| error.to_string())?;
     let time = |text: &str| text.parse::<Timestamp>().ok();
     Ok(lease.map(|lease| {
         let ends = time(&lease.renewed).and_then(|renewed| renewed.checked_add(lease.duration).ok());

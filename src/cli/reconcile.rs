@@ -1,6 +1,5 @@
 //! `meshfed reconcile`.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -8,8 +7,9 @@ use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
 use super::output::print;
+use super::remote::{ClusterArgs, block_on};
 use crate::agent::reconcile::{HANDLED, REQUESTED, RESULT, Reconciled, annotation};
-use crate::cluster::{Cluster, ClusterOptions};
+use crate::cluster::Cluster;
 use crate::error::{Error, Exit};
 use crate::model::names;
 use crate::object::STATE_NAME;
@@ -19,7 +19,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// Ask a running agent to look at the repository and to pass now
 ///
-/// Writes an annotation on the agent's ConfigMap, so you need `get` and `patch` on it. With --wait, exit code 1 means that something is left for
+/// Writes an annotation on the agent's ConfigMap, in the cluster that kubectl would take, so you need `get` and `patch` on it. With --wait, exit code 1 means that something is left for
 /// people to do.
 /// Example: meshfed reconcile --mesh rosa-prod-mesh --wait
 #[derive(Args, Debug)]
@@ -36,25 +36,19 @@ pub struct Reconcile {
     /// How long to wait, such as 90s or 10m
     #[arg(long, value_name = "TIME", default_value = "1m", requires = "wait", value_parser = humantime::parse_duration)]
     timeout: Duration,
-    /// Kubeconfig of the mesh's cluster [default: kubectl's rules]
-    #[arg(long, env = "MESHFED_KUBECONFIG", value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
-    /// Context in the kubeconfig [default: its current one]
-    #[arg(long, env = "MESHFED_CONTEXT", value_name = "NAME")]
-    context: Option<String>,
+    #[command(flatten)]
+    cluster: ClusterArgs,
 }
 
 impl Reconcile {
     pub(super) fn run(self) -> Result<Exit, Error> {
         names::mesh(&self.mesh).map_err(|message| Error::usage(message, "name the mesh by --mesh or MESHFED_MESH"))?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::other)?;
-        runtime.block_on(self.ask())
+        block_on(self.ask())?
     }
 
     async fn ask(&self) -> Result<Exit, Error> {
         let namespace = self.namespace.as_deref().unwrap_or(&self.mesh);
-        let options = ClusterOptions { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() };
-        let cluster = Cluster::connect(&options).await?;
+        let cluster = Cluster::connect(&self.cluster.options()).await?;
         let token = Timestamp::now().to_string();
         let Some(mut answer) = cluster.annotate_state(namespace, STATE_NAME, REQUESTED, &token).await? else {
             return Err(Error::unavailable(

@@ -1,6 +1,7 @@
-//! The shared repository as commands see it: through a mirror in the user's cache, so that a second look is quick.
+//! The shared repository as commands see it: through a mirror in the user's cache, so that a second look is quick. And the cluster.
 
 use std::fs::{self, File};
+use std::future::Future;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -44,6 +45,12 @@ impl ClusterArgs {
     pub(super) fn options(&self) -> ClusterOptions {
         ClusterOptions { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() }
     }
+}
+
+/// Runs what asks the network: a command does one thing at a time, and needs one thread for it.
+pub(super) fn block_on<T>(asking: impl Future<Output = T>) -> Result<T, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::other)?;
+    Ok(runtime.block_on(asking))
 }
 
 /// Where trust begins.

@@ -31,7 +31,13 @@ pub enum ClusterError {
         /// The innermost causes.
         reason: String,
     },
-    /// The server does not know us, or does not let us.
+    /// The server does not know us: nothing else is worth asking.
+    #[error("the API server at {url} does not accept the credentials")]
+    Unauthenticated {
+        /// Scheme, host and port.
+        url: String,
+    },
+    /// The server knows us, and does not let us.
     #[error("the API server at {url} denies access: {message}")]
     Denied {
         /// Scheme, host and port.
@@ -158,7 +164,7 @@ impl Failure {
         let (url, code, message) = (url.to_owned(), self.code(), self.message());
         match code {
             0 => ClusterError::Unreachable { url, reason: message },
-            401 => ClusterError::Denied { url, message: "the credentials are not accepted".to_owned() },
+            401 => ClusterError::Unauthenticated { url },
             403 => ClusterError::Denied { url, message },
             _ => ClusterError::Unexpected { url, message },
         }

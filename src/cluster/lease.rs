@@ -1,6 +1,7 @@
 //! A Lease (`coordination.k8s.io/v1`): read, followed, and written only over the version that was seen.
 
 use std::pin::Pin;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use super::connect::Transport;
 use super::error::Failure;
 use super::events::micros;
 use super::fence::Fence;
+use crate::model::names;
 use crate::object::{FIELD_MANAGER, Key, Kind};
 
 /// API version of Leases.
@@ -35,6 +37,19 @@ pub struct LeasePlace {
     pub namespace: Option<String>,
     /// Its name.
     pub name: String,
+}
+
+impl FromStr for LeasePlace {
+    type Err = String;
+
+    /// `[NAMESPACE/]NAME`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (namespace, name) = text.split_once('/').map_or((None, text), |(namespace, name)| (Some(namespace), name));
+        for label in namespace.into_iter().chain([name]) {
+            names::label(label)?;
+        }
+        Ok(Self { namespace: namespace.map(str::to_owned), name: name.to_owned() })
+    }
 }
 
 /// How a Lease is kept: the defaults are those of Kubernetes' own controllers (client-go `tools/leaderelection`), which operators know and which
@@ -163,14 +178,17 @@ impl Cluster {
     /// The way to a Lease.
     pub fn lease(&self, place: &LeasePlace) -> LeaseClient {
         let transport = self.edge.transport.behind(Fence::default());
-        let LeasePlace { namespace, name } = place;
-        let namespace = namespace.as_deref().unwrap_or(&transport.namespace).to_owned();
         LeaseClient {
+            collection: format!("/apis/{LEASE_VERSION}/namespaces/{}/leases", self.lease_namespace(place)),
+            name: place.name.clone(),
+            key: Key::new(&lease_kind(), Some(self.lease_namespace(place)), &place.name),
             transport,
-            collection: format!("/apis/{LEASE_VERSION}/namespaces/{namespace}/leases"),
-            name: name.clone(),
-            key: Key::new(&lease_kind(), Some(&namespace), name),
         }
+    }
+
+    /// The namespace that a Lease lies in.
+    pub fn lease_namespace<'a>(&'a self, place: &'a LeasePlace) -> &'a str {
+        place.namespace.as_deref().unwrap_or(&self.edge.transport.namespace)
     }
 }
 

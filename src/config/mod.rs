@@ -14,7 +14,7 @@ use std::time::Duration;
 use clap::Args;
 use serde::Deserialize;
 
-use crate::cluster::{ClusterOptions, LeaseOptions, LeasePlace, LeaseTerms};
+use crate::cluster::{ClusterOptions, LeaseOptions, LeaseTerms};
 use crate::error::Error;
 use crate::model::names;
 use crate::repo::{Access, DEFAULT_BRANCH, Options};
@@ -389,25 +389,13 @@ fn settle(args: AgentArgs, file: ConfigFile, environment: &Environment) -> Resul
 }
 
 fn settle_lease(lease: &str, identity: String, terms: LeaseTerms) -> Result<LeaseOptions, Error> {
-    let place = lease_place(lease).map_err(|message| LEASE.bad(message))?;
+    let place = lease.parse().map_err(|message: String| LEASE.bad(message))?;
     match terms.fault() {
         Some(fault) => {
             Err(LEASE_DURATION.bad(format!("{fault}; see also {} and {}", LEASE_RENEW_DEADLINE.flag, LEASE_RETRY.flag)))
         }
         None => Ok(LeaseOptions { place, identity, terms }),
     }
-}
-
-/// A Lease from `name` or `namespace/name`; else why not, in words that go after the name of a setting.
-pub fn lease_place(text: &str) -> Result<LeasePlace, String> {
-    let (namespace, name) = match text.split_once('/') {
-        Some((namespace, name)) => (Some(namespace), name),
-        None => (None, text),
-    };
-    for name in namespace.into_iter().chain([name]) {
-        names::label(name)?;
-    }
-    Ok(LeasePlace { namespace: namespace.map(str::to_owned), name: name.to_owned() })
 }
 
 /// There is no trust on first use: who verifies is introduced, and who does not says so.
@@ -490,6 +478,7 @@ fn xdg(environment: &Environment, variable: &str, below_home: &str) -> Option<Pa
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::LeasePlace;
 
     fn mk_args() -> AgentArgs {
         let verification = Some("off".into());

@@ -1,5 +1,7 @@
 //! What is wrong with a document: where, what, and what to do.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::Timestamp;
 
 use super::at::Span;
@@ -94,6 +96,25 @@ impl Diagnostic {
     }
 }
 
+/// Says each problem once: what two places say of each other is kept where it is said first, as the other one is shown beside it.
+pub fn once(found: &mut Vec<Diagnostic>) {
+    type Where<'a> = (Code, &'a str, Span);
+    let mut said: BTreeMap<Where, BTreeSet<(&str, Span)>> = BTreeMap::new();
+    let mut keep = Vec::with_capacity(found.len());
+    for Diagnostic { path, span, code, also, .. } in found.iter() {
+        let mut others = also.iter().map(|other| (other.path.as_str(), other.span));
+        let is_said = others
+            .clone()
+            .any(|(other, at)| said.get(&(*code, other, at)).is_some_and(|beside| beside.contains(&(path.as_str(), *span))));
+        keep.push(!is_said);
+        if !is_said {
+            said.entry((*code, path, *span)).or_default().extend(&mut others);
+        }
+    }
+    let mut keep = keep.into_iter();
+    found.retain(|_| keep.next().unwrap_or(true));
+}
+
 /// `path:line:column: error[MF001]: message (help)`; one line, for logs and holds.
 impl std::fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -109,5 +130,22 @@ impl std::fmt::Display for Diagnostic {
         }
         write!(f, "{severity}[{}]: {message}", code.number())?;
         if help.is_empty() { Ok(()) } else { write!(f, " ({help})") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_two_places_say_of_each_other_is_said_once() {
+        let at = |line| Span { line, column: 1, offset: 0, len: 1 };
+        let says = |path: &str, other: &str| {
+            Diagnostic::error(path, at(1), Code::Duplicate, format!("as in {other}"), "").also(other, at(1), "there")
+        };
+        let mut found = vec![says("a", "b"), says("a", "c"), says("b", "a"), says("c", "a"), says("c", "d"), says("e", "c")];
+        once(&mut found);
+        let left: Vec<_> = found.iter().map(|finding| (finding.path.as_str(), finding.message.as_str())).collect();
+        assert_eq!(left, [("a", "as in b"), ("a", "as in c"), ("c", "as in d"), ("e", "as in c")]);
     }
 }

@@ -13,7 +13,7 @@ use super::documents::{FederationDocument, MeshDocument, PeerDocument, TrafficDo
 use super::federation::{Federation, Manifest, Mesh, MeshFolder, Peer, Settings};
 use super::place::Place;
 use super::traffic::Traffic;
-use super::{references, secrets, yaml};
+use super::{placeholder, references, secrets, yaml};
 use crate::object::{Object, set_id};
 
 /// Most bytes of all documents together that one load takes, in the order of their paths, manifests last. Ten thousand documents of a
@@ -162,7 +162,7 @@ fn content(path: &str, place: &Place, set: &str, bytes: Vec<u8>) -> File {
         let found = Diagnostic::error(path, Span::default(), Code::Syntax, "not UTF-8 text", "save it as UTF-8");
         return File::new(Content::Nothing, vec![found]);
     };
-    match place {
+    let mut file = match place {
         Place::Federation => one(path, &text, |document: FederationDocument, findings| {
             Some(Content::Federation(convert::federation(document, findings)))
         }),
@@ -181,7 +181,9 @@ fn content(path: &str, place: &Place, set: &str, bytes: Vec<u8>) -> File {
             File::new(Content::Nothing, vec![found])
         }
         Place::Policy | Place::Definition | Place::Foreign => File::new(Content::Nothing, Vec::new()),
-    }
+    };
+    placeholder::name_them(&text, &mut file.found);
+    file
 }
 
 fn one<T: DeserializeOwned>(path: &str, text: &str, convert: impl FnOnce(T, &mut Findings) -> Option<Content>) -> File {

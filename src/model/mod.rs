@@ -18,6 +18,7 @@ mod network;
 mod node;
 pub mod overlay;
 mod place;
+mod placeholder;
 mod references;
 pub mod root;
 pub mod schema;
@@ -28,7 +29,7 @@ pub mod yaml;
 
 pub use at::{At, Span};
 pub use code::Code;
-pub use diagnostic::{Also, Diagnostic, InCommit, Severity};
+pub use diagnostic::{Also, Diagnostic, InCommit, Severity, once};
 pub use documents::CaPolicy;
 pub use federation::{
     Base, Ca, Export, Federation, Gating, Guards, Import, Ingress, Locality, Manifest, Mesh, MeshFolder, Operator, Peer,
@@ -39,6 +40,7 @@ pub use load::{Cache, ContentId, MAX_TOTAL_BYTES, Reader, load, load_some, withd
 pub use network::Cidr;
 pub use node::Node;
 pub use place::Place;
+pub use placeholder::is_placeholder;
 pub use references::offered;
 pub use traffic::{Destination, Match, Mirror, OutlierDetection, Retries, Route, Rule, TextMatch, Traffic};
 

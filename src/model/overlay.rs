@@ -10,6 +10,10 @@ use super::federation::{Mesh, MeshFolder};
 pub struct Site {
     /// Address of the repository, without credentials.
     pub repository: String,
+    /// Settings that say how it is opened with what the Secret `meshfed-git` holds, as `NAME=VALUE`.
+    pub settings: Vec<String>,
+    /// Where the cluster pulls the agent's image from, as `registry/name:tag` or `registry/name@digest`; `None` for the name that it is built under.
+    pub image: Option<String>,
     /// Commit and digest with which the agent is introduced; `None` where nothing can be verified.
     pub introduction: Option<(String, String)>,
 }
@@ -50,14 +54,28 @@ fn whole<'a>(mesh: &Mesh, namespaces: impl Iterator<Item = &'a str>, site: &Site
     }
     line("components:");
     line("- ../components/fence # needs Kubernetes 1.30 (OpenShift 4.17)");
-    line("# images: # where your cluster pulls the image from");
-    line("# - {name: meshfed, newName: registry.example.com/platform/meshfed}");
+    match &site.image {
+        Some(image) => {
+            line("images:");
+            line("- name: meshfed");
+            let (name, version) = split(image);
+            line(&format!("  newName: {}", quoted(name)));
+            version.iter().for_each(|(field, version)| line(&format!("  {field}: {}", quoted(version))));
+        }
+        None => {
+            line("# images: # where your cluster pulls the image from");
+            line("# - {name: meshfed, newName: registry.example.com/platform/meshfed}");
+        }
+    }
     line("configMapGenerator:");
     line("- name: meshfed-settings");
     line("  namespace: meshfed");
     line("  literals:");
     line(&format!("  - MESHFED_MESH={}", mesh.name));
     line(&format!("  - {}", quoted(&format!("MESHFED_REPO={}", site.repository))));
+    for setting in &site.settings {
+        line(&format!("  - {setting}"));
+    }
     match &site.introduction {
         Some((anchor, digest)) => {
             line(&format!("  - MESHFED_TRUST_ANCHOR={anchor}"));
@@ -85,6 +103,17 @@ fn whole<'a>(mesh: &Mesh, namespaces: impl Iterator<Item = &'a str>, site: &Site
     text
 }
 
+/// The name of an image, and what Kustomize calls the rest: tag or digest.
+fn split(image: &str) -> (&str, Option<(&str, &str)>) {
+    if let Some((name, digest)) = image.split_once('@') {
+        return (name, Some(("digest", digest)));
+    }
+    match image.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')) {
+        Some((name, tag)) => (name, Some(("newTag", tag))),
+        None => (image, None),
+    }
+}
+
 /// A text as YAML takes it for one, whatever an address holds.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
@@ -100,9 +129,21 @@ mod tests {
         let federation = example().valid();
         let folder = &federation.meshes["rosa-prod-mesh"];
         let introduction = Some(("9f2c1ab".to_owned(), "sha256:77".to_owned()));
-        let site = Site { repository: "https://git.example.com/it's.git".into(), introduction };
+        let site = Site {
+            repository: "https://git.example.com/it's.git".into(),
+            settings: vec!["MESHFED_HTTP_PASSWORD_FILE=/git/password".into()],
+            image: Some("registry.example.com:5000/platform/meshfed:0.1.0".into()),
+            introduction,
+        };
         let files = overlay(folder.mesh.as_ref().unwrap(), folder, &site);
         let show = files.iter().fold(String::new(), |all, (path, text)| all + &format!("==> {path}\n{text}"));
         insta::assert_snapshot!(show);
+    }
+
+    #[test]
+    fn an_image_is_split_as_kustomize_has_it() {
+        assert_eq!(split("r.example.com:5000/a/b"), ("r.example.com:5000/a/b", None));
+        assert_eq!(split("r.example.com:5000/b:1"), ("r.example.com:5000/b", Some(("newTag", "1"))));
+        assert_eq!(split("r.example.com/b@sha256:0a"), ("r.example.com/b", Some(("digest", "sha256:0a"))));
     }
 }

@@ -41,7 +41,7 @@ fn options(replayed: usize) -> serde_saphyr::Options {
 /// Reads a file that holds exactly one document.
 pub fn document<T: DeserializeOwned>(path: &str, text: &str) -> Result<T, Box<Diagnostic>> {
     limit(path, text)?;
-    serde_saphyr::from_str_with_options(text, options(0)).map_err(|e| Box::new(finding(path, &e)))
+    serde_saphyr::from_str_with_options(text, options(0)).map_err(|e| Box::new(finding(path, text, &e)))
 }
 
 /// Reads a file of any number of documents; empty ones are left out.
@@ -50,7 +50,7 @@ pub fn documents(path: &str, text: &str) -> Result<Vec<At<Value>>, Box<Diagnosti
     let mut options = options(0);
     options.legacy_octal_numbers = true; // `defaultMode: 0644`, as kubectl reads it
     let mut all: Vec<At<Value>> =
-        serde_saphyr::from_multiple_with_options(text, options).map_err(|e| Box::new(finding(path, &e)))?;
+        serde_saphyr::from_multiple_with_options(text, options).map_err(|e| Box::new(finding(path, text, &e)))?;
     all.retain(|document| !document.is_null());
     all.iter_mut().for_each(|document| whole_numbers(&mut document.value));
     Ok(all)
@@ -71,7 +71,7 @@ fn read_nodes(path: &str, text: &str, replayed: usize) -> Result<Vec<At<Node>>, 
     let mut options = options(replayed);
     options.legacy_octal_numbers = true; // as in `documents`
     let mut all: Vec<At<Node>> =
-        serde_saphyr::from_multiple_with_options(text, options).map_err(|e| Box::new(finding(path, &e)))?;
+        serde_saphyr::from_multiple_with_options(text, options).map_err(|e| Box::new(finding(path, text, &e)))?;
     all.retain(|document| document.value != Node::Scalar(Value::Null));
     Ok(all)
 }
@@ -84,15 +84,37 @@ fn limit(path: &str, text: &str) -> Result<(), Box<Diagnostic>> {
     Err(Box::new(Diagnostic::error(path, Span::default(), Code::Syntax, message, "split the file")))
 }
 
-fn finding(path: &str, error: &serde_saphyr::Error) -> Diagnostic {
+fn finding(path: &str, source: &str, error: &serde_saphyr::Error) -> Diagnostic {
     let span = error.location().map(Span::from).unwrap_or_default();
     let text = error.without_snippet().to_string();
     // The library ends its messages with the place, which we give ourselves.
     let message = text.split(" at line ").next().unwrap_or(&text).lines().next().unwrap_or_default().trim_end_matches([',', ':']);
     // A quoted key can hold what a terminal would obey.
     let message = words::printable(message);
-    let (message, help) = for_people(&message);
+    let (message, mut help) = for_people(&message);
+    if message == NO_BOOLEAN {
+        help = boolean(word(source, span)).map(|meant| format!("write `{meant}`")).unwrap_or_default();
+    }
     Diagnostic::error(path, span, Code::Syntax, message, help)
+}
+
+const NO_BOOLEAN: &str = "neither `true` nor `false`";
+
+/// What somebody meant who wrote a boolean as YAML 1.1 had it, or as other languages do.
+pub fn boolean(word: &str) -> Option<bool> {
+    match word.to_ascii_lowercase().as_str() {
+        "yes" | "on" | "y" | "1" | "true" | "enabled" => Some(true),
+        "no" | "off" | "n" | "0" | "false" | "disabled" => Some(false),
+        _ => None,
+    }
+}
+
+/// The word at a place, without its quotes.
+fn word(source: &str, span: Span) -> &str {
+    let line = (span.line as usize).checked_sub(1).and_then(|line| source.lines().nth(line)).unwrap_or_default();
+    let place = line.char_indices().nth(span.column.saturating_sub(1) as usize).map_or(line.len(), |(place, _)| place);
+    let end = |c: char| c.is_whitespace() || ",]}".contains(c);
+    line[place..].split(end).next().unwrap_or_default().trim_matches(['"', '\''])
 }
 
 /// The library speaks to programmers who call it; people who write YAML get what is wrong and what to do.
@@ -114,7 +136,7 @@ fn for_people(message: &str) -> (String, String) {
         "expected string scalar" | "externally tagged enum expected scalar or mapping" => plain("a text belongs here", ""),
         "expected end of mapping after enum variant value" => plain("only one of these can be given", "remove the others"),
         "unexpected end of input" => plain("the file is empty", ""),
-        "invalid boolean (strict mode expects true/false)" => plain("neither `true` nor `false`", ""),
+        "invalid boolean (strict mode expects true/false)" => plain(NO_BOOLEAN, ""),
         _ if message.starts_with("tabs disallowed") => plain("a tab indents this line", "YAML is indented with blanks"),
         _ if message.starts_with("invalid u") => plain("not a whole number in range", ""),
         _ if message.starts_with("alias replay limit") => plain("YAML aliases (`*name`) are not read", "write the value out"),

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::error::one_line;
+use super::options::Reached;
 
 /// An address split into what libgit2 and people may see, and what they may not.
 #[derive(Clone, PartialEq, Eq)]
@@ -32,6 +33,15 @@ pub(super) enum Way {
 pub(super) const SSH_PORT: u16 = 22;
 
 impl Address {
+    pub(super) fn reached(&self) -> Reached {
+        match self.way {
+            Way::Http if self.url.starts_with("https:") => Reached::Https,
+            Way::Ssh { .. } => Reached::Ssh,
+            Way::Disk(_) => Reached::Here,
+            Way::Http | Way::Other => Reached::Clear,
+        }
+    }
+
     pub(super) fn local(&self) -> Option<&Path> {
         match &self.way {
             Way::Disk(path) => Some(path),

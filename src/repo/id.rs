@@ -3,7 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
+use data_encoding::HEXLOWER;
+
+use crate::object::unhex;
 
 /// Bytes of a SHA-1 object id, the only kind that libgit2 reads without experimental flags.
 const LEN: usize = 20;
@@ -58,8 +60,7 @@ macro_rules! object_id {
             type Err = ParseIdError;
 
             fn from_str(text: &str) -> Result<Self, ParseIdError> {
-                let bytes = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).map_err(|_| ParseIdError)?;
-                bytes.try_into().map(Self).map_err(|_| ParseIdError)
+                unhex(text.as_bytes()).map(Self).ok_or(ParseIdError)
             }
         }
     };

@@ -8,10 +8,11 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use git2::{ConfigLevel, ErrorCode, Repository, RepositoryInitOptions};
+use jiff::SignedDuration;
 
 use super::error::{RepoError, one_line};
 use super::id::CommitId;
-use super::options::Options;
+use super::options::{Options, Reached};
 use super::transport::Transport;
 use super::{PUBLISHED, fetch, local};
 
@@ -112,9 +113,19 @@ impl Mirror {
         self.transport.shown()
     }
 
+    /// What leads to the repository.
+    pub fn reached(&self) -> Reached {
+        self.transport.reached()
+    }
+
     /// Where the host says that the repository is now, for good; it is followed there meanwhile.
     pub fn moved(&self) -> Option<String> {
         self.transport.moved()
+    }
+
+    /// How far our clock is ahead of the host's, by its last answer; `None` where it does not tell its time, as over ssh.
+    pub fn ahead(&self) -> Option<SignedDuration> {
+        self.transport.ahead()
     }
 
     /// Whether something that must be there could not be read, so that the next fetch makes the mirror anew.

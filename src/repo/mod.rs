@@ -61,8 +61,8 @@ pub use history::{Change, Commit, News};
 pub use id::{BlobId, CommitId, ParseIdError};
 pub use mirror::{Mirror, Refs};
 pub use options::{
-    Access, CONNECT_TIMEOUT, Credentials, DEFAULT_BRANCH, Identity, MAX_FETCH, Options, ProxyUrl, SERVER_TIMEOUT, SshKey,
-    TRANSFER_TIMEOUT,
+    Access, CONNECT_TIMEOUT, Credentials, DEFAULT_BRANCH, Identity, MAX_FETCH, Options, ProxyUrl, Reached, SERVER_TIMEOUT,
+    SshKey, TRANSFER_TIMEOUT,
 };
 pub use publish::{Outcome, PUSH_TRIES, Publication};
 pub use rehearse::Rehearsal;

@@ -118,10 +118,28 @@ impl Options {
     }
 }
 
+/// What leads to a repository, and with it who proves what to whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reached {
+    /// Over HTTP with TLS.
+    Https,
+    /// Over SSH.
+    Ssh,
+    /// On this machine's disk.
+    Here,
+    /// In the clear: `http://`, `git://`.
+    Clear,
+}
+
 impl Options {
     /// The repository's address without credentials.
     pub fn shown(&self) -> String {
         Address::parse(&self.url).to_string()
+    }
+
+    /// What leads to it.
+    pub fn reached(&self) -> Reached {
+        Address::parse(&self.url).reached()
     }
 }
 

@@ -9,10 +9,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use git2::{ErrorClass, ErrorCode, RemoteCallbacks};
+use jiff::SignedDuration;
 
 use super::address::{Address, Way};
 use super::error::{RepoError, one_line};
-use super::options::Options;
+use super::options::{Options, Reached};
 use super::ssh::Ssh;
 use super::{http, ssh};
 
@@ -154,6 +155,11 @@ impl Transport {
         &self.address.url
     }
 
+    /// What leads to the repository.
+    pub(super) fn reached(&self) -> Reached {
+        self.address.reached()
+    }
+
     pub(super) fn local(&self) -> Option<&Path> {
         self.address.local()
     }
@@ -162,6 +168,14 @@ impl Transport {
     pub(super) fn moved(&self) -> Option<String> {
         match &self.wire {
             Wire::Http(http) => http.moved(),
+            Wire::Ssh(_) | Wire::Own => None,
+        }
+    }
+
+    /// How far our clock is ahead of the host's; `None` where the host does not tell its time.
+    pub(super) fn ahead(&self) -> Option<SignedDuration> {
+        match &self.wire {
+            Wire::Http(http) => http.ahead(),
             Wire::Ssh(_) | Wire::Own => None,
         }
     }

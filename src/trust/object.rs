@@ -6,6 +6,7 @@ use std::str::FromStr;
 use data_encoding::HEXLOWER;
 
 use super::refusal::{Fault, Rule, Violation};
+use crate::object::unhex;
 
 /// Name of a Git object: the SHA-1 of its content, which the store has checked.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,15 +34,10 @@ impl fmt::Debug for Id {
 impl FromStr for Id {
     type Err = ();
 
-    /// 40 lower-case hexadecimal digits, as Git writes them; no abbreviation.
+    /// 40 hexadecimal digits; no abbreviation.
     fn from_str(text: &str) -> Result<Self, ()> {
-        read_hex(text).map(Self).ok_or(())
+        unhex(text.as_bytes()).map(Self).ok_or(())
     }
-}
-
-/// Exactly so many bytes, in lower-case digits.
-pub(super) fn read_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    HEXLOWER.decode(text.as_bytes()).ok()?.try_into().ok()
 }
 
 /// Kinds of Git object that a history is made of.

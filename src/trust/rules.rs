@@ -8,12 +8,13 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 
 use super::commit::Links;
-use super::object::{Id, Kind, Objects, read, read_hex};
+use super::object::{Id, Kind, Objects, read};
 use super::policy::{Policy, ROOT};
 use super::refusal::{Fault, Rule, Violation};
 use super::signers::{Revoked, Signers};
 use super::tree::{MAX_FILE_BYTES, Mode, changes, entry};
 use crate::model::Diagnostic;
+use crate::object::unhex;
 
 /// The folder that says who may change what.
 pub const FOLDER: &str = "trust";
@@ -141,7 +142,7 @@ impl FromStr for Digest {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let bytes = text.strip_prefix("sha256:").and_then(|digits| read_hex(&digits.to_ascii_lowercase()));
+        let bytes = text.strip_prefix("sha256:").and_then(|digits| unhex(digits.as_bytes()));
         bytes.map(Self).ok_or_else(|| "a digest is sha256: and 64 hexadecimal digits".to_owned())
     }
 }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::decide::{PeeringStatus, Status, TrafficStatus, moves};
+use crate::words::yes_or_no;
 
 /// One cluster, asked now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -52,14 +53,18 @@ impl LiveView {
                 ("we are watched by", is.peer_connected, was.peer_connected),
             ] {
                 if is != was {
-                    differs.push(format!("{what} {peer}: {} now, {} then", yes(is), yes(was)));
+                    differs.push(format!("{what} {peer}: {} now, {} then", yes_or_no(is), yes_or_no(was)));
                 }
             }
             for import in &is.imports {
                 let live = was.imports.iter().any(|other| other.service == import.service && other.live);
                 if import.live != live {
                     let service = &import.service;
-                    differs.push(format!("{service} of {peer} is live: {} now, {} then", yes(import.live), yes(live)));
+                    differs.push(format!(
+                        "{service} of {peer} is live: {} now, {} then",
+                        yes_or_no(import.live),
+                        yes_or_no(live)
+                    ));
                 }
             }
         }
@@ -69,10 +74,6 @@ impl LiveView {
         }
         Self { mesh: mesh.to_owned(), cluster: cluster.to_owned(), differs, changes: now.would_do.clone(), leader }
     }
-}
-
-fn yes(is: bool) -> &'static str {
-    if is { "yes" } else { "no" }
 }
 
 #[cfg(test)]

@@ -12,19 +12,13 @@ use crate::words::{count, one_line};
 /// Most paths shown of what a commit changed; git show has the rest.
 const MAX_SHOWN: usize = 50;
 
-/// How far a history is verified.
-#[derive(Clone, Debug)]
-pub struct History {
-    /// Where it begins.
-    pub anchor: Id,
-    /// Somebody named the anchor.
+/// Where a history begins that is verified.
+#[derive(Clone, Copy, Debug)]
+pub struct Anchor {
+    /// The commit.
+    pub commit: Id,
+    /// Somebody named it.
     pub given: bool,
-    /// Where it ends.
-    pub tip: Id,
-    /// The newest commit that agents follow; `None` where not even the anchor is one.
-    pub verified: Option<Id>,
-    /// Why it is not the tip.
-    pub refusal: Option<Refusal>,
 }
 
 /// All that is shown.
@@ -70,8 +64,15 @@ struct Refused {
 }
 
 impl Shown {
-    /// The rules that a commit has, as far as its history is verified.
-    pub fn new(summary: &str, commit: Id, digest: Digest, rules: &Rules, history: &History) -> Self {
+    /// The rules that a commit has, the newest that is verified; and what of the next one is refused, with the way out.
+    pub fn new(
+        summary: &str,
+        commit: Id,
+        digest: Digest,
+        rules: &Rules,
+        anchor: Anchor,
+        refusal: Option<(&Refusal, String)>,
+    ) -> Self {
         let member_of = |name: &str| {
             let of = rules.policy.roles().filter(|(_, members)| members.contains(name));
             of.map(|(role, _)| role.to_owned()).collect()
@@ -94,19 +95,19 @@ impl Shown {
         }
         signers.sort_by(|a, b| (a.revoked, &a.name, &a.key).cmp(&(b.revoked, &b.name, &b.key)));
         let allowed = |(paths, allow): (Vec<String>, &[String])| Allowed { paths, allow: allow.to_vec() };
-        let refusal = history.refusal.as_ref().map(|refusal @ Refusal { rule, commit, signer, path, detail }| Refused {
+        let refusal = refusal.map(|(Refusal { rule, commit, signer, path, detail }, way_out)| Refused {
             rule: rule.to_string(),
             commit: commit.to_string(),
             signer: signer.clone(),
             path: path.clone(),
             detail: detail.clone(),
-            way_out: refusal.way_out(history.verified, Some(history.tip)),
+            way_out,
         });
         Self {
             commit: commit.to_string(),
             summary: one_line(summary),
-            anchor: history.anchor.to_string(),
-            anchor_given: history.given,
+            anchor: anchor.commit.to_string(),
+            anchor_given: anchor.given,
             digest: digest.to_string(),
             signers,
             rules: rules.policy.rules().map(allowed).collect(),

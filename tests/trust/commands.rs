@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 use super::repository::{Work, id};
+use crate::golden::known;
 use crate::lab::git_store::{git, run};
 use crate::stage::binary;
 
@@ -117,7 +118,8 @@ fn a_repository_is_introduced_and_each_change_is_one_that_agents_follow() {
         desk.fails(2, &["trust", "add", "rob2@example.com", rob.trim(), "--key", "../k"]).contains("what is revoked stays so")
     );
     assert!(desk.fails(3, &["trust", "revoke", "ada@example.com", "--key", "../k"]).contains("TrustBroken"), "the last root");
-    let show = desk.fine(&["trust", "show", "--anchor", &anchor]);
+    let introduction: Vec<&str> = ran.out.split_whitespace().collect();
+    let show = desk.fine(&[&["trust", "show"], &introduction[..]].concat());
     let fingerprints = |text: &str| regex_free(text, "SHA256:", 43);
     let commits = |text: &str| regex_free(text, "--trust-anchor ", 40);
     let shown = fingerprints(&commits(&show.out));
@@ -125,6 +127,29 @@ fn a_repository_is_introduced_and_each_change_is_one_that_agents_follow() {
         .replace(&anchor[..7], "ANCHOR_")
         .replace(&desk.git(&["rev-parse", "--short=7", "HEAD"]), "COMMIT_");
     insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn each_command_says_what_it_did_and_what_is_next() {
+    let desk = Desk::new();
+    let mut transcript = String::new();
+    let mut talk = |arguments: &[&str], code: i32| {
+        let ran = desk.meshfed(arguments);
+        assert_eq!(ran.code, Some(code), "{}{}", ran.out, ran.err);
+        transcript += &["$ meshfed ", &arguments.join(" "), "\n", &ran.out, &ran.err].concat();
+    };
+    talk(&["trust", "introduce", "--name", "ada@example.com", "--key", "../k"], 0);
+    talk(&["trust", "keygen", "../rob"], 0);
+    talk(&["trust", "add", "rob@example.com", "../rob.pub", "--role", "rosa", "--key", "../k"], 0);
+    talk(&["trust", "add", "rob@example.com", "../rob.pub", "--role", "rosa", "--key", "../k"], 0);
+    talk(&["trust", "revoke", "rob@example.com", "--key", "../k"], 0);
+    talk(&["trust", "add", "rob@example.com", "../rob.pub", "--key", "../k"], 2);
+    talk(&["trust", "show"], 0);
+    fs::write(desk.path().join("federation.yaml"), "kind: Federation # unsigned\n").unwrap();
+    desk.git(&["commit", "--quiet", "--all", "-m", "Not signed"]);
+    let bad = desk.git(&["rev-parse", "HEAD"]);
+    talk(&["trust", "accept", &bad, "--key", "../k"], 0);
+    insta::assert_snapshot!(known(&transcript));
 }
 
 /// The text with what follows each `mark` replaced by as many dots.
@@ -211,7 +236,7 @@ fn a_bad_commit_is_shown_and_accepted_by_root_alone() {
     let bad = work.change(Some("aro"), "meshes/rosa/mesh.yaml", "a: 2\n").to_string();
     let worse = work.change(None, "federation.yaml", "b: 1\n").to_string();
 
-    let show = ada(&["trust", "show", "--anchor", &work.anchor.to_string()]);
+    let show = ada(&["trust", "show"]);
     assert_eq!(show.code, Some(1));
     let line = format!(
         "! refused: {bad} PathDenied: meshes/rosa/mesh.yaml: aro@example.com may not change it (signed by aro@example.com)\n"

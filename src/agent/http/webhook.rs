@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use data_encoding::HEXLOWER_PERMISSIVE;
 use hmac::{Hmac, Mac};
 use http::HeaderMap;
 use http_body_util::BodyExt;
@@ -21,6 +20,7 @@ use tracing::warn;
 
 use super::{Answer, Metrics, only, plain, serve};
 use crate::agent::repository::Command;
+use crate::object::unhex;
 
 /// Time between two fetches that webhooks cause, however many come in: people who push in a row wait no longer for it.
 const WINDOW: Duration = Duration::from_secs(1);
@@ -132,7 +132,7 @@ pub(super) enum Verdict {
 #[derive(Debug, PartialEq, Eq)]
 enum Proof {
     /// HMAC-SHA256 of the body.
-    Hmac(Vec<u8>),
+    Hmac([u8; 32]),
     /// The secret itself.
     Secret(Vec<u8>),
 }
@@ -146,7 +146,7 @@ impl Proof {
     fn of(headers: &HeaderMap) -> Option<Self> {
         let value = |name: &str| headers.get(name).map(http::HeaderValue::as_bytes);
         if let Some(signature) = SIGNATURES.iter().find_map(|name| value(name)) {
-            return HEXLOWER_PERMISSIVE.decode(signature.strip_prefix(b"sha256=").unwrap_or(signature)).ok().map(Self::Hmac);
+            return unhex(signature.strip_prefix(b"sha256=").unwrap_or(signature)).map(Self::Hmac);
         }
         let bearer = || value("authorization")?.strip_prefix(b"Bearer ");
         value("x-gitlab-token").or_else(bearer).map(|secret| Self::Secret(secret.to_vec()))
@@ -195,17 +195,19 @@ mod tests {
 
     #[test]
     fn every_host_shows_in_its_own_way_that_it_knows_the_secret() {
-        let hmac = Some(Proof::Hmac(vec![0x0a, 0xff]));
+        let hmac = Some(Proof::Hmac([0xaf; 32]));
+        let [digits, upper] = ["af", "AF"].map(|pair| pair.repeat(32));
+        let github = format!("sha256={digits}");
         for (name, value) in [
-            ("x-hub-signature-256", "sha256=0aff"),
-            ("x-gitea-signature", "0aFF"),
-            ("x-forgejo-signature", "0aff"),
-            ("x-hub-signature", "sha256=0aff"),
+            ("x-hub-signature-256", &github),
+            ("x-gitea-signature", &upper),
+            ("x-forgejo-signature", &digits),
+            ("x-hub-signature", &github),
         ] {
             assert_eq!(proof(&[(name, value)]), hmac, "{name}");
         }
-        let github = [("x-hub-signature", "sha1=00"), ("x-hub-signature-256", "sha256=0aff")];
-        assert_eq!(proof(&github), hmac, "the stronger of the two");
+        let both = [("x-hub-signature", "sha1=00"), ("x-hub-signature-256", github.as_str())];
+        assert_eq!(proof(&both), hmac, "the stronger of the two");
         let secret = |text: &str| Some(Proof::Secret(text.into()));
         assert_eq!(proof(&[("x-gitlab-token", "s3cret")]), secret("s3cret"));
         assert_eq!(proof(&[("authorization", "Bearer s3cret")]), secret("s3cret"));
@@ -217,7 +219,7 @@ mod tests {
             &[][..],
             &[("authorization", "Basic s3cret")],
             &[("x-hub-signature", "sha1=0aff")],
-            &[("x-hub-signature-256", "sha256=0af")],
+            &[("x-hub-signature-256", "sha256=0aff")],
             &[("x-hub-signature-256", "sha256=zz"), ("x-gitlab-token", "s3cret")],
         ] {
             assert_eq!(proof(headers), None, "{headers:?}");

@@ -3,13 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cli::clone::fault;
+use crate::cli::trusted::{found, verify};
 use crate::error::Error;
 use crate::model::{Code, Diagnostic, Federation};
 use crate::repo::{CommitId, Commits, PUBLISHED};
-use crate::trust::{
-    Fault, Gate, Id, Introduction, Objects, Publisher, Refusal, Revoked, Rule, Rules, Verification, Verifier, finding, oldest,
-    published,
-};
+use crate::trust::{Fault, Id, Introduction, Objects, Publisher, Refusal, Revoked, Rule, Rules, Verifier, finding, published};
 use crate::words::count;
 
 /// Most refusals shown of one branch: whoever pushed more has one cause for all.
@@ -49,12 +47,11 @@ pub(super) fn whole(
     else {
         return Ok(history);
     };
-    let mut gate = Gate::new(Verification::Enforce(introduction));
-    let main = gate.main(commits, tip.into()).map_err(Error::other)?;
+    let main = verify(commits, introduction, tip.into())?;
     let mut line = line(commits, introduction.anchor, tip.into())?;
     line.insert(0, introduction.anchor);
-    history.add(commits, "main", &line, main.verified, main.refusal.as_ref())?;
-    if let Some(revoked) = gate.revoked(commits, &main).map_err(Error::other)? {
+    history.add(commits, "main", &line, main.newest, main.refusal.as_ref())?;
+    if let Some(revoked) = main.revoked {
         for (mesh, tip) in published {
             if let Some(mesh) = federation.mesh(mesh).filter(|mesh| !mesh.keys.is_empty()) {
                 history.published(commits, &mesh.name, &Publisher::of(mesh), &revoked, (*tip).into())?;
@@ -141,12 +138,6 @@ impl History {
         }
         Ok(())
     }
-}
-
-/// The introduction that the history itself holds.
-fn found(objects: &dyn Objects, tip: Id) -> Result<Option<Introduction>, Fault> {
-    let Some(anchor) = oldest(objects, tip)? else { return Ok(None) };
-    Ok(Some(Introduction { anchor, digest: Verifier::digest(objects, anchor)? }))
 }
 
 /// Each commit of a line that breaks a rule, but those that a later one accepts.

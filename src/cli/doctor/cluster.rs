@@ -16,6 +16,10 @@ use crate::derive::{fields, kinds};
 use crate::object::{Kind, STATE_NAME};
 use crate::view::doctor::{self as view, Check};
 
+const CLOCK: &str = "clock of cluster";
+const PERMISSIONS: &str = "permissions";
+const CONTROL_PLANE: &str = "control plane";
+
 /// Questions to the API server at a time: a hundred small ones should take a second, and not look like an attack.
 const IN_FLIGHT: usize = 8;
 
@@ -30,40 +34,78 @@ impl Doctor {
         }
         let cluster = match Cluster::connect(&options).await {
             Ok(cluster) => cluster,
-            Err(error) => return checks.push(refused(&error)),
+            Err(error) => return over(&error, checks),
         };
-        // `/version` is open to everybody; the UID needs somebody whom the cluster knows.
         match cluster.uid().await {
             Ok(uid) => checks.push(self.identity(&cluster, &uid, declared)),
-            Err(error) => {
-                let over = !matches!(error, ClusterError::Denied { .. });
-                checks.push(refused(&error));
-                if over {
-                    return;
-                }
-            }
+            Err(error @ ClusterError::Denied { .. }) => checks.push(refused(&error)), // others may be granted
+            Err(error) => return over(&error, checks),
         }
         checks.push(match cluster.time().await {
-            Ok(Some(theirs)) => view::clock("clock of cluster", "that of the API server", Timestamp::now(), theirs),
-            Ok(None) => Check::unknown("clock of cluster", "the API server does not say what time it is", ""),
-            Err(error) => Check::unknown("clock of cluster", error.to_string(), ""),
+            Ok(Some(theirs)) => view::clock(CLOCK, "that of the API server", Timestamp::now().duration_since(theirs)),
+            Ok(None) => Check::unknown(CLOCK, "the API server does not say what time it is", ""),
+            Err(error) => Check::unknown(CLOCK, error.to_string(), ""),
         });
         definitions(&cluster, declared.map(|(_, presence)| presence), checks).await;
         let Some((seen, presence)) = declared else {
-            checks.push(Check::unknown("permissions", "which are needed is in the repository, which could not be read", ""));
+            checks.push(Check::unknown(PERMISSIONS, "which are needed is in the repository, which could not be read", ""));
             return;
         };
         let Some((namespace, name)) = presence.control_plane() else {
-            checks.push(Check::unknown("permissions", format!("the repository has no mesh {}", self.mesh), ""));
+            checks.push(Check::unknown(PERMISSIONS, format!("the repository has no mesh {}", self.mesh), ""));
             return;
         };
-        permissions(&cluster, seen, presence, namespace, checks).await;
+        self.permissions(&cluster, seen, presence, namespace, checks).await;
         let place = format!("{namespace}/{name}");
         let ours = matches!(presence, Presence::Declared(mesh) if mesh.base.is_some());
         checks.push(match cluster.read(&kinds::kind(kinds::CONTROL_PLANE), Some(namespace), name).await {
             Ok(live) => view::control_plane(&place, live.as_ref(), ours),
-            Err(error) => Check::unknown("control plane", error.to_string(), ""),
+            Err(error) => Check::unknown(CONTROL_PLANE, error.to_string(), ""),
         });
+    }
+
+    /// Whether whoever asks may do all that the agent does.
+    async fn permissions(
+        &self,
+        cluster: &Cluster,
+        seen: &Seen,
+        presence: &Presence<'_>,
+        namespace: &str,
+        checks: &mut Vec<Check>,
+    ) {
+        // What is looked after already may be of kinds that nothing declares any more.
+        let state = cluster.read_state(namespace, STATE_NAME).await.ok().flatten();
+        let inventory: Inventory = remembered::read(&state.map(|(data, _)| data).unwrap_or_default()).0.inventory;
+        let lease = self.lease.as_ref().map(|place| (cluster.lease_namespace(place), place.name.as_str()));
+        let needed = rights(&seen.federation, presence, &inventory, lease);
+        let ask = async |right: Right| (cluster.may(&right).await, right);
+        let answers: Vec<_> = stream::iter(needed).map(ask).buffer_unordered(IN_FLIGHT).collect().await;
+        let asked = answers.len();
+        let mut missing: BTreeMap<Right, (Vec<&str>, String)> = BTreeMap::new();
+        for (answer, right) in answers {
+            match answer {
+                Ok(Some(Review { allowed: true, .. }) | None) => {} // what is not served is told above
+                Ok(Some(Review { resource, .. })) => {
+                    let verb = right.verb;
+                    let (verbs, of) = missing.entry(Right { verb: "", ..right }).or_default();
+                    verbs.push(verb);
+                    *of = resource;
+                }
+                Err(error) => return checks.push(Check::unknown(PERMISSIONS, error.to_string(), "")),
+            }
+        }
+        if missing.is_empty() {
+            checks.push(view::granted(asked));
+        }
+        for (Right { kind, namespace, name, .. }, (mut verbs, resource)) in missing {
+            verbs.sort_unstable();
+            let one = name.as_ref().map_or_else(|| format!("{} objects", kind.kind), |name| format!("{} {name}", kind.kind));
+            let place = namespace.map(|namespace| format!(" in namespace {namespace}")).unwrap_or_default();
+            let names = name.map(|name| format!(", resourceNames: [{name}]")).unwrap_or_default();
+            let rule =
+                format!("{{apiGroups: [\"{}\"], resources: [{resource}]{names}, verbs: [{}]}}", kind.group, verbs.join(", "));
+            checks.push(view::right(&format!("{one}{place}"), &verbs, &rule, kind == kinds::kind(EVENT)));
+        }
     }
 
     fn identity(&self, cluster: &Cluster, uid: &str, declared: Option<(&Seen, &Presence<'_>)>) -> Check {
@@ -80,11 +122,18 @@ impl Doctor {
     }
 }
 
+/// The cluster cannot be asked: said once, and not again for all that it would have been asked.
+fn over(error: &ClusterError, checks: &mut Vec<Check>) {
+    checks.push(refused(error));
+    checks.extend([CLOCK, "definitions", PERMISSIONS, CONTROL_PLANE].map(|name| Check::skipped(name, "not tried")));
+}
+
 fn refused(error: &ClusterError) -> Check {
     let hint = match error {
         ClusterError::Configuration(_) => "name the cluster with --kubeconfig and --context",
         ClusterError::Unreachable { .. } => "check the address, the network and the server's certificate from here",
-        ClusterError::Denied { .. } => "log in again, or bind deploy/base/cluster-role.yaml to this identity",
+        ClusterError::Unauthenticated { .. } => "log in again, or name another context with --context",
+        ClusterError::Denied { .. } => "bind deploy/base/cluster-role.yaml to this identity",
         ClusterError::Unexpected { .. } => "is this the address of an API server?",
     };
     Check::failure("cluster", error.to_string(), hint)
@@ -105,40 +154,5 @@ async fn definition(cluster: &Cluster, kind: Kind, used: &[&str]) -> Check {
     match cluster.schema(&kind).await {
         Ok(schema) => view::definition(&kind, used, schema.as_ref()),
         Err(error) => Check::unknown(&format!("kind {}", kind.kind), error.to_string(), ""),
-    }
-}
-
-/// Whether whoever asks may do all that the agent does.
-async fn permissions(cluster: &Cluster, seen: &Seen, presence: &Presence<'_>, namespace: &str, checks: &mut Vec<Check>) {
-    // What is looked after already may be of kinds that nothing declares any more.
-    let state = cluster.read_state(namespace, STATE_NAME).await.ok().flatten();
-    let inventory: Inventory = remembered::read(&state.map(|(data, _)| data).unwrap_or_default()).0.inventory;
-    let needed = rights(&seen.federation, presence, &inventory);
-    let ask = async |right: Right| (cluster.may(&right).await, right);
-    let answers: Vec<_> = stream::iter(needed).map(ask).buffer_unordered(IN_FLIGHT).collect().await;
-    let asked = answers.len();
-    let mut missing: BTreeMap<Right, (Vec<&str>, String)> = BTreeMap::new();
-    for (answer, right) in answers {
-        match answer {
-            Ok(Some(Review { allowed: true, .. }) | None) => {} // what is not served is told above
-            Ok(Some(Review { resource, .. })) => {
-                let verb = right.verb;
-                let (verbs, of) = missing.entry(Right { verb: "", ..right }).or_default();
-                verbs.push(verb);
-                *of = resource;
-            }
-            Err(error) => return checks.push(Check::unknown("permissions", error.to_string(), "")),
-        }
-    }
-    if missing.is_empty() {
-        checks.push(view::granted(asked));
-    }
-    for (Right { kind, namespace, name, .. }, (mut verbs, resource)) in missing {
-        verbs.sort_unstable();
-        let one = name.as_ref().map_or_else(|| format!("{} objects", kind.kind), |name| format!("{} {name}", kind.kind));
-        let place = namespace.map(|namespace| format!(" in namespace {namespace}")).unwrap_or_default();
-        let names = name.map(|name| format!(", resourceNames: [{name}]")).unwrap_or_default();
-        let rule = format!("{{apiGroups: [\"{}\"], resources: [{resource}]{names}, verbs: [{}]}}", kind.group, verbs.join(", "));
-        checks.push(view::right(&format!("{one}{place}"), &verbs, &rule, kind == kinds::kind(EVENT)));
     }
 }

@@ -9,7 +9,7 @@ use crate::cli::remote::Remote;
 use crate::cli::seen::Seen;
 use crate::error::Error;
 use crate::model::{Place, PublicKey, Severity, public_key};
-use crate::repo::{Mirror, PersonKey, Rehearsal, RepoError, SigningKey};
+use crate::repo::{Mirror, PersonKey, Reached, Rehearsal, RepoError, SigningKey};
 use crate::trust::FOLDER;
 use crate::view::doctor::{self as view, Check};
 
@@ -34,7 +34,8 @@ impl Doctor {
         };
         let short = seen.commit.id.get(..7).unwrap_or_default();
         checks.push(Check::ok("repository", format!("{} answers, {} is at {short}", mirror.url(), self.repo.branch)));
-        checks.push(host(&mirror.url()));
+        checks.push(host(mirror.reached()));
+        checks.extend(host_clock(mirror));
         let newest = seen.published.values().map(|published| published.at).chain([seen.commit.committed_at]).max();
         checks.extend(newest.map(|newest| view::future("clock of commits", now, newest)));
         checks.push(self.verified(mirror, seen)?);
@@ -138,18 +139,26 @@ fn unreachable(error: &RepoError) -> Vec<Check> {
 }
 
 /// Whether the host has proved who it is, after it answered.
-fn host(url: &str) -> Check {
+fn host(reached: Reached) -> Check {
     let name = "host";
-    match url.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase()) {
-        Some(scheme) if scheme == "https" => Check::ok(name, "its certificate is accepted"),
-        Some(scheme) if scheme.contains("ssh") => Check::ok(name, "its key is in known_hosts"),
-        Some(scheme) if scheme == "http" || scheme == "git" => Check::warning(
-            name,
-            format!("{scheme} does not prove who answers, and everybody on the way reads along"),
-            "use https or ssh",
-        ),
-        None if url.contains(':') && !url.starts_with(['/', '.']) => Check::ok(name, "its key is in known_hosts"),
-        _ => Check::ok(name, "a repository on this machine"),
+    match reached {
+        Reached::Https => Check::ok(name, "its certificate is accepted"),
+        Reached::Ssh => Check::ok(name, "its key is in known_hosts"),
+        Reached::Here => Check::ok(name, "a repository on this machine"),
+        Reached::Clear => {
+            Check::warning(name, "it does not prove who it is, and everybody on the way reads along", "use https or ssh")
+        }
+    }
+}
+
+/// Whether its clock and ours agree, as far as it tells.
+fn host_clock(mirror: &Mirror) -> Option<Check> {
+    let name = "clock of host";
+    match (mirror.ahead(), mirror.reached()) {
+        (Some(ahead), _) => Some(view::clock(name, "the Git host", ahead)),
+        (None, Reached::Https) => Some(Check::unknown(name, "it does not say what time it is", "")),
+        (None, Reached::Ssh) => Some(Check::skipped(name, "over ssh nobody tells the time")),
+        (None, Reached::Here | Reached::Clear) => None,
     }
 }
 

@@ -6,11 +6,11 @@ mod peers;
 
 use std::path::PathBuf;
 
-use clap::ValueEnum;
 use jiff::Timestamp;
 
-use super::output;
-use super::remote::{ClusterArgs, RepoArgs, TrustArgs};
+use super::output::{self, Format};
+use super::remote::{ClusterArgs, RepoArgs, TrustArgs, block_on};
+use crate::cluster::LeasePlace;
 use crate::decide::{Presence, Status, presence};
 use crate::error::{Error, Exit};
 use crate::view::doctor::{self as view, Check, Outcome, Report};
@@ -37,19 +37,14 @@ pub struct Doctor {
     /// The agent's private key: is it one that mesh.yaml lists, and may its owner push? Nothing is written
     #[arg(long, env = "MESHFED_SIGNING_KEY", value_name = "FILE")]
     signing_key: Option<PathBuf>,
+    /// The agent's Lease as [NAMESPACE/]NAME: may whoever asks choose a leader by it?
+    #[arg(long, env = "MESHFED_LEASE", value_name = "NAME")]
+    lease: Option<LeasePlace>,
     #[command(flatten)]
     cluster: ClusterArgs,
     /// Format
     #[arg(short, long, default_value = "text")]
     output: Format,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    /// A row for each check
-    Text,
-    /// For programs
-    Json,
 }
 
 impl Doctor {
@@ -75,15 +70,14 @@ impl Doctor {
             let status = seen.published.get(&self.mesh).map_or(&nobody, |published| &published.status);
             (seen, presence(&seen.federation, &self.mesh, status))
         });
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::other)?;
-        runtime.block_on(async {
+        block_on(async {
             self.cluster(declared.as_ref().map(|(seen, presence)| (*seen, presence)), &mut checks).await;
             match &declared {
                 Some((seen, Presence::Declared(_))) => peers::look(seen, &self.mesh, now, &mut checks).await,
                 Some(_) => {}
                 None => checks.push(Check::unknown("peers", "they are in the repository, which could not be read", "")),
             }
-        });
+        })?;
         Ok(Report { mesh: self.mesh.clone(), checks })
     }
 }

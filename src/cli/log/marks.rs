@@ -2,27 +2,23 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::cli::trusted::{Verified, verify};
 use crate::error::Error;
 use crate::model::{Cache, ContentId, Federation, Place, load_some};
-use crate::repo::{Commit, CommitId, Mirror};
-use crate::trust::{FOLDER, Id, Introduction, Publisher, Revoked, Verdict, Verifier, published};
+use crate::repo::{Commit, Mirror};
+use crate::trust::{Id, Introduction, Publisher, Revoked, Verifier, published};
 use crate::view::log::Mark;
-
-/// Where the list of revoked keys is.
-const REVOKED_PATH: &str = "trust/revoked_keys";
 
 /// The verifier, and where on `main` the walk is.
 pub(super) struct Marks<'a> {
     mirror: &'a Mirror,
     verifier: Verifier,
-    anchor: Id,
-    verdict: Verdict,
+    verified: Verified,
     part: Part,
     /// Commit that a person accepted → the commit that says so.
     accepted: HashMap<Id, Id>,
     /// Who writes for each mesh: all keys that verified commits listed for its agent, as far as the walk has come.
     publishers: BTreeMap<String, Publisher>,
-    revoked: Revoked,
 }
 
 /// Parts of `main`, the newest first.
@@ -36,35 +32,26 @@ enum Part {
 impl<'a> Marks<'a> {
     /// Verifies `main` from the anchor to its tip.
     pub fn new(mirror: &'a Mirror, introduction: Introduction) -> Result<Self, Error> {
-        let mut verifier = Verifier::new();
-        let Introduction { anchor, digest } = introduction;
-        verifier.introduce(mirror, anchor, digest).map_err(Error::other)?.map_err(|refusal| {
-            Error::unavailable(
-                format!("the anchor is not the one that is meant: {refusal}"),
+        let verified = verify(mirror, introduction, mirror.main()?.into())?;
+        let Some(newest) = verified.newest else {
+            let why = verified.refusal.map(|refusal| refusal.to_string()).unwrap_or_default();
+            return Err(Error::unavailable(
+                format!("the anchor is not the one that is meant: {why}"),
                 "ask whoever gave you anchor and digest",
-            )
-        })?;
-        let verdict = verifier.main(mirror, anchor, mirror.main()?.into()).map_err(Error::other)?;
-        let newest = CommitId::from(verdict.verified.unwrap_or(anchor));
-        let snapshot = mirror.snapshot(newest, &|path| {
-            [REVOKED_PATH, &format!("{FOLDER}/"), "meshes/"].contains(&path)
+            ));
+        };
+        let snapshot = mirror.snapshot(newest.into(), &|path| {
+            path == "meshes/"
                 || matches!(Place::of(path), Place::Mesh(_))
                 || (path.starts_with("meshes/") && path.matches('/').count() == 2 && path.ends_with('/'))
         })?;
-        let revoked = match snapshot.entries.get(REVOKED_PATH) {
-            Some(id) => String::from_utf8_lossy(&mirror.read(*id)?).into_owned(),
-            None => String::new(),
-        };
-        let revoked = Revoked::parse(REVOKED_PATH, &revoked).map_err(|finding| Error::unavailable(finding.to_string(), ""))?;
         let mut marks = Self {
             mirror,
-            verifier,
-            anchor,
-            verdict,
+            verifier: Verifier::new(),
+            verified,
             part: Part::NotInForce,
             accepted: HashMap::new(),
             publishers: BTreeMap::new(),
-            revoked,
         };
         let meshes = snapshot.entries.iter().filter(|(path, _)| matches!(Place::of(path), Place::Mesh(_)));
         let meshes = meshes.map(|(path, id)| (path.clone(), ContentId(id.bytes()))).collect();
@@ -90,10 +77,10 @@ impl<'a> Marks<'a> {
     /// The next older commit of `main`.
     pub fn main(&mut self, commit: &Commit) -> Result<Mark, Error> {
         let id = Id::from(commit.id);
-        if self.part == Part::NotInForce && self.verdict.verified == Some(id) {
+        if self.part == Part::NotInForce && self.verified.newest == Some(id) {
             self.part = Part::Verified;
         }
-        if id == self.anchor {
+        if id == self.verified.anchor {
             self.part = Part::BeforeAnchor;
             return Ok(Mark::Verified { signer: "the trust anchor".to_owned() });
         }
@@ -105,7 +92,7 @@ impl<'a> Marks<'a> {
         };
         let step = self.verifier.step(self.mirror, (*parent).into(), id).map_err(Error::other)?;
         self.accepted.extend(step.accepts.into_iter().map(|accepted| (accepted, id)));
-        let first_bad = self.verdict.refusal.as_ref().map(|refusal| refusal.commit.to_string()).unwrap_or_default();
+        let first_bad = self.verified.refusal.as_ref().map(|refusal| refusal.commit.to_string()).unwrap_or_default();
         Ok(match (step.refusal, step.signer) {
             (Some(refusal), signer) => {
                 let path = refusal.path.map(|path| format!("{path}: ")).unwrap_or_default();
@@ -126,7 +113,9 @@ impl<'a> Marks<'a> {
             return Ok(Mark::Unknown { reason: format!("meshes/{mesh}/mesh.yaml lists no key of its agent") });
         };
         let parent = commit.parents.first().map(|parent| Id::from(*parent));
-        let verdict = published(self.mirror, publisher, &self.revoked, parent, commit.id.into()).map_err(Error::other)?;
+        let none = Revoked::default();
+        let revoked = self.verified.revoked.as_ref().unwrap_or(&none);
+        let verdict = published(self.mirror, publisher, revoked, parent, commit.id.into()).map_err(Error::other)?;
         Ok(match verdict.refusal {
             None => Mark::Verified { signer: format!("agent of {mesh}") },
             Some(refusal) => {

@@ -19,20 +19,23 @@ use crate::view::plan::{self, Plans};
 impl Plan {
     /// What the agent of `mesh` would do in its cluster now.
     pub(super) fn live(&self, mesh: &str) -> Result<Plans, Error> {
-        let declared = self.declared(mesh, Timestamp::now())?;
+        let (declared, tree) = self.declared(mesh, Timestamp::now())?;
         render::find(&declared.federation, mesh)?;
         let Live { decision, snapshot, mut comparisons, .. } = decide_now(&self.cluster, mesh, &declared, false)?;
-        let plan = plan::Plan::new(mesh, &declared.federation, &decision, snapshot.objects(), &mut comparisons);
+        let plan =
+            plan::Plan::new(mesh, &declared.federation, &decision, snapshot.objects(), &mut comparisons, &|path| tree.text(path));
         let errors = errors(&declared.problems);
         Ok(Plans { from: "the cluster".to_owned(), to: declared.from, errors, settings: Vec::new(), meshes: vec![plan] })
     }
 
-    fn declared(&self, mesh: &str, now: Timestamp) -> Result<Declared, Error> {
+    /// What the mesh's agent would decide from, and the files that it is in.
+    fn declared(&self, mesh: &str, now: Timestamp) -> Result<(Declared, Tree), Error> {
         let folder = Path::new(&self.repo.repo);
-        let mut declared = if folder.join("federation.yaml").is_file() {
+        let (mut declared, tree) = if folder.join("federation.yaml").is_file() {
             self.working_tree(folder, mesh, now)?
         } else {
-            Declared::committed(&self.repo.fetch()?.mirror, mesh, now)?
+            let remote = self.repo.fetch()?;
+            (Declared::committed(&remote.mirror, mesh, now)?, Tree::at(&remote.mirror, remote.mirror.main()?)?)
         };
         if let Some(dir) = &self.facts {
             let peers: Vec<String> = declared.federation.meshes.keys().cloned().collect();
@@ -41,11 +44,11 @@ impl Plan {
             declared.problems.retain(|problem| !problem.path.starts_with("published/"));
             declared.problems.extend(found);
         }
-        Ok(declared)
+        Ok((declared, tree))
     }
 
     /// The files as they are, and facts from the published branches if the folder is a repository.
-    fn working_tree(&self, folder: &Path, mesh: &str, now: Timestamp) -> Result<Declared, Error> {
+    fn working_tree(&self, folder: &Path, mesh: &str, now: Timestamp) -> Result<(Declared, Tree), Error> {
         let tree = Tree::read(folder)?;
         let Loaded { federation, policies, problems: found } = tree.load();
         let peers = tree.peers(mesh);
@@ -63,6 +66,7 @@ impl Plan {
             }
         }
         let (own_status, line) = (Status::default(), Line::default()); // what is no commit yet follows whatever is applied
-        Ok(Declared { from: "the working tree".to_owned(), federation, policies, problems, facts, statuses, own_status, line })
+        let from = "the working tree".to_owned();
+        Ok((Declared { from, federation, policies, problems, facts, statuses, own_status, line }, tree))
     }
 }

@@ -36,14 +36,12 @@ impl Add {
             Ok(key) => key,
             Err(_) => public_key(Path::new(&public))?,
         };
+        if rules.revoked.contains(&key) {
+            let message = format!("{} was revoked", key.fingerprint());
+            return Err(Error::usage(message, "what is revoked stays so: make a new key"));
+        }
         let mut files = BTreeMap::new();
         if rules.signers.get(&key).is_none_or(|signer| signer.name != name) {
-            if rules.revoked.contains(&key) {
-                return Err(Error::usage(
-                    format!("{} was revoked", key.fingerprint()),
-                    "what is revoked stays so: make a new key",
-                ));
-            }
             let signers = path("allowed_signers");
             let text = edit::with_signer(&clone.text(&signers)?, &name, &key);
             Signers::parse(&signers, &text).map_err(|finding| Error::usage(finding.message, finding.help))?;

@@ -42,7 +42,9 @@ impl Revoke {
         let contribution =
             Contribution { files: BTreeMap::from([(revoked, text)]), message: format!("{what}\n\n{}", lines.join("\n")) };
         let made = clone.commit(&contribution, Judge::Parent)?;
-        eprintln!("note: it holds when it is on main; commits that this key signed and that are not there yet must be made anew");
+        eprintln!(
+            "note: it holds when it is on main; commits that this key signed and that\n      are not there yet must be made anew"
+        );
         Ok(made.exit())
     }
 

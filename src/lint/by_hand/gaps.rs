@@ -45,7 +45,7 @@ fn tell(plain: &Plain, text: &str, span: Span, found: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Less than [`super::placeholder`] takes for one: here the text may be anything.
+/// Less than [`crate::model::is_placeholder`] takes for one: here the text may be anything.
 fn is_gap(text: &str) -> bool {
     let upper = text.to_ascii_uppercase();
     let marked = text.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).is_some_and(|name| !name.is_empty());

@@ -178,11 +178,3 @@ impl Plain<'_> {
         !matches!(Place::of(self.path), Place::Mesh(_))
     }
 }
-
-/// Whether a value was never filled in.
-fn placeholder(text: &str) -> bool {
-    let upper = text.to_ascii_uppercase();
-    ["{{", "${", "$(", "<", "REPLACE", "CHANGEME", "CHANGE_ME", "CHANGE-ME", "INSERT_", "INSERT-", "YOUR-", "YOUR_"]
-        .iter()
-        .any(|sign| upper.contains(sign))
-}

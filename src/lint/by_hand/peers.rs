@@ -1,10 +1,10 @@
 //! ServiceMeshPeers: who the peer is, where it is, and by which roots it is believed.
 
-use super::{Scene, Side, placeholder};
+use super::{Scene, Side};
 use crate::derive::kinds;
 use crate::lint::{Plain, platform};
 use crate::model::names::closest;
-use crate::model::{At, Diagnostic, Node, address, root};
+use crate::model::{At, Diagnostic, Node, address, is_placeholder, root};
 
 /// Key of the roots in their ConfigMap.
 const ROOTS_KEY: &str = "root-cert.pem";
@@ -56,7 +56,7 @@ fn identity(scene: &Scene, plain: &Plain, found: &mut Vec<Diagnostic>) {
         let help = "the control plane puts it there itself: leave it out";
         return found.push(plain.error(id.span, "with `spiffe://` this `clientID` matches nobody", help));
     }
-    if id.contains('*') || placeholder(&id) {
+    if id.contains('*') || is_placeholder(&id) {
         let help = "write `<trust domain>/ns/<namespace>/sa/<egress gateway>-service-account` of the peer";
         return found.push(plain.error(id.span, format!("`{}` is no identity", id.escape_debug()), help));
     }
@@ -110,7 +110,7 @@ fn addresses(scene: &Scene, plain: &Plain, found: &mut Vec<Diagnostic>) {
     let domain = plain.text(&["spec", "security", "trustDomain"]);
     let peer = domain.and_then(|domain| scene.trusting(&domain));
     for given in plain.items(&["spec", "remote", "addresses"]).iter().filter_map(At::<Node>::located) {
-        if placeholder(&given) {
+        if is_placeholder(&given) {
             found.push(plain.error(
                 given.span,
                 format!("`{}` was never filled in", given.escape_debug()),
@@ -148,7 +148,7 @@ fn roots(scene: &Scene, plain: &Plain, found: &mut Vec<Diagnostic>) {
                     format!("the roots of `{}` are looked for under `{ROOTS_KEY}`, which is not there", peer.escape_debug());
                 found.push(map.error(map.span(), message, "without it nothing of the peer is set up"));
             }
-            Some(text) if placeholder(&text) => {
+            Some(text) if is_placeholder(&text) => {
                 found.push(map.error(
                     text.span,
                     "the roots were never filled in",

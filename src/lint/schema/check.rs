@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Fields, Known, Schema, Schemas};
 use crate::model::names::closest;
-use crate::model::{At, Code, Diagnostic, Node, Span};
+use crate::model::{At, Code, Diagnostic, Node, Span, yaml};
 use crate::object::Kind;
 
 /// Most findings in one object: enough to see that it is of another kind or version.
@@ -78,6 +78,9 @@ impl Findings<'_> {
         };
         let help = match (wanted, &node.value) {
             ("a text", Node::Scalar(value)) => format!("write \"{value}\""),
+            ("`true` or `false`", Node::Scalar(Value::String(text))) => {
+                yaml::boolean(text).map(|meant| format!("write `{meant}`")).unwrap_or_default()
+            }
             (_, Node::Scalar(Value::String(text))) if text.parse::<f64>().is_ok() => "take the quotes away".to_owned(),
             ("a list", Node::Scalar(Value::String(text))) => format!("write [{}]", text.escape_debug()),
             _ => String::new(),

@@ -112,7 +112,7 @@ spec:
     meshes/a/manifests/x.yaml:10:21: error[MF019]: `spec.http[0].route[1].destination` is a text; a mapping belongs here
     meshes/a/manifests/x.yaml:11:12: error[MF019]: `spec.http[0].match` is a mapping; a list belongs here
     meshes/a/manifests/x.yaml:12:41: error[MF019]: `spec.http[1].fault.abort.percentage.value` is a text; a number belongs here
-    meshes/a/manifests/x.yaml:13:36: error[MF019]: `spec.http[1].corsPolicy.allowCredentials` is a text; `true` or `false` belongs here
+    meshes/a/manifests/x.yaml:13:36: error[MF019]: `spec.http[1].corsPolicy.allowCredentials` is a text; `true` or `false` belongs here (write `true`)
     "#);
     assert_snapshot!(object("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x, namespace: apps}\nspec: {any: thing}\n"), @"");
 }
@@ -123,7 +123,7 @@ fn the_control_plane_in_a_mesh_document_is_an_object_too() {
     let base = "  controlPlane:\n    base:\n      spec: {version: v2.5, trcing: {type: None}, gateways: {enabled: 'no'}}\n";
     assert_snapshot!(advice(&pair().with(&format!("//- meshes/a/mesh.yaml\n{mesh}{base}"))), @r"
     meshes/a/mesh.yaml:9:29: error[MF019]: there is no field `trcing` in `spec` of ServiceMeshControlPlane (did you mean `tracing`?)
-    meshes/a/mesh.yaml:9:71: error[MF019]: `spec.gateways.enabled` is a text; `true` or `false` belongs here
+    meshes/a/mesh.yaml:9:71: error[MF019]: `spec.gateways.enabled` is a text; `true` or `false` belongs here (write `false`)
     ");
 }
 

@@ -27,6 +27,9 @@ fn a_value_of_the_wrong_type_is_refused() {
     let mesh = |spec: &str| check(&format!("//- meshes/a/mesh.yaml\nkind: Mesh\nmetadata: {{name: a}}\nspec:\n  {spec}\n"));
     assert_snapshot!(mesh("members: apps"), @"meshes/a/mesh.yaml:5:12: error[MF001]: a list belongs here (write `- item` lines or `[item, item]`)");
     assert_snapshot!(mesh("controlPlane: no"), @"meshes/a/mesh.yaml:5:17: error[MF001]: a mapping belongs here (write `key: value` lines)");
+    assert_snapshot!(mesh("createNamespaces: yes"), @"meshes/a/mesh.yaml:5:21: error[MF001]: neither `true` nor `false` (write `true`)");
+    assert_snapshot!(mesh("suspend: off"), @"meshes/a/mesh.yaml:5:12: error[MF001]: neither `true` nor `false` (write `false`)");
+    assert_snapshot!(mesh("suspend: maybe"), @"meshes/a/mesh.yaml:5:12: error[MF001]: neither `true` nor `false`");
     assert_snapshot!(mesh("members: [{a: b}]"), @"meshes/a/mesh.yaml:5:13: error[MF001]: a text belongs here");
     assert_snapshot!(mesh("members: [~]"), @"meshes/a/mesh.yaml:5:13: error[MF001]: a value is missing");
     assert_snapshot!(mesh("suspend: maybe"), @"meshes/a/mesh.yaml:5:12: error[MF001]: neither `true` nor `false`");
@@ -147,7 +150,7 @@ fn declared_ca_roots_are_ca_certificates_and_nothing_else() {
         "is not a CA certificate (basicConstraints CA:TRUE is missing)",
         "error[MF014]: this is a private key",
         "a CA root is unusable: a block is `PRIVATE KEY`, not a CERTIFICATE",
-        "holds no PEM certificate",
+        "`{{ROOT}}` was never filled in",
     ];
     let lines: Vec<&str> = found.lines().collect();
     assert_eq!(lines.len(), expected.len(), "{found}");

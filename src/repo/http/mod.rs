@@ -15,6 +15,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::{Response, StatusCode, header};
+use jiff::{SignedDuration, Timestamp};
 use ureq::{Agent, Body};
 
 use super::address::Address;
@@ -23,7 +24,7 @@ use super::options::{Access, Credentials, Options};
 use super::transport::read_file;
 use client::Files;
 pub(super) use conversation::Subtransport;
-use pause::Pause;
+use pause::{Pause, at};
 
 /// How many times a server may send a request elsewhere, as Git has it.
 const MAX_REDIRECTS: usize = 5;
@@ -42,6 +43,7 @@ pub(super) struct Http {
     client: Mutex<Option<(Files, Agent)>>,
     pause: Mutex<Pause>,
     moved: Mutex<Option<String>>,
+    ahead: Mutex<Option<SignedDuration>>,
 }
 
 impl Http {
@@ -56,12 +58,18 @@ impl Http {
             client: Mutex::default(),
             pause: Mutex::default(),
             moved: Mutex::default(),
+            ahead: Mutex::default(),
         }
     }
 
     /// Where the host says that the repository is now, for good.
     pub(super) fn moved(&self) -> Option<String> {
         self.moved.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How far our clock is ahead of the host's, by its last answer.
+    pub(super) fn ahead(&self) -> Option<SignedDuration> {
+        *self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn shown(&self) -> String {
@@ -79,6 +87,9 @@ impl Http {
                 None => request,
             };
             let response = request.call().map_err(|error| self.failed(&error))?;
+            let date = response.headers().get(header::DATE).and_then(|date| at(date.to_str().ok()?));
+            let ahead = date.map(|date| Timestamp::now().duration_since(date));
+            *self.ahead.lock().unwrap_or_else(PoisonError::into_inner) = ahead;
             if response.status().is_redirection() {
                 place = self.follow(&place, service, &response)?;
                 continue;

@@ -58,8 +58,12 @@ fn wait(text: &str, now: Timestamp) -> Option<Duration> {
     if let Ok(seconds) = text.trim().parse() {
         return Some(Duration::from_secs(seconds));
     }
-    let at = rfc2822::DateTimeParser::new().parse_timestamp(text.trim()).ok()?;
-    Some(Duration::try_from(at.duration_since(now)).unwrap_or_default()) // what lies behind us is now
+    Some(Duration::try_from(at(text)?.duration_since(now)).unwrap_or_default()) // what lies behind us is now
+}
+
+/// A date as HTTP writes it, which is as mail does (RFC 9110, 5.6.7).
+pub(super) fn at(text: &str) -> Option<Timestamp> {
+    rfc2822::DateTimeParser::new().parse_timestamp(text.trim()).ok()
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub enum Outcome {
     Failure,
     /// It could not be found out.
     Unknown,
-    /// It was not looked at, because nobody gave what it needs.
+    /// It was not looked at, because nobody gave what it needs, or what comes before it failed.
     Skipped,
 }
 

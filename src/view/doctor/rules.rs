@@ -20,9 +20,8 @@ const OLDEST_MINOR: u32 = 1;
 /// Most fields or verbs named in one line.
 const NAMED: usize = 4;
 
-/// Two clocks. `theirs` was read at `ours`.
-pub fn clock(name: &str, whose: &str, ours: Timestamp, theirs: Timestamp) -> Check {
-    let off = ours.duration_since(theirs);
+/// Our clock, which is so far ahead of another one.
+pub fn clock(name: &str, whose: &str, off: SignedDuration) -> Check {
     let seconds = off.as_secs().abs();
     if off.abs() <= CLOCK_LIMIT {
         return Check::ok(name, format!("within {} s of {whose}", seconds.max(1)));
@@ -240,9 +239,9 @@ mod tests {
         for (off, outcome) in
             [(0, Outcome::Ok), (30, Outcome::Ok), (-30, Outcome::Ok), (31, Outcome::Failure), (-31, Outcome::Failure)]
         {
-            assert_eq!(clock("clock", "the server's", at(off), at(0)).outcome, outcome, "{off}");
+            assert_eq!(clock("clock", "the server's", SignedDuration::from_secs(off)).outcome, outcome, "{off}");
         }
-        let found = clock("clock", "the server's", at(-90), at(0)).found;
+        let found = clock("clock", "the server's", SignedDuration::from_secs(-90)).found;
         assert_eq!(found, "our clock is 90 s behind the server's; 30 s are allowed");
         assert_eq!(future("clock", at(0), at(31)).outcome, Outcome::Warning);
         assert_eq!(future("clock", at(0), at(-86_400)).outcome, Outcome::Ok);

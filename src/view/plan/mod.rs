@@ -17,7 +17,7 @@ use crate::words::count;
 use between::is_note;
 pub use between::{Half, between, kept, settings};
 pub use markdown::markdown;
-use origin::{Place, place};
+pub use origin::{Place, place};
 pub use text::render;
 use warnings::warnings;
 
@@ -135,13 +135,14 @@ pub struct Waiting {
 }
 
 impl Plan {
-    /// From a decision and the live objects that it was made from, by the documents of `federation`.
-    pub fn new(
+    /// From a decision and the live objects that it was made from, by the documents of `federation`; `text` gives a document's text.
+    pub fn new<'a>(
         mesh: &str,
         federation: &Federation,
         decision: &Decision,
         live: &LiveObjects,
         comparisons: &mut Comparisons,
+        text: &dyn Fn(&str) -> Option<&'a str>,
     ) -> Self {
         let applied = decision.apply.iter().map(|apply| {
             let object = &apply.object;
@@ -150,7 +151,9 @@ impl Plan {
                 Some(live) => {
                     let mut fields: Vec<Field> = comparisons.get(object, live).changes.iter().map(Field::from).collect();
                     fields.retain(|field| !is_note(&field.path));
-                    fields.iter_mut().for_each(|field| field.comes_from(place(federation, mesh, object, &field.path, None)));
+                    fields
+                        .iter_mut()
+                        .for_each(|field| field.comes_from(place(federation, mesh, object, &field.path, text(&object.source))));
                     (Action::Change, fields)
                 }
             };
