@@ -43,7 +43,7 @@ const NAMED: usize = 8;
 /// Show where an object comes from: the rule, the lines, who wrote them, and what it waits for
 ///
 /// From Git alone. For each field: the place in a document or the facts of a peer that it follows from, and the commit that brought it.
-/// Example: meshfed explain ServiceMeshPeer/aro-stg-mesh --mesh rosa-prod-mesh --repo . --field spec.security
+/// Example: meshfed explain ServiceMeshPeer/aro-stg-mesh --mesh rosa-prod-mesh --field spec.security
 #[derive(clap::Args, Debug)]
 pub struct Explain {
     /// The object as KIND/NAME or KIND/NAMESPACE/NAME; kinds also as kubectl shortens them, such as smp or vs

@@ -12,7 +12,7 @@ use crate::view::graph;
 /// Draw meshes, peerings, services and weights, with how they do, from Git alone
 ///
 /// Lines without breaks work, dashed ones do not, dotted ones are suspended; so they do without colour. Example:
-/// meshfed graph --repo . -o svg > federation.svg
+/// meshfed graph -o svg > federation.svg
 #[derive(clap::Args, Debug)]
 pub struct Graph {
     #[command(flatten)]

@@ -13,7 +13,7 @@ const README: &str = "\
 # A federation of service meshes
 
 `federation.yaml` and `meshes/` say which meshes there are and what they share, `trust/` who may change what. `meshfed check` finds mistakes,
-`meshfed trust show` explains the rules, `meshfed status --repo .` shows how it goes.
+`meshfed trust show` explains the rules, `meshfed status` shows how it goes.
 ";
 
 /// Begin a federation: a repository with federation.yaml and trust/, in one signed commit

@@ -40,15 +40,22 @@ pub(super) fn print_yaml(data: &impl Serialize) -> Result<(), Error> {
     print(&serde_saphyr::to_string(data).map_err(Error::other)?)
 }
 
-/// How standard output wants its text: colour and line breaks only on a terminal (<https://no-color.org>).
+/// How standard output wants its text: broken to fit a screen, wherever it goes, and in colour only on a terminal (<https://no-color.org>).
 pub(super) fn look() -> Look {
     let given = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-    if !io::stdout().is_terminal() {
-        return Look::default();
-    }
     let terminal =
         || terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0)).filter(|width| *width > 0);
     let columns = given("COLUMNS").and_then(|columns| columns.parse().ok()).or_else(terminal).unwrap_or(COLUMNS);
-    let colour = given("NO_COLOR").is_none() && given("TERM").is_none_or(|term| term != "dumb");
+    let colour = is_terminal() && given("NO_COLOR").is_none() && given("TERM").is_none_or(|term| term != "dumb");
     Look { width: Some(columns), colour }
+}
+
+/// The same, with lines as long as they are except on a terminal.
+pub(super) fn wide_look() -> Look {
+    if is_terminal() { look() } else { Look::default() }
+}
+
+/// Whether people see standard output as it is written.
+pub(super) fn is_terminal() -> bool {
+    io::stdout().is_terminal()
 }

@@ -75,9 +75,7 @@ impl Peer {
         if one_side {
             eprintln!("then: the people of {other} run meshfed peer {other} {mesh} --one-side; until then nothing connects");
         }
-        eprintln!(
-            "then: meshfed render --mesh {mesh} shows what its agent makes of it,\n      meshfed status --repo . how it goes"
-        );
+        eprintln!("then: meshfed render --mesh {mesh} shows what its agent makes of it,\n      meshfed status shows how it goes");
         Ok(made.exit())
     }
 }

@@ -20,7 +20,7 @@ const MIRRORS: usize = 4;
 /// Where the shared repository is.
 #[derive(Args, Debug)]
 pub(super) struct RepoArgs {
-    /// URL or path of the shared Git repository
+    /// URL or path of the shared Git repository [default: the clone that we are in]
     #[arg(long, env = "MESHFED_REPO", hide_env_values = true, value_name = "URL", default_value = "", hide_default_value = true)]
     pub(super) repo: String,
     /// Branch that people write
@@ -79,6 +79,17 @@ pub(super) struct Remote {
 }
 
 impl RepoArgs {
+    /// The repository that is named, or else the one around us.
+    fn here(&self) -> Result<&str, Error> {
+        if self.given() {
+            Ok(&self.repo)
+        } else if Path::new("federation.yaml").is_file() && Path::new(".git").exists() {
+            Ok(".")
+        } else {
+            Err(Error::usage("the repository is not given", "set --repo or MESHFED_REPO, or change to a clone of it"))
+        }
+    }
+
     /// Whether a repository is named.
     pub(super) fn given(&self) -> bool {
         !self.repo.is_empty()
@@ -97,15 +108,13 @@ impl RepoArgs {
 
     /// The same; the inner error is one of the repository, not of what was asked for.
     pub(super) fn try_fetch(&self) -> Result<Result<Remote, RepoError>, Error> {
-        if !self.given() {
-            return Err(Error::usage("the repository is not given", "set --repo or MESHFED_REPO"));
-        }
-        let (state_dir, lock) = self.place()?;
+        let repo = self.here()?;
+        let (state_dir, lock) = place(repo)?;
         let options = Options {
             branch: self.branch.clone(),
             access: self.access.clone().resolve()?,
             clone: true,
-            ..Options::new(self.repo.clone(), state_dir)
+            ..Options::new(repo.to_owned(), state_dir)
         };
         let fetched = Mirror::open(&options).and_then(|mut mirror| mirror.fetch().map(|_| mirror));
         Ok(fetched.map(|mirror| {
@@ -125,31 +134,31 @@ impl RepoArgs {
         let Ok(other) = self.on(revision).fetch() else { return Err(unknown.into()) };
         Ok((other.mirror.main()?, Some(other)))
     }
+}
 
-    /// A folder for the mirror that no other process uses.
-    fn place(&self) -> Result<(PathBuf, File), Error> {
-        // In the agent's pod nothing else can be written.
-        let state = std::env::var_os("MESHFED_STATE_DIR").filter(|dir| !dir.is_empty()).map(|dir| Path::new(&dir).join("cache"));
-        let cache = state.or_else(|| config::cache_home(&|name| std::env::var_os(name))).ok_or_else(|| {
-            Error::unavailable("there is no folder for the mirror of the repository", "set HOME or XDG_CACHE_HOME")
-        })?;
-        // A path counts from here, so that two places never share a mirror.
-        let here = Path::new(&self.repo).exists().then(|| fs::canonicalize(&self.repo).ok()).flatten();
-        let name = hex16(&Sha256::digest(here.map_or(self.repo.clone(), |path| path.display().to_string())));
-        let fail = |error: std::io::Error| Error::unavailable(format!("{} cannot be used: {error}", cache.display()), "");
-        let mut first = None;
-        for slot in 0..MIRRORS {
-            let dir = cache.join(format!("{name}-{slot}"));
-            fs::create_dir_all(&dir).map_err(fail)?;
-            let lock = File::create(dir.join("lock")).map_err(fail)?;
-            match lock.try_lock() {
-                Ok(()) => return Ok((dir, lock)),
-                Err(_) if first.is_none() => first = Some((dir, lock)),
-                Err(_) => {}
-            }
+/// A folder for the mirror that no other process uses.
+fn place(repo: &str) -> Result<(PathBuf, File), Error> {
+    // In the agent's pod nothing else can be written.
+    let state = std::env::var_os("MESHFED_STATE_DIR").filter(|dir| !dir.is_empty()).map(|dir| Path::new(&dir).join("cache"));
+    let cache = state
+        .or_else(|| config::cache_home(&|name| std::env::var_os(name)))
+        .ok_or_else(|| Error::unavailable("there is no folder for the mirror of the repository", "set HOME or XDG_CACHE_HOME"))?;
+    // A path counts from here, so that two places never share a mirror.
+    let here = Path::new(repo).exists().then(|| fs::canonicalize(repo).ok()).flatten();
+    let name = hex16(&Sha256::digest(here.map_or(repo.to_owned(), |path| path.display().to_string())));
+    let fail = |error: std::io::Error| Error::unavailable(format!("{} cannot be used: {error}", cache.display()), "");
+    let mut first = None;
+    for slot in 0..MIRRORS {
+        let dir = cache.join(format!("{name}-{slot}"));
+        fs::create_dir_all(&dir).map_err(fail)?;
+        let lock = File::create(dir.join("lock")).map_err(fail)?;
+        match lock.try_lock() {
+            Ok(()) => return Ok((dir, lock)),
+            Err(_) if first.is_none() => first = Some((dir, lock)),
+            Err(_) => {}
         }
-        let (dir, lock) = first.ok_or_else(|| Error::unavailable("no mirror is free", ""))?;
-        lock.lock().map_err(fail)?;
-        Ok((dir, lock))
     }
+    let (dir, lock) = first.ok_or_else(|| Error::unavailable("no mirror is free", ""))?;
+    lock.lock().map_err(fail)?;
+    Ok((dir, lock))
 }

@@ -119,7 +119,7 @@ impl Status {
                 Ok(refs) if refs == before => {}
                 Ok(_) => {
                     let status = self.look(mirror)?;
-                    output::print(if output::look().width.is_some() { CLEAR } else { "\n" })?;
+                    output::print(if output::is_terminal() { CLEAR } else { "\n" })?;
                     self.show(&status)?;
                 }
                 // A host that is away for a moment ends no watch.
@@ -180,7 +180,7 @@ impl Status {
         let now = Timestamp::now();
         match self.output {
             Format::Text => output::print(&status::render(status, now, false, output::look())),
-            Format::Wide => output::print(&status::render(status, now, true, output::look())),
+            Format::Wide => output::print(&status::render(status, now, true, output::wide_look())),
             Format::Json => output::print_json(status),
             Format::Yaml => output::print_yaml(status),
         }

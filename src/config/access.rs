@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Deserialize;
 
-use super::{Setting, path, text};
+use super::setting::Setting;
+use super::settle::{path, text};
 use crate::error::Error;
 use crate::repo::{Access, Credentials, Identity, ProxyUrl, SshKey};
 

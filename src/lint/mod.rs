@@ -3,6 +3,7 @@
 
 mod by_hand;
 mod derived_too;
+mod nowhere;
 mod one_sided;
 mod platform;
 mod roots;
@@ -52,6 +53,7 @@ pub fn lint(inputs: Inputs) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     derived_too::check(inputs.federation, &mut found);
     one_sided::check(inputs.federation, &mut found);
+    nowhere::check(inputs.federation, &mut found);
     platform::check(inputs.federation, &mut found);
     roots::check(inputs, &mut found);
     objects(inputs, &mut found);

@@ -1,8 +1,7 @@
-//! What does not fit the cloud that a mesh runs in, and services that are exported but nowhere to be found.
+//! What does not fit the cloud that a mesh runs in.
 
 use crate::model::documents::Platform;
-use crate::model::names::closest;
-use crate::model::{Code, Diagnostic, Export, Federation, Mesh, MeshFolder};
+use crate::model::{Code, Diagnostic, Federation, Mesh};
 
 /// Chooses the kind of load balancer (Kubernetes cloud provider for AWS). A classic one, the default, does not pass on TLS as federation needs it.
 pub const AWS_TYPE: &str = "service.beta.kubernetes.io/aws-load-balancer-type";
@@ -18,7 +17,6 @@ pub(super) fn check(federation: &Federation, found: &mut Vec<Diagnostic>) {
         let Some(mesh) = &folder.mesh else { continue };
         load_balancer(mesh, found);
         addresses(mesh, found);
-        services(folder, found);
     }
 }
 
@@ -53,26 +51,5 @@ pub(super) fn odd(platform: Platform, address: &str) -> Option<(String, &'static
             "take `status.loadBalancer.ingress[].ip` of the ingress Service",
         )),
         _ => None,
-    }
-}
-
-/// Exported services that are not among the Services of their namespace, where the repository has some.
-fn services(folder: &MeshFolder, found: &mut Vec<Diagnostic>) {
-    let keys = folder.manifests.iter().map(|manifest| &manifest.object.key);
-    let services: Vec<_> = keys.filter(|key| key.group.is_empty() && &*key.kind == "Service").collect();
-    for peer in folder.peers.values() {
-        for export in &peer.exports {
-            let Export::Service { service, .. } = export else { continue };
-            let names: Vec<&str> = services
-                .iter()
-                .filter(|key| key.namespace.as_deref() == Some(&service.namespace))
-                .map(|key| &*key.name)
-                .collect();
-            if !names.is_empty() && !names.contains(&service.name.as_str()) {
-                let message = format!("`{}` is not among the Services that `manifests/` has of its namespace", **service);
-                let help = closest(&service.name, &names);
-                found.push(Diagnostic::warning(&peer.path, service.span, Code::Suspicious, message, help));
-            }
-        }
     }
 }

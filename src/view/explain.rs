@@ -5,6 +5,7 @@ use std::fmt::Write;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::log::MAX_WHO;
 use super::table::{self, Cell, wrap};
 use super::{Look, Tone};
 use crate::words::printable;
@@ -58,16 +59,23 @@ pub struct Brought {
 /// The explanation as text.
 pub fn render(explanation: &Explanation, look: Look) -> String {
     let Explanation { object, mesh, rule, parts, needs, waits } = explanation;
-    let mut out = format!("{} of {}\n  {rule}\n\n", look.paint(Tone::Strong, &printable(object)), printable(mesh));
+    let room = look.width.map_or(usize::MAX, |width| width.saturating_sub(2));
+    let mut out = format!(
+        "{} of {}\n  {}\n\n",
+        look.paint(Tone::Strong, &printable(object)),
+        printable(mesh),
+        wrap(rule, room).join("\n  ")
+    );
     let row = |part: &Part| {
         let commit = part.commit.as_ref();
         let short = commit.map_or("-", |commit| commit.id.get(..7).unwrap_or(&commit.id));
         let day = commit.map_or_else(|| "-".to_owned(), |commit| commit.at.strftime("%Y-%m-%d").to_string());
-        vec![Cell::from(short), day.into(), commit.map_or("-", |commit| &commit.by).into(), told(part).into()]
+        let mut who = Cell::from(commit.map_or("-", |commit| &commit.by));
+        who.shorten(look.width.map_or(usize::MAX, |_| MAX_WHO));
+        vec![Cell::from(short), day.into(), who, told(part).into()]
     };
     let rows: Vec<Vec<Cell>> = parts.iter().map(row).collect();
     out.push_str(&table::render(&["COMMIT", "DATE", "BY", "FIELD ← WHAT (WHERE)"], &rows, look));
-    let room = look.width.map_or(usize::MAX, |width| width.saturating_sub(2));
     for (title, lines, tone) in [("needs", needs, Tone::Plain), ("waits", waits, Tone::Bad)] {
         if !lines.is_empty() {
             let _ = writeln!(out, "\n{}", look.paint(Tone::Strong, title)); // writing to a String cannot fail

@@ -126,12 +126,16 @@ pub fn render(entries: &[Entry], look: Look) -> String {
     out
 }
 
+/// Most characters of a name, so that the screen has room for what was done.
+pub(super) const MAX_WHO: usize = 36;
+
 /// `9f2c1ab  2026-11-20 10:14  platform@example.com  ✔  Shift details`, cut where the screen ends.
 fn head(entry: &Entry, look: Look) -> String {
     let Entry { commit, at, author, subject, verification, .. } = entry;
     let who = verification.signer().filter(|_| !subject.is_empty()).unwrap_or(author);
     let (tone, sign) = verification.sign();
-    let (short, time, who) = (commit.get(..7).unwrap_or(commit), at.strftime("%Y-%m-%d %H:%M"), printable(who));
+    let who = cut(&printable(who), look.width.map_or(usize::MAX, |_| MAX_WHO));
+    let (short, time) = (commit.get(..7).unwrap_or(commit), at.strftime("%Y-%m-%d %H:%M"));
     let used = format!("{short}  {time}  {who}  {sign}  ").chars().count();
     let room = look.width.map_or(usize::MAX, |width| width.saturating_sub(used));
     let subject = cut(&printable(subject), room);

@@ -22,7 +22,7 @@ const DEFAULT_COUNT: usize = 50;
 ///
 /// The history of main and of all published branches, in the terms of a federation, newest first. With --trust-anchor and
 /// --trust-digest each commit is marked: ✔ signed by somebody who may change what it changes, ✘ refused, … good by itself but not in
-/// force, ? nobody can say. Times are UTC. Example: meshfed log --repo . --since 2w --peering rosa-prod-mesh:aro-stg-mesh
+/// force, ? nobody can say. Times are UTC. Example: meshfed log --since 2w --peering rosa-prod-mesh:aro-stg-mesh
 #[derive(clap::Args, Debug)]
 pub struct Log {
     #[command(flatten)]

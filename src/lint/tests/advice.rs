@@ -76,6 +76,34 @@ spec: {imports: [{service: '*'}]}
 }
 
 #[test]
+fn a_subset_has_a_workload_where_its_service_has_some() {
+    let workload = |version: &str| {
+        format!(
+            "\
+//- meshes/a/manifests/x.yaml
+apiVersion: v1
+kind: Service
+metadata: {{name: x, namespace: apps}}
+spec: {{selector: {{app: x}}}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: x, namespace: apps}}
+spec: {{template: {{metadata: {{labels: {{app: x, version: {version}}}}}}}}}
+//- meshes/a/traffic/x.yaml
+kind: Traffic
+metadata: {{name: x}}
+spec:
+  service: apps/x
+  routes: [{{local: {{subset: v1}}, weight: 100}}]
+"
+        )
+    };
+    assert_eq!(advice(&pair().with(&workload("v1"))), "");
+    assert_snapshot!(advice(&pair().with(&workload("v2"))), @"meshes/a/traffic/x.yaml:6:12: warning[MF012]: no workload of `apps/x` in `manifests/` has the labels of subset `v1` (version: v1) (did you mean `v2`?)");
+}
+
+#[test]
 fn roots_that_expire_are_told_in_time() {
     // The whole days from now to the midnights before, in ten days, and after a month.
     let roots: Vec<String> = [(2026, 11, 22), (2026, 12, 2), (2027, 1, 1)].into_iter().map(mk_root_until).collect();

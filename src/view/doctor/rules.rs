@@ -52,7 +52,7 @@ pub fn agent(mesh: &MeshView, now: Timestamp) -> Check {
     let name = "agent";
     let logs = "see why: kubectl -n meshfed logs deployment/meshfed";
     let (Some(version), Some(at)) = (&mesh.agent, mesh.published_at) else {
-        let hint = format!("start it: meshfed agent --mesh {}, or see whether it may push: {logs}", mesh.name);
+        let hint = format!("start it: meshfed agent --mesh {}; where it runs and may not push, {logs}", mesh.name);
         return Check::failure(name, format!("it never published to published/{}", mesh.name), hint);
     };
     let behind = match mesh.behind {
