@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::report::{PeeringStatus, Status};
 use super::{Event, World};
 use crate::derive::{Hold, kinds};
+use crate::model::Mesh;
 use crate::trust::{Id, Marks, Passage, Refusal, Rule, Verification, lease, public_key};
 
 /// What a status says of a commit that was verified.
@@ -92,16 +93,26 @@ pub(super) fn holds(world: &World) -> Vec<Hold> {
     holds
 }
 
+/// Whether people list keys for this agent, and not the one that it has. What it signed would freeze the branch for its peers, also once
+/// the right key is back: so it is not published. Where no key is listed yet, the one that is published with is the one to list.
+pub(super) fn is_mute(world: &World) -> bool {
+    world.trust.verification.enforces() && unlisted(world).is_some_and(|mesh| !mesh.keys.is_empty())
+}
+
+/// The mesh's document, where it does not list the key of this agent.
+fn unlisted<'a>(world: &World<'a>) -> Option<&'a Mesh> {
+    let trust = world.trust;
+    let mesh = world.federation.mesh(world.me).filter(|_| !trust.verification.is_off() && !trust.own_key.is_empty())?;
+    (!public_key(&trust.own_key).is_ok_and(|own| mesh.keys.contains(&own))).then_some(mesh)
+}
+
 /// Nobody believes what an agent signs with a key that people have not listed.
 fn unlisted_key(world: &World) -> Option<String> {
-    let (trust, me) = (world.trust, world.me);
-    let mesh = world.federation.mesh(me).filter(|_| !trust.verification.is_off() && !trust.own_key.is_empty())?;
-    if public_key(&trust.own_key).is_ok_and(|own| mesh.keys.contains(&own)) {
-        return None;
-    }
+    let mesh = unlisted(world)?;
+    let consequence = if is_mute(world) { "and nothing is published" } else { "so that no peer believes what it publishes" };
     Some(format!(
-        "the key that this agent signs with is not in {}, so that no peer believes what it publishes; list it there under `spec.agent.keys`: {}",
-        mesh.path, trust.own_key
+        "the key that this agent signs with is not in {}, {consequence}; list it there under `spec.agent.keys`: {}",
+        mesh.path, world.trust.own_key
     ))
 }
 
