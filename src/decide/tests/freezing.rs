@@ -191,6 +191,21 @@ fn a_peer_that_is_not_believed_says_what_to_do() {
 }
 
 #[test]
+fn agents_that_refuse_each_others_branches_come_to_an_end() {
+    let mut sim = settled();
+    let mut told = [3, 4].map(|tip| {
+        let (forked, lost) = (refused(Some(id(5)), id(5), Rule::SourceForked), refused(None, id(6), Rule::SourceRewound));
+        let never = refused(None, id(tip), Rule::UnknownSigner);
+        let branches = [(ARO, forked), (ROSA, lost), ("gcp-dev-mesh", never)];
+        sim.trust.published = branches.map(|(mesh, passage)| (mesh.to_owned(), Passage { tip: Some(id(tip)), ..passage })).into();
+        sim.decide(ROSA).status
+    });
+    told.iter_mut().for_each(|status| status.main.seen.clear());
+    assert_eq!(told[0], told[1], "the tip moves with each word of its agent, also with what that says about us");
+    insta::assert_snapshot!(told[0].holds.join("\n"));
+}
+
+#[test]
 fn nothing_is_published_under_a_key_that_people_have_not_listed_beside_others() {
     let mut sim = settled();
     let list = |sim: &mut Sim, keys: &[u8]| {
