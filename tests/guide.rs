@@ -20,7 +20,7 @@ use crate::stage::eventually;
 const TOKEN: &str = "token-of-the-host";
 
 /// Commands that need what a test does not have: a kubelet, a registry, a Git host that is called so, minutes.
-const NOT_HERE: [&str; 8] = [
+const NOT_HERE: [&str; 9] = [
     "ssh-keyscan",
     "skopeo",
     "deploy/image/build",
@@ -28,6 +28,7 @@ const NOT_HERE: [&str; 8] = [
     "kubectl -n meshfed logs",
     "kubectl -n meshfed exec",
     "openssl",
+    "git ",
     "helm",
 ];
 
