@@ -294,7 +294,7 @@ fn unknown_function(name: &str) -> String {
         _ => {
             let shown = name.trim_matches(|c| c == '_' || c == '@');
             format!(
-                "`{}` is not among what is evaluated as the API server does (policies/README.md lists it)",
+                "`{}` is not among what is evaluated as the API server does",
                 shown.escape_debug()
             )
         }
