@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::{Plan, errors};
 use crate::agent::declarations;
+use crate::changes::files;
 use crate::cli::remote::Remote;
 use crate::cli::tree::Tree;
 use crate::cli::{facts, offline, render};
@@ -15,6 +16,7 @@ use crate::error::Error;
 use crate::facts::Facts;
 use crate::model::Federation;
 use crate::policy::Loaded;
+use crate::repo::CommitId;
 use crate::view::plan::{Half, Plans, between, kept, settings};
 
 /// The files as they are, for people.
@@ -25,18 +27,38 @@ struct Range {
     from: String,
     /// `None` for the files as they are.
     to: Option<String>,
+    /// `A...B`: from where B left A.
+    base: bool,
 }
 
 impl Plan {
     /// Compares each mesh.
     pub(super) fn between(&self) -> Result<Plans, Error> {
         let remote = self.repo.fetch()?;
-        let Range { from, to } = range(self.range.as_deref(), &self.repo.branch)?;
-        let before = self.tree(&remote, &from)?;
+        let Range { mut from, to, base } = range(self.range.as_deref(), &self.repo.branch)?;
+        let (first, mut before) = self.tree(&remote, &from)?;
         let after = match &to {
-            Some(revision) => self.tree(&remote, revision)?,
+            Some(revision) => {
+                let (last, after) = self.tree(&remote, revision)?;
+                match common(&remote, first, last)? {
+                    Some(common) if base && Some(common) != first => {
+                        before = Tree::at(&remote.mirror, common)?;
+                        from = format!("{from} at {}", common.short());
+                    }
+                    Some(common) if Some(common) != first => eprintln!(
+                        "note: {from} has commits that {revision} lacks, which show the other way round;\n      \
+                         meshfed plan {from}...{revision} leaves them out"
+                    ),
+                    _ => {}
+                }
+                after
+            }
             None => Tree::read(Path::new(&self.repo.repo))?,
         };
+        if to.is_none() && after.len() == 0 {
+            let message = format!("{} has no files of a federation", self.repo.repo);
+            return Err(Error::usage(message, "name two revisions: meshfed plan main..feature"));
+        }
         let (old, mut new) = (before.load(), after.load());
         new.federation = kept(new.federation, &old.federation);
         let meshes: BTreeSet<&String> = old.federation.meshes.keys().chain(new.federation.meshes.keys()).collect();
@@ -54,14 +76,16 @@ impl Plan {
         };
         let meshes = wanted.map(plan).collect();
         let errors = errors(&new.problems);
-        let settings = settings(&old.federation, &new.federation, None);
+        let mut settings = settings(&old.federation, &new.federation, None);
+        settings.extend(rules_of(&before, &after));
         Ok(Plans { from, to: to.unwrap_or_else(|| WORKING_TREE.to_owned()), errors, settings, meshes })
     }
 
-    /// The files of a revision: one that the repository has, or a branch that is fetched for it.
-    fn tree(&self, remote: &Remote, revision: &str) -> Result<Tree, Error> {
+    /// The files of a revision: one that the repository has, or a branch that is fetched for it; with its commit, if the mirror has that.
+    fn tree(&self, remote: &Remote, revision: &str) -> Result<(Option<CommitId>, Tree), Error> {
         let (commit, other) = self.repo.find(remote, revision)?;
-        Tree::at(&other.as_ref().unwrap_or(remote).mirror, commit)
+        let tree = Tree::at(&other.as_ref().unwrap_or(remote).mirror, commit)?;
+        Ok((other.is_none().then_some(commit), tree))
     }
 
     fn known_facts(
@@ -84,12 +108,29 @@ impl Plan {
     }
 }
 
+/// Where two revisions parted, as far as the mirror knows both.
+fn common(remote: &Remote, one: Option<CommitId>, other: Option<CommitId>) -> Result<Option<CommitId>, Error> {
+    let Some((one, other)) = one.zip(other) else { return Ok(None) };
+    Ok(remote.mirror.merge_base(one, other)?)
+}
+
+/// What a change does to who may change what, and to what is forbidden: files, a line each.
+fn rules_of(before: &Tree, after: &Tree) -> Vec<String> {
+    let (was, is) = (before.rules(), after.rules());
+    let paths: BTreeSet<&str> = was.keys().chain(is.keys()).copied().collect();
+    let changed = paths.into_iter().filter(|path| was.get(path) != is.get(path));
+    let changes = files(changed.map(|path| (path, was.contains_key(path), is.contains_key(path))));
+    changes.into_iter().map(|change| change.words).collect()
+}
+
 fn range(text: Option<&str>, branch: &str) -> Result<Range, Error> {
     let text = text.unwrap_or(branch);
     let head = |revision: &str| if revision.is_empty() { "HEAD".to_owned() } else { revision.to_owned() };
     match text.split_once("..") {
-        None => Ok(Range { from: text.to_owned(), to: None }),
-        Some((from, to)) if !to.starts_with('.') && !to.contains("..") => Ok(Range { from: head(from), to: Some(head(to)) }),
+        None => Ok(Range { from: text.to_owned(), to: None, base: false }),
+        Some((from, to)) if !to.trim_start_matches('.').contains("..") && !to.starts_with("..") => {
+            Ok(Range { from: head(from), to: Some(head(to.trim_start_matches('.'))), base: to.starts_with('.') })
+        }
         Some(_) => {
             Err(Error::usage(format!("`{}` is not a range", text.escape_debug()), "write two revisions as `main..feature`"))
         }
