@@ -4,7 +4,8 @@ use super::documents::{
     Action, BindingDocument, FailurePolicy, MatchResources, Named, NotFound, ParamKind, ParamRef, PolicyDocument, ResourceRule,
     RuleOperation, ValidationSpec,
 };
-use super::expression::{Expression, Names};
+use super::expression::Expression;
+use super::subset::Names;
 use super::{Binding, Policy, Validation};
 use crate::model::documents::API_VERSION;
 use crate::model::{At, Code, Diagnostic, Span};

@@ -17,6 +17,7 @@ mod load;
 mod matching;
 mod outline;
 mod read;
+mod subset;
 mod value;
 
 use std::collections::BTreeMap;
@@ -30,9 +31,9 @@ use declarations::Judge;
 pub use declarations::survey;
 use documents::{MatchResources, Selector};
 use expression::Expression;
-pub use expression::FUNCTIONS;
 pub use load::{Cache, Loaded, load};
 pub use matching::Operation;
+pub use subset::FUNCTIONS;
 
 /// Leaves out what a broken policy forbids, as its own error says what is to be mended: that says how much waits for it.
 pub fn say_once(found: &mut Vec<Diagnostic>) {
