@@ -185,7 +185,10 @@ fn each_step_says_what_is_missing_or_there_already() {
             "meshfed join rosa --trust-domain cluster.local --agent-key ../rosa.key --key ../ada.key",
             "`cluster.local` is every mesh's default",
         ),
-        ("meshfed join rosa --agent-key rosa.key --key ../ada.key", "rosa.key lies in the clone, from where it would be committed"),
+        (
+            "meshfed join rosa --agent-key rosa.key --key ../ada.key",
+            "rosa.key lies in the clone, from where it would be committed",
+        ),
         ("meshfed join rosa --member rosa --agent-key ../rosa.key --key ../ada.key", "`rosa` holds the control plane"),
     ];
     for (command, words) in cases {
@@ -236,7 +239,10 @@ fn whoever_git_does_not_know_commits_under_the_name_that_signs() {
 fn without_trust_and_key_a_commit_is_made_all_the_same() {
     let newcomer = Newcomer::new();
     newcomer.fine(".", "git init --quiet federation");
-    newcomer.fine("federation", "printf 'apiVersion: meshfed.dev/v1alpha1\\nkind: Federation\\nmetadata: {name: f}\\n' > federation.yaml");
+    newcomer.fine(
+        "federation",
+        "printf 'apiVersion: meshfed.dev/v1alpha1\\nkind: Federation\\nmetadata: {name: f}\\n' > federation.yaml",
+    );
     newcomer.fine("federation", "git add --all && git commit --quiet -m Begin");
     let (_, err) = newcomer.fine("federation", "meshfed join rosa");
     assert!(err.contains("not signed, as no key is given") && err.contains("--verification off"), "{err}");

@@ -165,7 +165,10 @@ impl Status {
             && !status.peerings.iter().any(|peering| pair.is(&peering.meshes[0], &peering.meshes[1]))
         {
             let Peering(a, b) = pair;
-            return Err(Error::unavailable(format!("{a} and {b} are no peers"), format!("meshfed peer {a} {b} makes them peers")));
+            return Err(Error::unavailable(
+                format!("{a} and {b} are no peers"),
+                format!("meshfed peer {a} {b} makes them peers"),
+            ));
         }
         let (mesh, pair) = (self.mesh.as_deref(), self.peering.as_ref());
         let both = |name: &str| pair.is_none_or(|Peering(a, b)| [a, b].contains(&&name.to_owned()));

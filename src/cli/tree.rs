@@ -45,7 +45,8 @@ impl Tree {
         let metadata = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
         let start = if metadata.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
         let root = root(start);
-        let mut tree = Self { root, files: BTreeMap::new(), refused: Vec::new(), trust: BTreeMap::new(), beside: Vec::new(), plain: false };
+        let mut tree =
+            Self { root, files: BTreeMap::new(), refused: Vec::new(), trust: BTreeMap::new(), beside: Vec::new(), plain: false };
         let beside = fs::read_dir(&tree.root).map_err(|error| unreadable(&tree.root, &error))?.flatten();
         let folders = beside.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
         tree.beside = folders.filter_map(|entry| entry.file_name().into_string().ok()).collect();
@@ -136,7 +137,14 @@ impl Tree {
 
     /// The files of a commit.
     pub(super) fn at(commits: &dyn Commits, commit: CommitId) -> Result<Self, Error> {
-        let mut tree = Self { root: PathBuf::new(), files: BTreeMap::new(), refused: Vec::new(), trust: BTreeMap::new(), beside: Vec::new(), plain: false };
+        let mut tree = Self {
+            root: PathBuf::new(),
+            files: BTreeMap::new(),
+            refused: Vec::new(),
+            trust: BTreeMap::new(),
+            beside: Vec::new(),
+            plain: false,
+        };
         let wanted = |path: &str| {
             let top = path.split('/').next().unwrap_or_default();
             let read = TOPS.contains(&top) && (path.ends_with('/') || Place::of(path) != Place::Foreign);

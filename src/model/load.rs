@@ -75,7 +75,9 @@ pub fn load(entries: &BTreeMap<String, ContentId>, read: &mut Reader, cache: &mu
         let help = "every federation has one: {apiVersion: meshfed.dev/v1alpha1, kind: Federation, metadata: {name: …}}";
         found.push(Diagnostic::error("federation.yaml", Span::default(), Code::NoFederation, "the file is missing", help));
     }
-    federation.broken.extend(found.iter().filter(|finding| finding.severity == Severity::Error).map(|finding| finding.path.clone()));
+    federation
+        .broken
+        .extend(found.iter().filter(|finding| finding.severity == Severity::Error).map(|finding| finding.path.clone()));
     references::check(&federation, &mut found);
     // A warning about what another document says waits until that one is right.
     let wrong: BTreeSet<String> = found.iter().filter(|f| f.severity == Severity::Error).map(|f| f.path.clone()).collect();

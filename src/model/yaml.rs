@@ -9,8 +9,8 @@ use super::at::{At, Span};
 use super::code::Code;
 use super::diagnostic::Diagnostic;
 use super::node::Node;
-pub use hints::boolean;
 use crate::words;
+pub use hints::boolean;
 
 /// Largest file that is read, in bytes: far above anything that people write by hand and others review, far below what would hurt an
 /// agent. A file of manifests holds many objects, each of which the API server limits to 1.5 MiB (etcd's request limit).
@@ -45,7 +45,13 @@ pub fn document<T: DeserializeOwned>(path: &str, text: &str) -> Result<T, Box<Di
     limit(path, text)?;
     if hints::is_empty(text) {
         let first = Span { line: 1, column: 1, ..Span::default() };
-        return Err(Box::new(Diagnostic::error(path, first, Code::Syntax, "the file is empty", "write the document, or remove the file")));
+        return Err(Box::new(Diagnostic::error(
+            path,
+            first,
+            Code::Syntax,
+            "the file is empty",
+            "write the document, or remove the file",
+        )));
     }
     serde_saphyr::from_str_with_options(text, options(0)).map_err(|e| Box::new(finding(path, text, &e)))
 }

@@ -37,7 +37,8 @@ pub use subset::FUNCTIONS;
 
 /// Leaves out what a broken policy forbids, as its own error says what is to be mended: that says how much waits for it.
 pub fn say_once(found: &mut Vec<Diagnostic>) {
-    let broken: Vec<String> = found.iter().filter(|finding| finding.code == Code::Policy).map(|finding| finding.path.clone()).collect();
+    let broken: Vec<String> =
+        found.iter().filter(|finding| finding.code == Code::Policy).map(|finding| finding.path.clone()).collect();
     let mut waiting: BTreeMap<&String, usize> = BTreeMap::new();
     found.retain(|finding| {
         let by = |path: &&String| finding.message.contains(&format!("({path}) forbids it: {}", evaluate::BROKEN));

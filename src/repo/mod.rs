@@ -69,8 +69,8 @@ pub use options::{
 pub use publish::{Outcome, PUSH_TRIES, Publication};
 pub use rehearse::Rehearsal;
 pub use signing::{PersonKey, SigningKey};
-pub use ssh_keygen::OpenSshKey;
 pub use snapshot::{Commits, MAX_DEPTH, MAX_FILES, Snapshot};
+pub use ssh_keygen::OpenSshKey;
 pub use watch::{DEBOUNCE, Watch, watch};
 
 /// Folder of the branches that agents write: `published/<mesh>`.

@@ -332,7 +332,10 @@ mod tests {
             let screen = render(&status, time(NOW), false, Look { width: Some(width), colour: false });
             assert!(screen.lines().all(|line| line.chars().count() <= width), "{screen}");
         }
-        assert!(render(&status, time(NOW), true, Look { width: Some(100), colour: false }).contains(&format!("{long}-0 <-> {long}-1")));
+        assert!(
+            render(&status, time(NOW), true, Look { width: Some(100), colour: false })
+                .contains(&format!("{long}-0 <-> {long}-1"))
+        );
     }
 
     #[test]

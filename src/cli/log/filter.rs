@@ -78,9 +78,7 @@ impl FromStr for When {
         let day = || text.parse::<jiff::civil::Date>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok();
         let ago = || SignedDuration::try_from(humantime::parse_duration(text).ok()?).ok();
         let at = text.parse().ok().or_else(|| Some(day()?.timestamp()));
-        at.map(Self::At)
-            .or_else(|| ago().map(Self::Ago))
-            .ok_or("write 2026-11-20, 2026-11-20T10:14:00Z, or 2w")
+        at.map(Self::At).or_else(|| ago().map(Self::Ago)).ok_or("write 2026-11-20, 2026-11-20T10:14:00Z, or 2w")
     }
 }
 

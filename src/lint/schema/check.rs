@@ -57,7 +57,8 @@ pub fn check(path: &str, kind: &Kind, object: &At<Node>, schemas: &Schemas) -> V
             // A list is told where it is loaded: it has no name.
             if let Some(kinds) = of_group.filter(|kinds| !kinds.contains(&&*kind.kind) && !kind.kind.ends_with("List")) {
                 let span = object.get("kind").map_or(object.span, |kind| kind.span);
-                let message = format!("Kubernetes has no kind `{}` in `{}`", kind.kind.escape_debug(), kind.api_version().escape_debug());
+                let message =
+                    format!("Kubernetes has no kind `{}` in `{}`", kind.kind.escape_debug(), kind.api_version().escape_debug());
                 found.error(span, message, closest(&kind.kind, kinds));
             }
         }

@@ -73,21 +73,26 @@ fn gateways(mesh: &Mesh, folder: &MeshFolder, found: &mut Found) {
         let [at, other] = peer.gateway_spans;
         // Both default names are too long where one is: the peer's name is.
         let egress = egress.err().filter(|_| ingress.is_ok() || at != other);
-        for (message, span) in ingress.err().map(|message| (message, at)).into_iter().chain(egress.map(|message| (message, other))) {
+        for (message, span) in
+            ingress.err().map(|message| (message, at)).into_iter().chain(egress.map(|message| (message, other)))
+        {
             let help = "name this side's gateways in the document: `gateways: {ingress: …, egress: …}` under `spec`";
             found.push(Diagnostic::error(&peer.path, span, Code::BadName, message, help));
         }
     }
     let all = folder.peers.values().flat_map(|peer| [(&peer.ingress, peer, 0), (&peer.egress, peer, 1)]);
-    twice(all.map(|(gateway, peer, side)| (gateway, (peer, peer.gateway_spans[side]))), |gateway, (first, at), (second, span)| {
-        if first.path == second.path {
-            return; // said of the document alone
-        }
-        let message = format!("gateway `{gateway}` also serves `{}`", *first.name);
-        let help = "each peer needs gateways of its own";
-        let finding = Diagnostic::error(&second.path, span, Code::Duplicate, message, help);
-        found.push(finding.also(&first.path, *at, format!("`{gateway}` serves this peer")));
-    });
+    twice(
+        all.map(|(gateway, peer, side)| (gateway, (peer, peer.gateway_spans[side]))),
+        |gateway, (first, at), (second, span)| {
+            if first.path == second.path {
+                return; // said of the document alone
+            }
+            let message = format!("gateway `{gateway}` also serves `{}`", *first.name);
+            let help = "each peer needs gateways of its own";
+            let finding = Diagnostic::error(&second.path, span, Code::Duplicate, message, help);
+            found.push(finding.also(&first.path, *at, format!("`{gateway}` serves this peer")));
+        },
+    );
 }
 
 fn members(mesh: &Mesh) -> String {

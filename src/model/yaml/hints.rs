@@ -21,7 +21,9 @@ const ALIKE: &str = "indent all keys of a mapping alike; put a text that has `: 
 
 /// Whether a text has no document: nothing but comments and blank lines.
 pub(super) fn is_empty(text: &str) -> bool {
-    text.lines().map(|line| line.trim_start_matches('\u{feff}').trim()).all(|line| line.is_empty() || line == "---" || line.starts_with('#'))
+    text.lines()
+        .map(|line| line.trim_start_matches('\u{feff}').trim())
+        .all(|line| line.is_empty() || line == "---" || line.starts_with('#'))
 }
 
 /// The library's message about a place of a file, for people.
@@ -133,9 +135,10 @@ fn for_people(message: &str, word: &str) -> (String, String) {
             plain("`*` and `&` mean something to YAML", "put the text into quotes: `'*'`")
         }
         _ if message.starts_with("tabs disallowed") => plain("a tab indents this line", "YAML is indented with blanks"),
-        _ if message.starts_with("invalid u") => {
-            (format!("`{word}` is no whole number that can stand here"), "digits alone, without sign, fraction or unit".to_owned())
-        }
+        _ if message.starts_with("invalid u") => (
+            format!("`{word}` is no whole number that can stand here"),
+            "digits alone, without sign, fraction or unit".to_owned(),
+        ),
         _ if message.starts_with("alias replay limit") => plain("YAML aliases (`*name`) are not read", "write the value out"),
         _ if message.starts_with("multiple YAML documents") => {
             plain("a second document begins here", "one document in each file")
@@ -166,7 +169,10 @@ mod tests {
             ("  locality: {region:a}", ["unknown field `region:a`", "put a blank behind the colon: `region: a`"]),
             ("  ingress: {discoveryPort: 20%}", ["`20%` is no whole number", "digits alone"]),
             ("  platform: AWS", ["unknown value `AWS`", "did you mean `aws`?"]),
-            ("<<<<<<< HEAD\n  members: [a]\n=======\n  members: [b]\n>>>>>>> b", ["mesh.yaml:7:1", "a merge conflict was left here"]),
+            (
+                "<<<<<<< HEAD\n  members: [a]\n=======\n  members: [b]\n>>>>>>> b",
+                ["mesh.yaml:6:1", "a merge conflict was left here"],
+            ),
         ] {
             let said = said(lines);
             assert!(words.iter().all(|word| said.contains(word)) && said.lines().count() == 1, "{lines}: {said}");
@@ -177,11 +183,15 @@ mod tests {
     fn what_every_document_has_is_named_where_it_is_missing() {
         for (text, words) in [
             ("apiVersion: meshfed.dev/v1alpha1\nmetadata: {name: a}\n", "`kind` is missing (add `kind: Peer`)"),
-            ("# a\nkind: Peer\nspec: {}\nmetadata: {name: a}\n", "`apiVersion` is missing (add `apiVersion: meshfed.dev/v1alpha1`)"),
+            (
+                "# a\nkind: Peer\nspec: {}\nmetadata: {name: a}\n",
+                "`apiVersion` is missing (add `apiVersion: meshfed.dev/v1alpha1`)",
+            ),
             ("# a\n\n---\n", "the file is empty"),
             ("", "the file is empty"),
         ] {
-            let found = crate::model::yaml::document::<crate::model::documents::PeerDocument>("meshes/b/peers/a.yaml", text).unwrap_err();
+            let found =
+                crate::model::yaml::document::<crate::model::documents::PeerDocument>("meshes/b/peers/a.yaml", text).unwrap_err();
             assert!(found.to_string().contains(words), "{found}");
             assert!(found.span.line <= 2, "{found}");
         }

@@ -69,7 +69,8 @@ fn the_names_of_many_meshes_have_room_around_a_ring_that_fits_a_screen() {
         }
         let width = number(&picture, "width");
         let words = picture.lines().filter(|line| line.starts_with("<text transform"));
-        let longest = words.map(|line| line.split_once("bold\">").unwrap().1.replace("</tspan>", "").len() - "</text>".len()).max();
+        let longest =
+            words.map(|line| line.split_once("bold\">").unwrap().1.replace("</tspan>", "").len() - "</text>".len()).max();
         let edge = dots.iter().map(|dot| dot.0).fold(0.0, f64::max) + real(longest.unwrap()) * CHARACTER;
         assert!(edge < width && width < 1400.0, "{meshes}: {edge} {width}");
     }
