@@ -117,7 +117,7 @@ impl Tree {
                     None => self.refuse(&format!("{path}/?"), "a name is not printable UTF-8: rename it"),
                 }
             }
-        } else if is_trust(path) && metadata.is_file() {
+        } else if !self.plain && is_trust(path) && metadata.is_file() {
             self.trust.extend(content(&place, metadata.len()).ok().map(|content| (path.to_owned(), content)));
         } else if Place::of(path) == Place::Foreign && !(self.plain && yaml(path)) {
             // README and the like

@@ -35,30 +35,11 @@ impl Plan {
     /// Compares each mesh.
     pub(super) fn between(&self) -> Result<Plans, Error> {
         let remote = self.repo.fetch()?;
-        let Range { mut from, to, base } = range(self.range.as_deref(), &self.repo.branch)?;
-        let (first, mut before) = self.tree(&remote, &from)?;
-        let after = match &to {
-            Some(revision) => {
-                let (last, after) = self.tree(&remote, revision)?;
-                match common(&remote, first, last)? {
-                    Some(common) if base && Some(common) != first => {
-                        before = Tree::at(&remote.mirror, common)?;
-                        from = format!("{from} at {}", common.short());
-                    }
-                    Some(common) if Some(common) != first => eprintln!(
-                        "note: {from} has commits that {revision} lacks, which show the other way round;\n      \
-                         meshfed plan {from}...{revision} leaves them out"
-                    ),
-                    _ => {}
-                }
-                after
-            }
-            None => Tree::read(Path::new(&self.repo.repo))?,
+        let Range { from, to, base } = range(self.range.as_deref(), &self.repo.branch)?;
+        let (from, before, after) = match &to {
+            Some(to) => self.revisions(&remote, from, to, base)?,
+            None => (from.clone(), self.tree(&remote, &from)?.1, self.files()?),
         };
-        if to.is_none() && after.len() == 0 {
-            let message = format!("{} has no files of a federation", self.repo.repo);
-            return Err(Error::usage(message, "name two revisions: meshfed plan main..feature"));
-        }
         let (old, mut new) = (before.load(), after.load());
         new.federation = kept(new.federation, &old.federation);
         let meshes: BTreeSet<&String> = old.federation.meshes.keys().chain(new.federation.meshes.keys()).collect();
@@ -79,6 +60,38 @@ impl Plan {
         let mut settings = settings(&old.federation, &new.federation, None);
         settings.extend(rules_of(&before, &after));
         Ok(Plans { from, to: to.unwrap_or_else(|| WORKING_TREE.to_owned()), errors, settings, meshes })
+    }
+
+    /// Both sides of `A..B`, or of `A...B`, with what to call the first.
+    fn revisions(&self, remote: &Remote, from: String, to: &str, base: bool) -> Result<(String, Tree, Tree), Error> {
+        let (first, before) = self.tree(remote, &from)?;
+        let (last, after) = self.tree(remote, to)?;
+        match common(remote, first, last)? {
+            common if common == first => {}
+            Some(common) if base => {
+                return Ok((format!("{from} at {}", common.short()), Tree::at(&remote.mirror, common)?, after));
+            }
+            None if base => {
+                let message = format!("nobody can say where {to} left {from}");
+                return Err(Error::unavailable(message, format!("meshfed plan {from}..{to} compares them as they are")));
+            }
+            Some(_) => eprintln!(
+                "note: {from} has commits that {to} lacks, which show the other way round;\n      \
+                 meshfed plan {from}...{to} leaves them out"
+            ),
+            None => {}
+        }
+        Ok((from, before, after))
+    }
+
+    /// The files as they are.
+    fn files(&self) -> Result<Tree, Error> {
+        let files = Tree::read(Path::new(&self.repo.repo))?;
+        if files.len() > 0 {
+            return Ok(files);
+        }
+        let message = format!("{} has no files of a federation", self.repo.repo);
+        Err(Error::usage(message, "name two revisions: meshfed plan main..feature"))
     }
 
     /// The files of a revision: one that the repository has, or a branch that is fetched for it; with its commit, if the mirror has that.
