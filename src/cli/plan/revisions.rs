@@ -67,7 +67,6 @@ impl Plan {
         let (first, before) = self.tree(remote, &from)?;
         let (last, after) = self.tree(remote, to)?;
         match common(remote, first, last)? {
-            common if common == first => {}
             Some(common) if base => {
                 return Ok((format!("{from} at {}", common.short()), Tree::at(&remote.mirror, common)?, after));
             }
@@ -75,6 +74,7 @@ impl Plan {
                 let message = format!("nobody can say where {to} left {from}");
                 return Err(Error::unavailable(message, format!("meshfed plan {from}..{to} compares them as they are")));
             }
+            common if common == first => {}
             Some(_) => eprintln!(
                 "note: {from} has commits that {to} lacks, which show the other way round;\n      \
                  meshfed plan {from}...{to} leaves them out"
