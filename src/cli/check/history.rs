@@ -39,8 +39,7 @@ pub(super) fn whole(
     let Some(introduction) =
         given.map_or_else(|| found(commits, tip.into()), |given| Ok(Some(given))).or_else(|why| match why {
             Fault::Unreadable(_) => {
-                history.words =
-                    format!("no commit verified, as older ones cannot be read: git fetch --unshallow, if the clone is shallow");
+                history.words = "no commit verified (git fetch --unshallow gets older ones)".to_owned();
                 Ok(None)
             }
             broken @ Fault::Violation(_) => Err(fault(broken)),
