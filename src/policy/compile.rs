@@ -53,7 +53,7 @@ impl Reading<'_> {
         match Expression::compile(expression, &Names { params: self.params, variables }) {
             Ok(compiled) => Some(compiled),
             Err(message) => {
-                self.error(expression.span, message, "policies/README.md says what is evaluated");
+                self.error(expression.span, message, "what is evaluated stands in policies/README.md of the project");
                 None
             }
         }

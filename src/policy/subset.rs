@@ -227,10 +227,7 @@ fn unknown_function(name: &str) -> String {
         operators::OPT_INDEX | operators::OPT_SELECT => "optional fields (`.?`, `[?]`) are not read: ask with `has()`".into(),
         _ => {
             let shown = name.trim_matches(|c| c == '_' || c == '@');
-            format!(
-                "`{}` is not among what is evaluated as the API server does (policies/README.md lists it)",
-                shown.escape_debug()
-            )
+            format!("`{}` is not among what is evaluated as the API server does", shown.escape_debug())
         }
     }
 }

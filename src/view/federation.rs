@@ -91,7 +91,7 @@ pub struct CommitView {
 }
 
 /// One mesh.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MeshView {
     /// Name.
@@ -129,7 +129,7 @@ pub struct MeshView {
 }
 
 /// A CA root.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RootView {
     /// SHA-256.
@@ -391,6 +391,11 @@ fn service_views(gathered: &Gathered, to: &str, from: &str, service: &str, impor
     if views.is_empty() { vec![view] } else { views }
 }
 
+/// That nobody has seen an agent yet.
+pub(super) fn never_published(mesh: &str) -> String {
+    format!("the agent of {mesh} never published: meshfed doctor --mesh {mesh}")
+}
+
 /// What people should look at, the worst first.
 fn attention(gathered: &Gathered, meshes: &[MeshView], peerings: &[PeeringView]) -> Vec<String> {
     let mut lines = Vec::new();
@@ -403,7 +408,7 @@ fn attention(gathered: &Gathered, meshes: &[MeshView], peerings: &[PeeringView])
         let name = &mesh.name;
         let behind = match (&mesh.agent, mesh.behind) {
             (None, _) => {
-                lines.push(format!("the agent of {name} never published: meshfed doctor --mesh {name}"));
+                lines.push(never_published(name));
                 continue;
             }
             (Some(_), Some(0)) => None,

@@ -31,7 +31,7 @@ pub struct MeshSpec {
     /// Where the workloads run, as the nodes' topology labels say.
     pub locality: Option<LocalitySpec>,
     /// How peers reach this mesh.
-    pub ingress: IngressSpec,
+    pub ingress: Option<At<IngressSpec>>,
     /// The mesh's own CA, for a rotation that people plan.
     pub ca: CaSpec,
     /// Operators (OLM Subscriptions) to ensure.
