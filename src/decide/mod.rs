@@ -280,6 +280,7 @@ fn finish(world: &World, memory: &Memory, scenery: &Scenery, applied: Option<boo
     match standing {
         // Perhaps a slip in the agent's own configuration.
         Standing::Owner if !known && world.published.is_empty() => {}
+        _ if freeze::is_mute(world) => {}
         Standing::Owner | Standing::Challenged { answer: true } => {
             publish::decide(world, memory, &own.facts, decision);
             if mode != Mode::Left {

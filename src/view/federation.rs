@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
+use super::conditions::{self, ConditionView};
 use super::live::LiveView;
 use crate::decide::{FRESHNESS, Mode, RotationStatus, Status};
 use crate::facts::Facts;
@@ -123,6 +124,8 @@ pub struct MeshView {
     pub suspicions: Vec<String>,
     /// Errors that it sees.
     pub problems: Vec<String>,
+    /// Whether all is as declared, as kstatus reads it.
+    pub conditions: Vec<ConditionView>,
 }
 
 /// A CA root.
@@ -157,6 +160,8 @@ pub struct PeeringView {
     pub why: String,
     /// What crosses.
     pub services: Vec<ServiceView>,
+    /// Whether it works, as kstatus reads it.
+    pub conditions: Vec<ConditionView>,
 }
 
 /// A service that one side exports, imports, or both; once for each list of weights that it is in.
@@ -248,7 +253,7 @@ fn mesh(gathered: &Gathered, name: &str) -> MeshView {
         retiring: facts.retiring.contains_key(&root.fingerprint),
         announced: facts.announced.contains(&root.fingerprint),
     };
-    MeshView {
+    let mut view = MeshView {
         name: name.to_owned(),
         platform,
         agent: published.map(|published| published.status.agent.version.clone()),
@@ -264,7 +269,10 @@ fn mesh(gathered: &Gathered, name: &str) -> MeshView {
         holds: status.holds.clone(),
         suspicions: status.views.lines(),
         problems: problems.iter().chain(&status.problems).cloned().collect(),
-    }
+        conditions: Vec::new(),
+    };
+    view.conditions = conditions::of_mesh(&view, status.stuck);
+    view
 }
 
 /// Pairs of meshes of which at least one declares the other, each pair once.
@@ -284,7 +292,7 @@ fn peering(gathered: &Gathered, a: &str, b: &str) -> PeeringView {
         let mesh = gathered.federation.mesh(me).is_some_and(|mesh| mesh.suspend);
         mesh || gathered.federation.peer(me, peer).is_some_and(|half| half.suspend)
     };
-    PeeringView {
+    let mut view = PeeringView {
         meshes: [first.to_owned(), second.to_owned()],
         ready: why.is_none(),
         declared_by_both: [(a, b), (b, a)].iter().all(|(me, peer)| gathered.federation.peer(me, peer).is_some()),
@@ -292,7 +300,10 @@ fn peering(gathered: &Gathered, a: &str, b: &str) -> PeeringView {
         suspended: suspends(first, second) || suspends(second, first),
         why: why.unwrap_or_default(),
         services,
-    }
+        conditions: Vec::new(),
+    };
+    view.conditions = conditions::of_peering(&view);
+    view
 }
 
 /// Why the half of `me` does not work; `None` if it does.
