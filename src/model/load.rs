@@ -180,7 +180,7 @@ fn content(path: &str, place: &Place, set: &str, bytes: Vec<u8>) -> File {
             let found = Diagnostic::warning(path, Span::default(), Code::Misplaced, "this file is not read", *help);
             File::new(Content::Nothing, vec![found])
         }
-        Place::Policy | Place::Definition | Place::Foreign => File::new(Content::Nothing, Vec::new()),
+        Place::Policy | Place::Definition | Place::Waiting | Place::Foreign => File::new(Content::Nothing, Vec::new()),
     };
     placeholder::name_them(&text, &mut file.found);
     file

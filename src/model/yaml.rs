@@ -137,7 +137,9 @@ fn for_people(message: &str) -> (String, String) {
         "expected end of mapping after enum variant value" => plain("only one of these can be given", "remove the others"),
         "unexpected end of input" => plain("the file is empty", ""),
         "invalid boolean (strict mode expects true/false)" => plain(NO_BOOLEAN, ""),
-        _ if message.starts_with("tabs disallowed") => plain("a tab indents this line", "YAML is indented with blanks"),
+        _ if message.starts_with("tabs disallowed") || message.ends_with("found a tab") => {
+            plain("a tab indents this line", "YAML is indented with blanks")
+        }
         _ if message.starts_with("invalid u") => plain("not a whole number in range", ""),
         _ if message.starts_with("alias replay limit") => plain("YAML aliases (`*name`) are not read", "write the value out"),
         _ if message.starts_with("multiple YAML documents") => {
