@@ -112,6 +112,9 @@ impl From<RepoError> for Error {
                 "check the address and the network, then run the command again",
             ),
             RepoError::BadBranch { .. } => Self::usage(error.to_string(), ""),
+            RepoError::NoCommit { .. } | RepoError::NoRevision { .. } => {
+                Self::unavailable(error.to_string(), "git fetch gets what is missing, of a shallow clone git fetch --unshallow")
+            }
             _ => Self::unavailable(error.to_string(), ""),
         }
     }

@@ -22,7 +22,8 @@ pub const SOURCE_ANNOTATION: &str = "meshfed.dev/source";
 /// Annotation with the verified commit of `main` that an object was applied at. A document cannot set it.
 pub const MAIN_ANNOTATION: &str = "meshfed.dev/verified-main";
 
-/// Annotation of an object that is about a peer: the verified commit of its published branch. A document cannot set it.
+/// Annotation of an object that is about a peer: the verified commit of its published branch. On the control plane those of all peers, as
+/// `<peer>=<commit>` with blanks between them. A document cannot set it.
 pub const PUBLISHED_ANNOTATION: &str = "meshfed.dev/verified-published";
 
 /// Label that names what is ours, after the `ApplySet` convention (KEP-3659).

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::deploy::{COMPONENTS, PLATFORMS, kustomize, objects, overlay, path};
 use crate::lab::cluster::Cluster;
@@ -118,8 +118,43 @@ fn ports_of_other_hosts_are_let_out() {
 }
 
 #[test]
+fn what_clusters_ask_of_pods_and_monitors_is_said_in_values() {
+    let values = "platform=openshift,monitoring.enabled=true,monitoring.labels.release=prom,monitoring.namespace=observe,image.pullPolicy=Always,\
+                  nodeSelector.disk=ssd,tolerations[0].key=infra,affinity.podAntiAffinity.a=b,priorityClassName=high,podAnnotations.team=mesh,\
+                  podLabels.tier=infra,podLabels.app\\.kubernetes\\.io/name=other";
+    let all = template(&["--set", values]);
+    let object = |kind: &str| all.iter().find(|object| object["kind"] == kind).unwrap();
+    let template = &object("Deployment")["spec"]["template"];
+    let pod = &template["spec"];
+    assert_eq!(pod["containers"][0]["imagePullPolicy"], "Always");
+    assert_eq!((&pod["nodeSelector"]["disk"], &pod["tolerations"][0]["key"]), (&json!("ssd"), &json!("infra")));
+    assert_eq!((&pod["affinity"]["podAntiAffinity"]["a"], &pod["priorityClassName"]), (&json!("b"), &json!("high")));
+    let annotations = ["team", "sidecar.istio.io/inject", "openshift.io/required-scc"];
+    assert_eq!(annotations.map(|name| &template["metadata"]["annotations"][name]), ["mesh", "false", "restricted-v2"]);
+    let labels = &template["metadata"]["labels"];
+    assert_eq!(
+        (&labels["tier"], &labels["app.kubernetes.io/name"]),
+        (&json!("infra"), &json!("meshfed")),
+        "the selector finds the pods"
+    );
+    for kind in ["ServiceMonitor", "PrometheusRule"] {
+        assert_eq!(object(kind)["metadata"]["labels"], json!({"app.kubernetes.io/name": "meshfed", "release": "prom"}));
+    }
+    let metrics = all.iter().find(|object| object["metadata"]["name"] == "meshfed-metrics").unwrap();
+    let from = &metrics["spec"]["ingress"][0]["from"][1]["namespaceSelector"]["matchLabels"];
+    assert_eq!(from["kubernetes.io/metadata.name"], "observe");
+}
+
+#[test]
 fn a_value_that_means_nothing_is_refused() {
-    for value in ["repo=x", "platform=nomad", "trust.anchor=main", "repository=https://me:token@git.example.com/x.git"] {
+    for value in [
+        "image.pullPolicy=Sometimes",
+        "nodeSelector.a.b=c",
+        "repo=x",
+        "platform=nomad",
+        "trust.anchor=main",
+        "repository=https://me:token@git.example.com/x.git",
+    ] {
         let output = helm(&["template", "meshfed", &chart(), "--set", value]);
         assert!(!output.status.success(), "{value} is taken");
     }

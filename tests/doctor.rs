@@ -10,6 +10,7 @@ use crate::commands::{Place, Ran, mk_federation};
 use crate::deploy::{done, path};
 use crate::federation::steps::{ARO, ROSA, imported};
 use crate::lab::free_port;
+use crate::lab::git_server::GitServer;
 use crate::lab::git_store::GitStore;
 use crate::lab::standin::Cloud;
 use crate::operators;
@@ -282,6 +283,25 @@ fn stable(ran: &Ran, store: &GitStore) -> String {
     let (before, rest) = text.split_once("last word ").unwrap();
     let (_, after) = rest.split_once(" ago").unwrap();
     format!("{before}last word 1s ago{after}").replace(&head[..7], "9f2c1ab")
+}
+
+#[test]
+fn a_host_whose_clock_is_wrong_is_named() {
+    let place = Place::new();
+    let host = GitServer::start(&place.path().join("host"));
+    mk_federation(&host);
+    for (date, found) in [
+        ("Thu, 01 Jan 1970 00:00:00 GMT", "ahead of the Git host; 30 s are allowed"),
+        ("Tue, 31 Dec 2999 23:59:59 GMT", "behind the Git host; 30 s are allowed"),
+    ] {
+        host.tell_the_time(date);
+        let ran = place.run(&["doctor", "--mesh", "rosa-prod-mesh", "--repo", &host.url(), "-o", "json"]);
+        let told: Value = serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{error}: {}{}", ran.out, ran.err));
+        let checks = told["checks"].as_array().unwrap();
+        let clock = checks.iter().find(|check| check["name"] == "clock of host").unwrap_or_else(|| panic!("{told:#}"));
+        assert_eq!(clock["outcome"], "failure");
+        assert!(clock["found"].as_str().unwrap().ends_with(found), "{clock}");
+    }
 }
 
 #[test]

@@ -20,8 +20,17 @@ use crate::stage::eventually;
 const TOKEN: &str = "token-of-the-host";
 
 /// Commands that need what a test does not have: a kubelet, a registry, a Git host that is called so, minutes.
-const NOT_HERE: [&str; 6] =
-    ["ssh-keyscan", "skopeo", "deploy/image/build", "kubectl -n meshfed rollout", "kubectl -n meshfed logs", "helm"];
+const NOT_HERE: [&str; 9] = [
+    "ssh-keyscan",
+    "skopeo",
+    "deploy/image/build",
+    "kubectl -n meshfed rollout",
+    "kubectl -n meshfed logs",
+    "kubectl -n meshfed exec",
+    "openssl",
+    "git ",
+    "helm",
+];
 
 /// The blocks of a page from one heading to the next of its rank.
 fn section(page: &str, heading: &str) -> Vec<Block> {
@@ -133,5 +142,19 @@ fn what_the_guide_says_leads_to_an_agent_that_verifies_publishes_and_applies() {
         assert!(!log.to_lowercase().contains("forbidden"), "a role is missing: {log}");
     }
     drop(pods); // before their cluster
+    for file in ["new.key", "new-key", "known_hosts", "old-ca.crt", "new-ca.crt", "secret"] {
+        fs::write(home.join(file), file).unwrap();
+    }
+    for heading in ["The agent's signing key", "What opens the repository", "The webhook's secret"] {
+        operator.follow(&section("docs/keys.md", heading));
+    }
+    let kept = |kind: &str, name: &str, key: &str| {
+        let output = cluster.kubectl(&["get", kind, name, "-n", "meshfed", "-o", &format!("jsonpath={{.data.{key}}}")]);
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(kept("secret", "meshfed-signing-key", "signing-key"), "bmV3LmtleQ==", "new.key, in base64");
+    assert_eq!(kept("secret", "meshfed-git", "ssh-privatekey"), "bmV3LWtleQ==", "new-key");
+    assert_eq!(kept("configmap", "meshfed-git", r"ca\.crt"), "old-ca.crtnew-ca.crt");
+    assert_eq!(kept("secret", "meshfed-webhook", "secret"), "c2VjcmV0");
     operator.follow(&section("docs/install.md", "Removing it"));
 }

@@ -39,6 +39,17 @@ fn every_command_shows_an_example() {
     }
 }
 
+#[test]
+fn every_setting_of_the_agent_is_in_the_guide() {
+    let guide = ["agent", "git"]
+        .map(|page| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("docs/{page}.md"))).unwrap())
+        .concat();
+    let (_, agent) = commands().into_iter().find(|(words, _)| words == "agent").unwrap();
+    let settings = agent.get_arguments().filter(|setting| setting.get_env().is_some()).filter_map(clap::Arg::get_long);
+    let missing: Vec<_> = settings.filter(|setting| !guide.contains(&format!("--{setting}"))).collect();
+    assert!(missing.is_empty() && guide.contains("--mesh"), "{missing:?}");
+}
+
 fn run(program: &Path, arguments: &[&str]) -> (String, Option<i32>) {
     let mut command = Command::new(program);
     command.args(arguments).env_clear().env("COLUMNS", COLUMNS.to_string());

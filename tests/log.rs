@@ -190,7 +190,8 @@ fn an_object_is_explained_down_to_who_wrote_which_line() {
     let unknown = explain(&["smp/nobody"]);
     assert_eq!((unknown.code, &*unknown.out), (Some(3), ""));
     assert!(unknown.err.contains("there is: ServiceMeshPeer/rosa/aro"), "{}", unknown.err);
-    assert_eq!(explain(&["nothing"]).code, Some(2));
+    assert_eq!(explain(&["nothing"]).code, Some(3));
+    assert!(explain(&["smp/arro"]).err.contains("did you mean ServiceMeshPeer/rosa/aro?"));
 }
 
 #[test]

@@ -185,6 +185,10 @@ fn each_step_says_what_is_missing_or_there_already() {
             "meshfed join rosa --trust-domain cluster.local --agent-key ../rosa.key --key ../ada.key",
             "`cluster.local` is every mesh's default",
         ),
+        (
+            "meshfed join rosa --agent-key rosa.key --key ../ada.key",
+            "rosa.key lies in the clone, from where it would be committed",
+        ),
         ("meshfed join rosa --member rosa --agent-key ../rosa.key --key ../ada.key", "`rosa` holds the control plane"),
     ];
     for (command, words) in cases {
@@ -197,6 +201,11 @@ fn each_step_says_what_is_missing_or_there_already() {
     }
     let (_, err) = newcomer.ends(2, "federation", "meshfed join rosa --agent-key ../rosa.key --key ../ada.key");
     assert!(err.contains("meshes/rosa/mesh.yaml is there already"), "{err}");
+
+    let (_, err) = newcomer.ends(2, "federation", "meshfed peer rosa arro --key ../ada.key");
+    assert!(err.contains("did you mean `aro`?"), "{err}");
+    let (out, _) = newcomer.ends(1, "federation/meshes/rosa", "meshfed status");
+    assert!(out.contains("2 meshes"), "from any folder of the clone: {out}");
 
     // A team makes its own half, and not the other's.
     newcomer.fine("federation", "meshfed trust keygen ../rob.key");
@@ -212,6 +221,32 @@ fn each_step_says_what_is_missing_or_there_already() {
     newcomer.fine("federation", "meshfed check");
     let (_, err) = newcomer.ends(2, "federation", "meshfed peer aro rosa --share x:a/b --key ../ada.key");
     assert!(err.contains("x is neither aro nor rosa"), "{err}");
+}
+
+#[test]
+fn whoever_git_does_not_know_commits_under_the_name_that_signs() {
+    let newcomer = Newcomer::new();
+    newcomer.fine(".", "meshfed trust keygen ada.key");
+    let nobody = "env -u GIT_AUTHOR_NAME -u GIT_AUTHOR_EMAIL -u GIT_COMMITTER_NAME -u GIT_COMMITTER_EMAIL";
+    newcomer.fine(".", &format!("{nobody} meshfed init federation --name ada@example.com --key ada.key"));
+    newcomer.fine("federation", &format!("{nobody} meshfed join rosa --key ../ada.key"));
+    assert!(newcomer.home.path().join("rosa.key").is_file(), "beside the clone, not in it");
+    let (authors, _) = newcomer.fine("federation", "git log --format=%an,%ce");
+    assert_eq!(authors, "ada@example.com,ada@example.com\n".repeat(2));
+}
+
+#[test]
+fn without_trust_and_key_a_commit_is_made_all_the_same() {
+    let newcomer = Newcomer::new();
+    newcomer.fine(".", "git init --quiet federation");
+    newcomer.fine(
+        "federation",
+        "printf 'apiVersion: meshfed.dev/v1alpha1\\nkind: Federation\\nmetadata: {name: f}\\n' > federation.yaml",
+    );
+    newcomer.fine("federation", "git add --all && git commit --quiet -m Begin");
+    let (_, err) = newcomer.fine("federation", "meshfed join rosa");
+    assert!(err.contains("not signed, as no key is given") && err.contains("--verification off"), "{err}");
+    assert!(err.contains("next: git remote add origin URL, then git push origin "), "{err}");
 }
 
 #[test]

@@ -67,8 +67,48 @@ fn two_revisions_are_compared_without_a_cluster() {
     assert_eq!((one.lines().last(), code), (Some("0 to add, 0 to change, 0 to delete in 0 meshes; 0 waiting"), Some(0)));
     let (_, error, code) = repository.run("", &["main..nowhere", "--repo", &url]);
     assert!(code == Some(3) && error.contains("branch nowhere does not exist"), "{error}");
-    let (_, error, code) = repository.run("", &["main...feature", "--repo", &url]);
+    let (_, error, code) = repository.run("", &["main..a..b", "--repo", &url]);
     assert!(code == Some(2) && error.contains("write two revisions as `main..feature`"), "{error}");
+}
+
+#[test]
+fn what_no_object_shows_is_told_too() {
+    let repository = Repository::new();
+    let plan = |range: &str| repository.run("", &[range, "--repo", "repo.git"]);
+    repository.store.commit("rules", &[("trust/policy.yaml", Some("kind: TrustPolicy\n"))]);
+    let (text, _, code) = plan("main~1..main");
+    assert!(code == Some(1) && text.contains("* trust/policy.yaml added\n"), "{text}");
+
+    let gone: Vec<String> = example().into_iter().map(|(path, _)| path).filter(|path| path.contains("gcp-dev-mesh")).collect();
+    let gone: Vec<(&str, Option<&str>)> = gone.iter().map(|path| (path.as_str(), None)).collect();
+    repository.store.commit("retire", &gone);
+    let (text, _, code) = plan("main~1..main");
+    let held = "deletions: the mesh keeps what it has until a commit on main has the trailer `Meshfed-Allow-Delete:";
+    assert!(code == Some(1) && text.contains(held), "{text}");
+    assert!(text.contains("error[MF005]: `gcp-dev-mesh` is no peer of"), "{text}");
+
+    repository.store.commit("slip", &[(TRAFFIC, Some("kind: Traffic\n"))]);
+    let (text, _, code) = plan("main..main");
+    assert!(code == Some(1) && text.contains("`apiVersion` is missing"), "an error is a finding: {text}");
+}
+
+#[test]
+fn a_branch_is_compared_with_where_it_began() {
+    let repository = Repository::new();
+    let git = |arguments: &[&str]| {
+        let done = Command::new("git").args(arguments).current_dir(repository.dir.path()).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    };
+    git(&["--git-dir", "repo.git", "branch", "topic", "main"]);
+    let slower = example().into_iter().find(|(path, _)| path == TRAFFIC).unwrap().1.replace("weight: 60", "weight: 59");
+    let slower = slower.replace("v2, weight: 20", "v2, weight: 21");
+    repository.store.commit("main goes on", &[(TRAFFIC, Some(&slower))]);
+    let plan = |range: &str| repository.run("", &[range, "--repo", "repo.git"]);
+    let (text, said, code) = plan("main..topic");
+    assert!(code == Some(1) && text.contains("59 → 60"), "{text}");
+    assert!(said.contains("main has commits that topic lacks") && said.contains("meshfed plan main...topic"), "{said}");
+    let (text, said, code) = plan("main...topic");
+    assert_eq!((code, &*said), (Some(0), ""), "{text}");
 }
 
 #[test]

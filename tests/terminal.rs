@@ -70,6 +70,9 @@ fn services_are_chosen_on_a_terminal() {
     terminal.send_line("shop/reviews").unwrap();
     terminal.exp_string("committed ").unwrap();
     terminal.exp_eof().unwrap();
+    let mut again = spawn_command(peer(home.path()), PATIENCE).unwrap();
+    let said = again.exp_eof().unwrap();
+    assert!(said.contains("is there already") && !said.contains("share"), "nothing is asked in vain: {said}");
     let [rosa, aro] = halves(home.path());
     assert_eq!(spec(&rosa), "spec:\n  imports:\n  - service: apps/details\n  - service: shop/reviews\n");
     assert_eq!(spec(&aro), "spec:\n  exports:\n  - service: apps/details\n  - service: apps/reviews\n    as: shop/reviews\n");

@@ -9,6 +9,7 @@ use crate::decide::{Comparisons, Condition, ConditionKind, Decision, LiveObjects
 use crate::derive::Hold;
 use crate::model::{Diagnostic, Severity};
 use crate::object::APPLIED_ANNOTATION;
+use crate::repo::CommitId;
 use crate::words::some;
 
 /// Most changed fields named in one line.
@@ -21,6 +22,7 @@ const SUBJECTS_SHOWN: usize = 5;
 #[derive(Default)]
 pub struct Journal {
     commit: String,
+    published: Option<CommitId>,
     problems: BTreeSet<Diagnostic>,
     holds: BTreeSet<Hold>,
     would_do: BTreeSet<String>,
@@ -47,6 +49,13 @@ impl Journal {
             info!(event = "solved", code = problem.code.number(), "solved: {problem}");
         }
         self.problems = problems;
+    }
+
+    /// A publication. Where our own branch is not believed, the same is offered at each look at it, and nothing new comes of it.
+    pub fn published(&mut self, commit: CommitId, message: &str) {
+        if self.published.replace(commit) != Some(commit) {
+            info!(event = "published", commit = %commit, "published {} {message}", commit.short());
+        }
     }
 
     /// A decision: what waits now that did not wait before, and peerings that came or went.

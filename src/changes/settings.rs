@@ -113,9 +113,10 @@ fn ingress(was: &Ingress, is: &Ingress) -> Vec<String> {
     let annotations =
         |of: &Ingress| of.annotations.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(", ");
     let service = |of: &Ingress| format!("{:?}", of.service_type);
+    let addresses = |of: &Ingress| of.addresses.iter().map(|address| address.value.as_str()).collect::<Vec<_>>().join(", ");
     let ports = |of: &Ingress| format!("{}, {}", of.discovery_port, of.service_port);
     let settings = [
-        moved("declared ingress addresses", &was.addresses.join(", "), &is.addresses.join(", ")),
+        moved("declared ingress addresses", &addresses(was), &addresses(is)),
         moved("ingress ports", &ports(was), &ports(is)),
         moved("ingress Services", &service(was), &service(is)),
         moved("annotations of ingress Services", &annotations(was), &annotations(is)),

@@ -19,7 +19,7 @@ pub(super) fn traffic(me: &str, before: Option<&Traffic>, after: Option<&Traffic
     };
     let service = &*either.service;
     let say = |words: String| {
-        let peer = either.destinations().find_map(|(to, _)| match to {
+        let peer = either.destinations().find_map(|(to, ..)| match to {
             Destination::Imported { peer, .. } if mentions(&words, peer) => Some(peer.clone()),
             _ => None,
         });

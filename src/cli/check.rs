@@ -20,7 +20,7 @@ use crate::error::{Error, Exit};
 use crate::facts::published::FACTS_PATH;
 use crate::lint::{self, lint};
 use crate::model::{Code, Diagnostic, Severity, once};
-use crate::policy::Loaded;
+use crate::policy::{self, Loaded};
 use crate::repo::PUBLISHED;
 use crate::view::findings::{self, Finding};
 
@@ -105,8 +105,10 @@ impl Check {
             found.retain(|finding| finding.code != Code::NoFederation);
         }
         found.extend(lint(lint::Inputs { federation: &federation, texts: &texts, plain: tree.plain(), facts: &facts, now }));
+        found.extend(tree.misspelt());
         found.sort();
         found.dedup();
+        policy::say_once(&mut found);
         once(&mut found);
         self.print(&found, &tree.prefix(), &texts)?;
         let verified = if verified.is_empty() { verified } else { format!(", {verified}") };
@@ -135,6 +137,6 @@ fn explain(code: &str) -> Result<Exit, Error> {
             format!("there are:\n  {}", all.join("\n  ")),
         ));
     };
-    output::print(known.page())?;
+    output::print(&findings::fit(known.page(), output::look()))?;
     Ok(Exit::Fine)
 }

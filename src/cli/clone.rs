@@ -5,9 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{committed, output};
-use crate::error::{Error, Exit};
+use crate::error::Error;
 use crate::model::Severity;
-use crate::repo::{Checkout, CommitId, Contribution, Head, PersonKey, SigningKey};
+use crate::repo::{Checkout, CommitId, Contribution, Head, OpenSshKey, PersonKey, SigningKey};
 use crate::trust::{self, Digest, FOLDER, Fault, Id, PublicKey, Refusal, Rules, Verifier};
 
 /// Largest file with a public key, in bytes; an RSA key of the longest kind has a fifth of it.
@@ -19,24 +19,19 @@ pub(super) struct CloneArgs {
     /// Your clone of the shared repository, or a folder in it
     #[arg(long, value_name = "PATH", default_value = ".")]
     pub(super) repo: PathBuf,
-    /// OpenSSH private key that signs the commit [default: Git's user.signingkey where gpg.format is ssh]
+    /// OpenSSH key that signs the commit; one with a passphrase, in hardware or in ssh-agent by ssh-keygen [default: Git's
+    /// user.signingkey where gpg.format is ssh]
     #[arg(long, value_name = "FILE")]
     pub(super) key: Option<PathBuf>,
-}
-
-/// Who signs.
-enum Signer {
-    /// A key file, here.
-    Here(Box<SigningKey>),
-    /// Only Git can, with the options that it needs for it.
-    Git { public: Option<String>, why: String, options: String },
 }
 
 /// A clone on a branch, and who signs there.
 pub(super) struct Clone {
     pub(super) checkout: Checkout,
     pub(super) head: Head,
-    signer: Signer,
+    /// What whoever signs is to be called, where `trust/` does not say it yet.
+    pub(super) name: Option<String>,
+    signer: Option<PersonKey>,
 }
 
 /// From where on the new commit must be one that agents follow.
@@ -49,78 +44,65 @@ pub(super) enum Judge {
     Introduction,
 }
 
-/// What became of a contribution.
-pub(super) enum Made {
-    /// It is the branch's newest commit.
-    Committed(CommitId),
-    /// Files are staged, and Git is to commit them.
-    Prepared,
-}
-
-impl Made {
-    pub(super) fn exit(&self) -> Exit {
-        Exit::findings(matches!(self, Self::Prepared))
-    }
-}
-
 impl CloneArgs {
     pub(super) fn open(&self) -> Result<Clone, Error> {
         let checkout = Checkout::discover(&self.repo)?;
         let signer = self.signer(&checkout)?;
-        Ok(Clone { head: checkout.head()?, checkout, signer })
+        Ok(Clone { head: checkout.head()?, checkout, signer, name: None })
     }
 
-    fn signer(&self, checkout: &Checkout) -> Result<Signer, Error> {
+    /// The key that is given, or that Git would take; none where neither says one.
+    fn signer(&self, checkout: &Checkout) -> Result<Option<PersonKey>, Error> {
         if let Some(path) = &self.key {
-            let options = format!("-c gpg.format=ssh -c user.signingkey={} ", quoted(&path.display().to_string()));
-            return of_file(path, options);
+            return key(path).map(Some);
         }
         let value = checkout.setting("user.signingkey").filter(|_| checkout.setting("gpg.format").as_deref() == Some("ssh"));
-        let Some(value) = value else {
-            let why = "no key is configured (--key FILE, or git config gpg.format ssh and git config user.signingkey FILE)";
-            return Ok(Signer::Git { public: None, why: why.to_owned(), options: String::new() });
-        };
+        let Some(value) = value else { return Ok(None) };
         // git-config(1), user.signingKey: a key itself is told by its beginning.
         let literal = value.strip_prefix("key::").or_else(|| value.starts_with("ssh-").then_some(&*value));
-        if let Some(key) = literal {
-            let public = Some(trust::public_key(key).map_err(|error| Error::usage(error, "set user.signingkey"))?.line());
-            return Ok(Signer::Git { public, why: "the key is in ssh-agent".to_owned(), options: String::new() });
+        if let Some(line) = literal {
+            let public = trust::public_key(line).map_err(|error| Error::usage(error, "set user.signingkey"))?.line();
+            return Ok(Some(PersonKey::OpenSsh(OpenSshKey::in_agent(public, None))));
         }
-        let home = || std::env::var_os("HOME").map(PathBuf::from);
-        let path = match value.strip_prefix("~/") {
-            Some(below) => home().map_or_else(|| PathBuf::from(&value), |home| home.join(below)),
-            None => PathBuf::from(&value),
-        };
-        let Ok(public) = public_key(&path) else { return of_file(&path, String::new()) };
-        match path.to_str().and_then(|path| path.strip_suffix(".pub")).map(Path::new).filter(|path| path.is_file()) {
-            Some(private) => of_file(private, String::new()),
-            None => {
-                let why = "only the public half of the key is in a file".to_owned();
-                Ok(Signer::Git { public: Some(public.line()), why, options: String::new() })
-            }
-        }
+        let path = value.strip_prefix("~/").and_then(|below| Some(home()?.join(below)));
+        key(&path.unwrap_or_else(|| PathBuf::from(&value))).map(Some)
     }
 }
 
-fn of_file(path: &Path, options: String) -> Result<Signer, Error> {
-    Ok(match SigningKey::of_person(path)? {
-        PersonKey::Here(key) => Signer::Here(key),
-        PersonKey::Elsewhere { public, why } => Signer::Git { public: Some(public), why, options },
+fn home() -> Option<PathBuf> {
+    std::env::var_os("HOME").map(PathBuf::from)
+}
+
+/// The key in a file, which has its private half, or its public one: then the other lies beside it or in ssh-agent.
+fn key(path: &Path) -> Result<PersonKey, Error> {
+    let Ok(public) = public_key(path) else { return Ok(SigningKey::of_person(path)?) };
+    Ok(match path.to_str().and_then(|path| path.strip_suffix(".pub")).map(Path::new).filter(|path| path.is_file()) {
+        Some(private) => SigningKey::of_person(private)?,
+        None => PersonKey::OpenSsh(OpenSshKey::in_agent(public.line(), Some(path))),
     })
+}
+
+/// Where OpenSSH keeps a person's keys, the usual first (ssh-keygen(1)).
+const USUAL: [&str; 3] = ["id_ed25519", "id_ecdsa", "id_rsa"];
+
+/// Nobody says which key signs.
+fn no_key() -> Error {
+    let usual = home().and_then(|home| USUAL.iter().map(|name| home.join(".ssh").join(name)).find(|file| file.is_file()));
+    let file = match &usual {
+        Some(file) => quoted(&file.display().to_string()),
+        None => "FILE".to_owned(),
+    };
+    let give = format!(
+        "give it with --key {file}, or tell Git once: git config --global gpg.format ssh && git config --global user.signingkey {file}"
+    );
+    let hint = if usual.is_some() { give } else { format!("meshfed trust keygen FILE makes one; {give}") };
+    Error::usage("nobody knows which key signs", hint)
 }
 
 impl Clone {
     /// The key that signs here.
     pub(super) fn public_key(&self) -> Result<PublicKey, Error> {
-        let public = match &self.signer {
-            Signer::Here(key) => key.public_line(""),
-            Signer::Git { public: Some(public), .. } => public.clone(),
-            Signer::Git { public: None, .. } => {
-                let hint = "meshfed trust keygen FILE makes one; give it with --key FILE, or tell Git once: \
-                            git config gpg.format ssh && git config user.signingkey FILE";
-                return Err(Error::usage("nobody knows which key signs", hint));
-            }
-        };
+        let public = self.signer.as_ref().ok_or_else(no_key)?.public_line();
         trust::public_key(&public).map_err(|error| Error::usage(format!("the signing key: {error}"), ""))
     }
 
@@ -137,18 +119,11 @@ impl Clone {
         Ok(text.flatten().unwrap_or_default())
     }
 
-    /// Makes the commit, if agents would follow it; or prepares it for Git, where only Git can sign.
-    pub(super) fn commit(&self, contribution: &Contribution, judge: Judge) -> Result<Made, Error> {
+    /// Makes the commit, if agents would follow it: a signed one, but where nobody verifies and nobody knows a key.
+    pub(super) fn commit(&self, contribution: &Contribution, judge: Judge) -> Result<CommitId, Error> {
         self.checkout.is_ready(&self.head, contribution)?;
-        let key = match &self.signer {
-            Signer::Here(key) => key,
-            Signer::Git { why, options, .. } => {
-                self.checkout.stage(&self.head, contribution)?;
-                self.tell_to_commit(contribution, why, options);
-                return Ok(Made::Prepared);
-            }
-        };
-        let commit = self.checkout.draft(&self.head, contribution, key)?;
+        let name = self.name.clone().or(self.name_of_key()?);
+        let commit = self.checkout.draft(&self.head, contribution, self.signer.as_ref(), name.as_deref())?;
         if let Some(refusal) = self.refusal(commit, judge)? {
             let message = format!("no agent would follow this commit, so it was not made: {refusal}");
             return Err(Error::unavailable(message, refusal.rule.mend()));
@@ -156,8 +131,20 @@ impl Clone {
         self.checkout.take(&self.head, contribution, commit)?;
         let subject = contribution.message.lines().next().unwrap_or_default();
         eprintln!("committed {} {subject}", commit.short());
+        if self.signer.is_none() {
+            eprintln!("note: it is not signed, as no key is given and nobody verifies yet: meshfed trust introduce");
+        }
         eprintln!("next: {}", self.push());
-        Ok(Made::Committed(commit))
+        Ok(commit)
+    }
+
+    /// What the branch calls whoever signs here; none where it knows nobody of this key. Without a key only a branch without trust/ is written.
+    fn name_of_key(&self) -> Result<Option<String>, Error> {
+        let head = self.head.commit.map(Id::from);
+        let Some(rules) = head.map(|head| Rules::of(&self.checkout, head).map_err(fault)).transpose()?.flatten() else {
+            return Ok(None);
+        };
+        Ok(rules.signers.get(&self.public_key()?).map(|signer| signer.name.clone()))
     }
 
     fn refusal(&self, commit: CommitId, judge: Judge) -> Result<Option<Refusal>, Error> {
@@ -175,19 +162,14 @@ impl Clone {
         }
     }
 
-    fn tell_to_commit(&self, contribution: &Contribution, why: &str, options: &str) {
-        let files: Vec<&str> = contribution.files.keys().map(String::as_str).collect();
-        let staged = if files.is_empty() { String::new() } else { format!("; staged {}", files.join(", ")) };
-        eprintln!("not committed: {why}{staged}");
-        let empty = if files.is_empty() { "--allow-empty " } else { "" };
-        let message: Vec<String> =
-            contribution.message.trim_end().split("\n\n").map(|paragraph| format!("-m {}", quoted(paragraph))).collect();
-        eprintln!("next: git {options}commit -S {empty}{}", message.join(" "));
-        eprintln!("then: {}", self.push());
-    }
-
     fn push(&self) -> String {
-        format!("git push {} {}", quoted(&self.head.remote), quoted(&self.head.branch))
+        let Head { branch, remote, .. } = &self.head;
+        let remote = quoted(remote);
+        let push = format!("git push {remote} {}", quoted(branch));
+        match self.checkout.setting(&format!("remote.{}.url", self.head.remote)) {
+            Some(_) => push,
+            None => format!("git remote add {remote} URL, then {push}"),
+        }
     }
 
     /// Keys of all agents, as the branch has them.
@@ -222,7 +204,10 @@ impl Clone {
 
     /// Prints what agents are started with to trust a commit.
     pub(super) fn print_anchor(&self, commit: Id) -> Result<(), Error> {
-        self.anchor_flags(commit)?.map_or(Ok(()), |flags| output::print(&format!("{flags}\n")))
+        let Some(flags) = self.anchor_flags(commit)? else { return Ok(()) };
+        // A screen has no room for both; what reads them elsewhere gets them in one line.
+        let flags = if output::is_terminal() { flags.replace(" --trust-digest", " \\\n  --trust-digest") } else { flags };
+        output::print(&format!("{flags}\n"))
     }
 }
 

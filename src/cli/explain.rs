@@ -12,6 +12,7 @@ use crate::decide::Status;
 use crate::derive::{self, Derived, Inputs, Need, Observed, Source, derive, origin};
 use crate::error::{Error, Exit};
 use crate::facts::published::FACTS_PATH;
+use crate::model::names;
 use crate::object::Key;
 use crate::policy::Cache;
 use crate::repo::{Mirror, PUBLISHED, RepoError};
@@ -19,7 +20,7 @@ use crate::view::explain::{self, Brought, Explanation, Part};
 use crate::view::plan::place;
 
 /// Names by which kubectl knows kinds that meshes are made of.
-const SHORT: [(&str, &str); 15] = [
+const SHORT: [(&str, &str); 18] = [
     ("cm", "ConfigMap"),
     ("deploy", "Deployment"),
     ("dr", "DestinationRule"),
@@ -35,6 +36,10 @@ const SHORT: [(&str, &str); 15] = [
     ("svc", "Service"),
     ("vs", "VirtualService"),
     ("netpol", "NetworkPolicy"),
+    // What the documents of a federation make first of all.
+    ("mesh", "ServiceMeshControlPlane"),
+    ("peer", "ServiceMeshPeer"),
+    ("traffic", "VirtualService"),
 ];
 
 /// Objects named in a hint.
@@ -46,7 +51,7 @@ const NAMED: usize = 8;
 /// Example: meshfed explain ServiceMeshPeer/aro-stg-mesh --mesh rosa-prod-mesh --field spec.security
 #[derive(clap::Args, Debug)]
 pub struct Explain {
-    /// The object as KIND/NAME or KIND/NAMESPACE/NAME; kinds also as kubectl shortens them, such as smp or vs
+    /// The object as KIND/NAME or KIND/NAMESPACE/NAME, or its name alone; kinds also as kubectl shortens them, such as smp or vs
     object: String,
     /// Name of the mesh
     #[arg(long, env = "MESHFED_MESH")]
@@ -136,12 +141,14 @@ impl Explain {
             derived.wanted.keys().chain(derived.holds.iter().filter_map(|hold| hold.key.as_ref())).collect();
         let parts: Vec<&str> = self.object.split('/').collect();
         let (kind, namespace, name) = match parts.as_slice() {
-            [kind, name] => (*kind, None, *name),
-            [kind, namespace, name] => (*kind, Some(*namespace), *name),
+            [name] => (None, None, *name),
+            [kind, name] => (Some(*kind), None, *name),
+            [kind, namespace, name] => (Some(*kind), Some(*namespace), *name),
             _ => return Err(Error::usage("an object is KIND/NAME or KIND/NAMESPACE/NAME", "for example smp/aro-stg-mesh")),
         };
         let named = |key: &&Key| *key.name == *name && (namespace.is_none() || namespace == key.namespace.as_deref());
-        let found: Vec<&Key> = all.iter().copied().filter(|key| is_kind(kind, &key.kind)).filter(named).collect();
+        let meant = |key: &&Key| kind.is_none_or(|kind| is_kind(kind, &key.kind));
+        let found: Vec<&Key> = all.iter().copied().filter(meant).filter(named).collect();
         let list = |keys: &[&Key]| {
             let texts: Vec<String> = keys.iter().map(ToString::to_string).collect();
             crate::words::some(&texts.iter().map(String::as_str).collect::<Vec<_>>(), NAMED)
@@ -149,10 +156,18 @@ impl Explain {
         match found.as_slice() {
             [key] => Ok((*key).clone()),
             [] => {
-                let of_kind: Vec<&Key> = all.iter().copied().filter(|key| is_kind(kind, &key.kind)).collect();
-                let near = if of_kind.is_empty() { all.into_iter().collect() } else { of_kind };
-                let message = format!("{} has no object {}", self.mesh, self.object.escape_debug());
-                Err(Error::unavailable(message, format!("there is: {}", list(&near))))
+                let of_kind: Vec<&Key> = all.iter().copied().filter(meant).collect();
+                let names: Vec<&str> = of_kind.iter().map(|key| &*key.name).collect();
+                let kinds: BTreeSet<&str> = all.iter().map(|key| &*key.kind).collect();
+                let hint = match names::similar(name, &names) {
+                    _ if of_kind.is_empty() => format!("it has objects of {}", kinds.into_iter().collect::<Vec<_>>().join(", ")),
+                    Some(near) => {
+                        let near: Vec<&Key> = of_kind.into_iter().filter(|key| *key.name == *near).collect();
+                        format!("did you mean {}?", list(&near))
+                    }
+                    None => format!("there is: {}", list(&of_kind)),
+                };
+                Err(Error::unavailable(format!("{} has no object {}", self.mesh, self.object.escape_debug()), hint))
             }
             several => Err(Error::usage("more than one object is called so", format!("name one of {}", list(several)))),
         }

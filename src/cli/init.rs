@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::clone::{CloneArgs, Judge, Made};
+use super::clone::{CloneArgs, Judge, quoted};
 use super::trust::{first_files, signer_name};
 use crate::error::{Error, Exit};
 use crate::model::template;
@@ -31,7 +31,8 @@ pub struct Init {
     /// Your name as a signer [default: Git's user.email]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// OpenSSH private key that signs the commit [default: Git's user.signingkey where gpg.format is ssh]
+    /// OpenSSH key that signs the commit; one with a passphrase, in hardware or in ssh-agent by ssh-keygen [default: Git's
+    /// user.signingkey where gpg.format is ssh]
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
 }
@@ -55,25 +56,27 @@ impl Init {
             None => folder_name(&self.path)?,
         };
         Checkout::init(&self.path)?;
-        let clone = CloneArgs { repo: self.path.clone(), key: self.key }.open()?;
+        let mut clone = CloneArgs { repo: self.path.clone(), key: self.key }.open()?;
         if !clone.text("federation.yaml")?.is_empty() {
             let hint = "meshfed join adds a mesh; meshfed trust introduce begins to verify what is there";
             return Err(Error::usage("there is a federation.yaml already", hint));
         }
         let name = signer_name(&clone, self.name)?;
         let mut files = first_files(&name, &clone.public_key()?)?;
+        clone.name = Some(name);
         files.insert("federation.yaml".to_owned(), template::federation(&federation));
         if clone.text("README.md")?.is_empty() {
             files.insert("README.md".to_owned(), README.to_owned());
         }
         clone.sound(&files)?;
         let contribution = Contribution { files, message: format!("Begin the federation {federation}") };
-        let made = clone.commit(&contribution, Judge::Introduction)?;
-        if let Made::Committed(commit) = made {
-            clone.print_anchor(commit.into())?;
-        }
-        eprintln!("then: meshfed join MESH for each mesh, in {}", self.path.display());
-        Ok(made.exit())
+        let commit = clone.commit(&contribution, Judge::Introduction)?;
+        let path = self.path.display().to_string();
+        let change = if path == "." { String::new() } else { format!("cd {} && ", quoted(&path)) };
+        eprintln!("then: {change}meshfed join MESH --member NAMESPACE, for each mesh");
+        eprintln!("agents that believe this commit are started with:");
+        clone.print_anchor(commit.into())?;
+        Ok(Exit::Fine)
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum as _;
 
-use super::clone::{Clone, CloneArgs, Judge, Made, public_key, quoted};
+use super::clone::{Clone, CloneArgs, Judge, public_key, quoted};
 use super::committed;
 use crate::error::{Error, Exit};
 use crate::model::names;
@@ -31,7 +31,7 @@ pub struct Join {
     /// Where the cluster runs
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<Platform>,
-    /// Key of the agent: FILE.pub, or a private key file, made if absent [default: <MESH>.key]
+    /// Key of the agent: FILE.pub, or a private key file, made if absent [default: <MESH>.key beside the clone]
     #[arg(long, value_name = "FILE")]
     agent_key: Option<PathBuf>,
     /// Have the agent make the control plane (`controlPlane.base`), of this version
@@ -80,13 +80,20 @@ impl Join {
                 }
             };
         }
-        let file = agent_key.unwrap_or_else(|| PathBuf::from(format!("{mesh}.key")));
+        let file = match agent_key {
+            Some(file) => file,
+            None => beside(clone.checkout.root()?, &format!("{mesh}.key")),
+        };
         let (agent_key, private) = if file.extension().is_some_and(|extension| extension == "pub") {
             (format!("{} agent of {mesh}", public_key(&file)?.line()), None)
         } else {
+            if clone.checkout.would_take(&file) {
+                let message = format!("{} lies in the clone, from where it would be committed", file.display());
+                return Err(Error::usage(message, format!("name a file elsewhere: --agent-key ../{mesh}.key")));
+            }
             let (key, made) = SigningKey::load_or_create(&file)?;
             if made {
-                eprintln!("made {}, the agent's private key: move it to where the agent runs, never commit it", file.display());
+                eprintln!("made {}, the agent's private key: it goes where the agent runs, never into Git", file.display());
             }
             (key.public_line(&format!("agent of {mesh}")), Some(file))
         };
@@ -96,30 +103,32 @@ impl Join {
         let files = BTreeMap::from([(path, text)]);
         clone.sound(&files)?;
         let contribution = Contribution { files, message: format!("Add the mesh {mesh}") };
-        let made = clone.commit(&contribution, Judge::Parent)?;
-        match (&overlay, &made) {
-            (Some(dir), Made::Committed(commit)) => write_overlay(&clone, *commit, &mesh, dir, image)?,
-            (Some(_), Made::Prepared) => eprintln!("once it is committed, run this again for the overlay"),
-            (None, _) => {}
+        let commit = clone.commit(&contribution, Judge::Parent)?;
+        if let Some(dir) = &overlay {
+            write_overlay(&clone, commit, &mesh, dir, image)?;
         }
         let key = private.map_or("FILE".to_owned(), |file| quoted(&file.display().to_string()));
         let url = format!("\"$(git remote get-url {})\"", quoted(&clone.head.remote));
-        let trust = match made {
-            Made::Committed(commit) => {
-                let flags = clone
-                    .anchor_flags(commit.into())?
-                    .map(|flags| flags.replace(" --trust-digest", " \\\n        --trust-digest"));
-                flags.map(|flags| format!(" \\\n        --verification enforce {flags}"))
+        let trust = match clone.anchor_flags(commit.into())? {
+            Some(flags) => {
+                format!("--verification enforce {}", flags.replace(" --trust-digest", " \\\n        --trust-digest"))
             }
-            Made::Prepared => None,
+            None => "--verification off".to_owned(), // nobody signs here yet
         };
         eprintln!(
             "then: meshfed peer {mesh} OTHER shares services with another mesh\n\
              and start the agent, with the cluster's kubeconfig:"
         );
-        eprintln!("      meshfed agent --mesh {mesh} --repo {url} \\\n        --signing-key {key}{}", trust.unwrap_or_default());
-        Ok(made.exit())
+        eprintln!("      meshfed agent --mesh {mesh} --repo {url} \\\n        --signing-key {key} \\\n        {trust}");
+        Ok(Exit::Fine)
     }
+}
+
+/// A file beside a folder, by the shortest path where that is the folder that we are in.
+fn beside(folder: &Path, name: &str) -> PathBuf {
+    let here = fs::canonicalize(".").ok().is_some_and(|here| fs::canonicalize(folder).is_ok_and(|folder| folder == here));
+    let folder = if here { Path::new("..") } else { folder.parent().unwrap_or(folder) };
+    folder.join(name)
 }
 
 /// Writes what runs the agent of a mesh, as a commit declares it. What is there already stays.

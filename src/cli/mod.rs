@@ -35,6 +35,7 @@ use std::path::PathBuf;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::error::{Error, Exit};
+use crate::view::table::wrap;
 
 /// Federates service meshes through one Git repository
 ///
@@ -79,6 +80,17 @@ pub fn parse() -> Cli {
     let plugin = name.as_ref().and_then(|name| name.file_stem()).is_some_and(|name| name == PLUGIN);
     let command = if plugin { Cli::command().bin_name("kubectl meshfed") } else { Cli::command() };
     Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+}
+
+/// A message as standard error wants it: broken between words to fit a terminal; whole elsewhere, so that what looks for it finds it.
+pub fn fit_for_stderr(message: &str) -> String {
+    let Some(width) = output::width_of_stderr() else { return message.to_owned() };
+    let indented = |line: &str| line.chars().take_while(|c| *c == ' ').count();
+    let fit = |line: &str| {
+        let indent = indented(line) + 2;
+        wrap(line.trim_start(), width.saturating_sub(indent)).join(&format!("\n{}", " ".repeat(indent)))
+    };
+    message.lines().map(|line| format!("{}{}", " ".repeat(indented(line)), fit(line))).collect::<Vec<_>>().join("\n")
 }
 
 /// Runs what the command line asks for.

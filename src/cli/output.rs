@@ -50,6 +50,11 @@ pub(super) fn look() -> Look {
     Look { width: Some(columns), colour }
 }
 
+/// Columns of the terminal that standard error is; none where it is something else.
+pub(super) fn width_of_stderr() -> Option<usize> {
+    terminal_size::terminal_size_of(io::stderr()).map(|(width, _)| usize::from(width.0)).filter(|width| *width > 0)
+}
+
 /// The same, with lines as long as they are except on a terminal.
 pub(super) fn wide_look() -> Look {
     if is_terminal() { look() } else { Look::default() }

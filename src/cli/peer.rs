@@ -1,6 +1,5 @@
 //! `meshfed peer`.
 
-use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _};
 
 use dialoguer::{Input, MultiSelect};
@@ -53,50 +52,59 @@ impl Peer {
                 "a share begins with the mesh that has it",
             ));
         }
+        let halves = [(&mesh, &other), (&other, &mesh)].into_iter().take(if one_side { 1 } else { 2 });
+        let path = |from: &str, to: &str| format!("meshes/{from}/peers/{to}.yaml");
+        let mut there = Vec::new();
+        for (from, to) in halves.clone() {
+            there.extend(Some(path(from, to)).filter(|path| clone.text(path).is_ok_and(|text| !text.is_empty())));
+        }
+        if let Some(first) = there.first() {
+            let hint = if there.len() == 1 && !one_side { "edit it, or write the other half with --one-side" } else { "edit it" };
+            return Err(Error::usage(format!("{first} is there already"), hint));
+        }
         if shares.is_empty() && io::stdin().is_terminal() && io::stderr().is_terminal() {
             shares = ask(&clone, &mesh, &other)?;
         }
-        let halves = [(&mesh, &other), (&other, &mesh)];
-        let mut files = BTreeMap::new();
-        for (from, to) in halves.into_iter().take(if one_side { 1 } else { 2 }) {
-            let path = format!("meshes/{from}/peers/{to}.yaml");
-            if !clone.text(&path)?.is_empty() {
-                return Err(Error::usage(format!("{path} is there already"), "edit it, or write the other half with --one-side"));
-            }
-            files.insert(path, template::peer(from, to, &shares));
-        }
+        let files = halves.map(|(from, to)| (path(from, to), template::peer(from, to, &shares))).collect();
         clone.sound(&files)?;
         let message = if one_side {
             format!("Let {mesh} peer with {other}")
         } else {
             format!("Let {mesh} and {other} peer with each other")
         };
-        let made = clone.commit(&Contribution { files, message }, Judge::Parent)?;
+        clone.commit(&Contribution { files, message }, Judge::Parent)?;
         if one_side {
             eprintln!("then: the people of {other} run meshfed peer {other} {mesh} --one-side; until then nothing connects");
         }
         eprintln!("then: meshfed render --mesh {mesh} shows what its agent makes of it,\n      meshfed status shows how it goes");
-        Ok(made.exit())
+        Ok(Exit::Fine)
     }
 }
 
 fn exists(clone: &Clone, mesh: &str) -> Result<(), Error> {
     names::mesh(mesh).map_err(|message| Error::usage(message, "name two meshes"))?;
-    if clone.text(&format!("meshes/{mesh}/mesh.yaml"))?.is_empty() {
-        return Err(Error::usage(
-            format!("there is no meshes/{mesh}/mesh.yaml on this branch"),
-            format!("meshfed join {mesh} makes it"),
-        ));
+    if !clone.text(&format!("meshes/{mesh}/mesh.yaml"))?.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let known: Vec<String> = federation(clone)?.meshes.into_keys().collect();
+    let hint = match names::similar(mesh, &known.iter().map(String::as_str).collect::<Vec<_>>()) {
+        Some(meant) => format!("did you mean `{meant}`? meshfed join {mesh} makes a new one"),
+        None => format!("meshfed join {mesh} makes it"),
+    };
+    Err(Error::usage(format!("there is no meshes/{mesh}/mesh.yaml on this branch"), hint))
+}
+
+/// The federation as the branch has it.
+fn federation(clone: &Clone) -> Result<Federation, Error> {
+    Ok(match clone.head.commit {
+        Some(commit) => committed::load(&clone.checkout, commit)?.federation,
+        None => Federation::default(),
+    })
 }
 
 /// Asks what each side shares.
 fn ask(clone: &Clone, mesh: &str, other: &str) -> Result<Vec<Share>, Error> {
-    let federation = match clone.head.commit {
-        Some(commit) => committed::load(&clone.checkout, commit)?.federation,
-        None => Federation::default(),
-    };
+    let federation = federation(clone)?;
     let mut shares = Vec::new();
     for (from, to) in [(mesh, other), (other, mesh)] {
         match services(&federation, from) {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use sha2::{Digest, Sha256};
 
+use super::tree;
 use crate::cluster::ClusterOptions;
 use crate::config::{self, AccessArgs};
 use crate::error::Error;
@@ -79,12 +80,15 @@ pub(super) struct Remote {
 }
 
 impl RepoArgs {
-    /// The repository that is named, or else the one around us.
-    fn here(&self) -> Result<&str, Error> {
+    /// The repository that is named, or else the one around us: a clone of the shared repository, or a bare one.
+    pub(super) fn here(&self) -> Result<String, Error> {
+        let clone = tree::root(Path::new("."));
         if self.given() {
-            Ok(&self.repo)
-        } else if Path::new("federation.yaml").is_file() && Path::new(".git").exists() {
-            Ok(".")
+            Ok(self.repo.clone())
+        } else if clone.join("federation.yaml").is_file() && clone.join(".git").exists() {
+            Ok(clone.display().to_string())
+        } else if Path::new("HEAD").is_file() && Path::new("objects").is_dir() {
+            Ok(".".to_owned())
         } else {
             Err(Error::usage("the repository is not given", "set --repo or MESHFED_REPO, or change to a clone of it"))
         }
@@ -109,12 +113,12 @@ impl RepoArgs {
     /// The same; the inner error is one of the repository, not of what was asked for.
     pub(super) fn try_fetch(&self) -> Result<Result<Remote, RepoError>, Error> {
         let repo = self.here()?;
-        let (state_dir, lock) = place(repo)?;
+        let (state_dir, lock) = place(&repo)?;
         let options = Options {
             branch: self.branch.clone(),
             access: self.access.clone().resolve()?,
             clone: true,
-            ..Options::new(repo.to_owned(), state_dir)
+            ..Options::new(repo, state_dir)
         };
         let fetched = Mirror::open(&options).and_then(|mut mirror| mirror.fetch().map(|_| mirror));
         Ok(fetched.map(|mirror| {

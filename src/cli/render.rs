@@ -12,6 +12,7 @@ use super::tree::Tree;
 use super::{facts, offline, output};
 use crate::derive::{Derived, Inputs, Need, Observed, Wanted, derive, kinds};
 use crate::error::{Error, Exit};
+use crate::model::names::closest;
 use crate::model::{Diagnostic, Federation, MeshFolder, Place, Severity};
 use crate::object::{Key, Object};
 use crate::policy::Loaded;
@@ -87,13 +88,13 @@ impl Render {
 pub(super) fn find<'a>(federation: &'a Federation, mesh: &str) -> Result<&'a MeshFolder, Error> {
     federation.meshes.get(mesh).ok_or_else(|| {
         let names: Vec<&str> = federation.meshes.keys().map(String::as_str).collect();
-        let hint = if names.is_empty() {
-            "its folder under meshes/ is not there".into()
-        } else {
-            format!("there is: {}", names.join(", "))
-        };
-        Error::unavailable(format!("there is no mesh `{}`", mesh.escape_debug()), hint)
+        no_mesh(mesh, &names)
     })
+}
+
+/// A mesh that is not there, with those that are.
+pub(super) fn no_mesh(mesh: &str, known: &[&str]) -> Error {
+    Error::unavailable(format!("there is no mesh `{}`", mesh.escape_debug()), closest(mesh, known))
 }
 
 /// Every object after what it needs, and by identity among those that could go first.

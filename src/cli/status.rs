@@ -69,6 +69,14 @@ enum Condition {
 }
 
 impl Condition {
+    /// That it does not hold yet.
+    fn missing(self) -> &'static str {
+        match self {
+            Self::Healthy => "something is degraded",
+            Self::Applied => "not every mesh has applied the tip",
+        }
+    }
+
     fn holds(self, status: &FederationStatus) -> bool {
         match self {
             Self::Healthy => !status.degraded,
@@ -95,12 +103,18 @@ impl Status {
         let mut status = self.look(&remote.mirror)?;
         if let Some(condition) = self.wait {
             let start = Instant::now();
+            if output::is_terminal() && !condition.holds(&status) {
+                eprintln!("{}: waiting for at most {}", condition.missing(), humantime::format_duration(self.timeout));
+            }
             while !condition.holds(&status) && start.elapsed() < self.timeout {
                 thread::sleep(LOOK_AGAIN.min(self.timeout));
                 remote.mirror.fetch()?;
                 status = self.look(&remote.mirror)?;
             }
             self.show(&status)?;
+            if !condition.holds(&status) {
+                eprintln!("{} after {}", condition.missing(), humantime::format_duration(self.timeout));
+            }
             return Ok(Exit::findings(!condition.holds(&status)));
         }
         self.show(&status)?;
@@ -145,8 +159,16 @@ impl Status {
         let names = self.mesh.iter().chain(self.peering.iter().flat_map(|Peering(a, b)| [a, b]));
         if let Some(unknown) = names.into_iter().find(|name| !status.meshes.iter().any(|mesh| mesh.name == **name)) {
             let known: Vec<&str> = status.meshes.iter().map(|mesh| mesh.name.as_str()).collect();
-            let message = format!("there is no mesh `{}`", unknown.escape_debug());
-            return Err(Error::unavailable(message, format!("there is: {}", known.join(", "))));
+            return Err(render::no_mesh(unknown, &known));
+        }
+        if let Some(pair) = &self.peering
+            && !status.peerings.iter().any(|peering| pair.is(&peering.meshes[0], &peering.meshes[1]))
+        {
+            let Peering(a, b) = pair;
+            return Err(Error::unavailable(
+                format!("{a} and {b} are no peers"),
+                format!("meshfed peer {a} {b} makes them peers"),
+            ));
         }
         let (mesh, pair) = (self.mesh.as_deref(), self.peering.as_ref());
         let both = |name: &str| pair.is_none_or(|Peering(a, b)| [a, b].contains(&&name.to_owned()));

@@ -9,9 +9,10 @@ use sha2::{Digest, Sha256};
 
 use crate::error::Error;
 use crate::model::yaml::MAX_FILE_BYTES;
-use crate::model::{Code, ContentId, Diagnostic, Place, Span, UNASSIGNED};
+use crate::model::{Code, ContentId, Diagnostic, Place, Span, UNASSIGNED, names};
 use crate::policy::{self, Cache, Loaded, Verdict};
 use crate::repo::{CommitId, Commits, MAX_DEPTH, MAX_FILES};
+use crate::trust::FOLDER;
 
 /// What a federation has at its top.
 pub(super) const TOPS: [&str; 5] = ["federation.yaml", "meshes", "policies", "crds", UNASSIGNED];
@@ -24,6 +25,10 @@ pub(super) struct Tree {
     files: BTreeMap<String, Result<Vec<u8>, String>>,
     /// Places that hold no file.
     refused: Vec<Diagnostic>,
+    /// What `trust/` holds; nothing else reads it here.
+    trust: BTreeMap<String, Vec<u8>>,
+    /// Folders at the top, read or not.
+    beside: Vec<String>,
     /// No federation, but objects of one that people wrote by hand: any YAML file counts.
     plain: bool,
 }
@@ -40,9 +45,13 @@ impl Tree {
         let metadata = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
         let start = if metadata.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
         let root = root(start);
-        let mut tree = Self { root, files: BTreeMap::new(), refused: Vec::new(), plain: false };
-        fs::read_dir(&tree.root).map_err(|error| unreadable(&tree.root, &error))?;
-        for top in TOPS {
+        let mut tree =
+            Self { root, files: BTreeMap::new(), refused: Vec::new(), trust: BTreeMap::new(), beside: Vec::new(), plain: false };
+        let beside = fs::read_dir(&tree.root).map_err(|error| unreadable(&tree.root, &error))?.flatten();
+        let folders = beside.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        tree.beside = folders.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        tree.beside.sort();
+        for top in TOPS.into_iter().chain([FOLDER]) {
             tree.take(top, 0)?;
         }
         if tree.files.is_empty() && tree.refused.is_empty() {
@@ -63,6 +72,19 @@ impl Tree {
             self.files.clear();
         }
         Ok(())
+    }
+
+    /// Folders beside `federation.yaml` whose names are nearly those that are read, where the right one is missing.
+    pub(super) fn misspelt(&self) -> Vec<Diagnostic> {
+        let all: Vec<&str> = self.beside.iter().map(String::as_str).collect();
+        let missing = ["meshes", "policies"].into_iter().filter(|top| !all.contains(top));
+        let found = missing.filter_map(|top| {
+            let near = |name: &&&str| names::similar(name, &[top]).is_some() && !TOPS.contains(name);
+            let wrong = all.iter().find(near)?;
+            let help = format!("did you mean `{top}/`?");
+            Some(Diagnostic::warning(wrong, Span::default(), Code::Misplaced, "this folder is not read", help))
+        });
+        found.collect()
     }
 
     /// Whether it holds no federation, but objects of one that people wrote by hand.
@@ -95,6 +117,8 @@ impl Tree {
                     None => self.refuse(&format!("{path}/?"), "a name is not printable UTF-8: rename it"),
                 }
             }
+        } else if !self.plain && is_trust(path) && metadata.is_file() {
+            self.trust.extend(content(&place, metadata.len()).ok().map(|content| (path.to_owned(), content)));
         } else if Place::of(path) == Place::Foreign && !(self.plain && yaml(path)) {
             // README and the like
         } else if metadata.is_file() {
@@ -113,13 +137,25 @@ impl Tree {
 
     /// The files of a commit.
     pub(super) fn at(commits: &dyn Commits, commit: CommitId) -> Result<Self, Error> {
-        let mut tree = Self { root: PathBuf::new(), files: BTreeMap::new(), refused: Vec::new(), plain: false };
+        let mut tree = Self {
+            root: PathBuf::new(),
+            files: BTreeMap::new(),
+            refused: Vec::new(),
+            trust: BTreeMap::new(),
+            beside: Vec::new(),
+            plain: false,
+        };
         let wanted = |path: &str| {
             let top = path.split('/').next().unwrap_or_default();
-            TOPS.contains(&top) && (path.ends_with('/') || Place::of(path) != Place::Foreign)
+            let read = TOPS.contains(&top) && (path.ends_with('/') || Place::of(path) != Place::Foreign);
+            read || top == FOLDER
         };
         let snapshot = commits.snapshot(commit, &wanted)?;
         for (path, id) in snapshot.entries {
+            if is_trust(&path) {
+                tree.trust.insert(path, commits.blob(id)?);
+                continue;
+            }
             tree.files.insert(path, commits.blob(id).map_err(|error| error.to_string()));
         }
         for (path, reason) in snapshot.refused {
@@ -156,6 +192,13 @@ impl Tree {
         self.files.get(path).cloned().unwrap_or_else(|| Err("it is not there".to_owned()))
     }
 
+    /// Files that say who may change what and what is forbidden, with their contents.
+    pub(super) fn rules(&self) -> BTreeMap<&str, &[u8]> {
+        let policies = self.files.iter().filter(|(path, _)| Place::of(path) == Place::Policy);
+        let policies = policies.filter_map(|(path, content)| Some((path.as_str(), content.as_ref().ok()?.as_slice())));
+        policies.chain(self.trust.iter().map(|(path, content)| (path.as_str(), content.as_slice()))).collect()
+    }
+
     /// Number of files.
     pub(super) fn len(&self) -> usize {
         self.files.len()
@@ -190,11 +233,16 @@ impl Tree {
     }
 }
 
+fn is_trust(path: &str) -> bool {
+    path.strip_prefix(FOLDER).is_some_and(|rest| rest.starts_with('/'))
+}
+
 fn yaml(path: &str) -> bool {
     [".yaml", ".yml", ".json"].iter().any(|end| path.ends_with(end))
 }
 
-fn root(start: &Path) -> PathBuf {
+/// The folder with `federation.yaml` that a folder is in; the folder itself where there is none.
+pub(super) fn root(start: &Path) -> PathBuf {
     // As long as the path is deep: then it is the disk's top. A path that cannot be resolved is looked at as it is.
     let depth = fs::canonicalize(start).map_or(1, |whole| whole.components().count());
     let mut folder = start.to_owned();

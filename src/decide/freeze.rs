@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::report::{PeeringStatus, Status};
 use super::{Event, World};
 use crate::derive::{Hold, kinds};
-use crate::trust::{Id, Marks, Passage, Refusal, Rule, Verification, lease, public_key};
+use crate::model::Mesh;
+use crate::trust::{Id, Marks, Passage, Refusal, Rule, Verification, public_key};
 
 /// What a status says of a commit that was verified.
 pub const VERIFIED: &str = "verified";
@@ -70,8 +71,8 @@ impl Trust {
 
     /// The same of a published branch.
     pub(super) fn frozen_branch(&self, mesh: &str) -> String {
-        let refusal = self.published.get(mesh).and_then(|passage| passage.refusal.as_ref());
-        refusal.map(ToString::to_string).unwrap_or_default()
+        let refused = |passage: &Passage| Some(words(passage, passage.refusal.as_ref()?));
+        self.published.get(mesh).and_then(refused).unwrap_or_default()
     }
 }
 
@@ -92,16 +93,26 @@ pub(super) fn holds(world: &World) -> Vec<Hold> {
     holds
 }
 
+/// Whether people list keys for this agent, and not the one that it has. What it signed would freeze the branch for its peers, also once
+/// the right key is back: so it is not published. Where no key is listed yet, the one that is published with is the one to list.
+pub(super) fn is_mute(world: &World) -> bool {
+    world.trust.verification.enforces() && unlisted(world).is_some_and(|mesh| !mesh.keys.is_empty())
+}
+
+/// The mesh's document, where it does not list the key of this agent.
+fn unlisted<'a>(world: &World<'a>) -> Option<&'a Mesh> {
+    let trust = world.trust;
+    let mesh = world.federation.mesh(world.me).filter(|_| !trust.verification.is_off() && !trust.own_key.is_empty())?;
+    (!public_key(&trust.own_key).is_ok_and(|own| mesh.keys.contains(&own))).then_some(mesh)
+}
+
 /// Nobody believes what an agent signs with a key that people have not listed.
 fn unlisted_key(world: &World) -> Option<String> {
-    let (trust, me) = (world.trust, world.me);
-    let mesh = world.federation.mesh(me).filter(|_| !trust.verification.is_off() && !trust.own_key.is_empty())?;
-    if public_key(&trust.own_key).is_ok_and(|own| mesh.keys.contains(&own)) {
-        return None;
-    }
+    let mesh = unlisted(world)?;
+    let consequence = if is_mute(world) { "and nothing is published" } else { "so that no peer believes what it publishes" };
     Some(format!(
-        "the key that this agent signs with is not in {}, so that no peer believes what it publishes; list it there under `spec.agent.keys`: {}",
-        mesh.path, trust.own_key
+        "the key that this agent signs with is not in {}, {consequence}; list it there under `spec.agent.keys`: {}",
+        mesh.path, world.trust.own_key
     ))
 }
 
@@ -124,40 +135,52 @@ fn published(world: &World, mesh: &str, passage: &Passage, refusal: &Refusal) ->
         (true, None) => "Nothing of that branch is believed".to_owned(),
     };
     let keys = world.federation.mesh(mesh).map(|mesh| (mesh.keys.is_empty(), mesh.path.as_str()));
+    let lost = refusal.is_lost();
     let way_out = match (keys, passage.verified) {
         (Some((true, path)), _) if refusal.rule == Rule::UnknownSigner => {
             format!("{path} lists no key: add the public key that the agent of {mesh} logs at its start under `spec.agent.keys`")
         }
-        (Some((_, path)), _) if refusal.rule == Rule::UnknownSigner => format!(
-            "If the agent of {mesh} has a new key, add it under `spec.agent.keys` in {path}; if somebody else wrote that commit, list {} under \
-             `spec.agent.disowned` there, or {}",
-            refusal.commit,
-            reset(mesh, passage)
-        ),
-        (Some((_, path)), Some(_)) if !matches!(refusal.rule, Rule::SourceRewound | Rule::SourceForked) => format!(
+        (Some((_, path)), verified) if refusal.rule == Rule::UnknownSigner => {
+            let disown = verified.map(|_| format!("list {} under `spec.agent.disowned` there, or ", refusal.commit));
+            format!(
+                "If it is a key of the agent of {mesh}, a new one or one that was replaced while this agent was away, list it under \
+                 `spec.agent.keys` in {path}; if somebody else wrote that commit, {}{}",
+                disown.unwrap_or_default(),
+                reset(mesh, passage)
+            )
+        }
+        (Some((_, path)), Some(_)) if !lost => format!(
             "To go on without rewriting it, list {} under `spec.agent.disowned` in {path}: it is passed over, and the agent's next commit counts; or {}",
             refusal.commit,
             reset(mesh, passage)
         ),
+        (Some((_, path)), _) if lost => format!(
+            "To go on, {}; if nobody has that commit any more, list {} under `spec.agent.disowned` in {path}, and what is there now counts",
+            reset(mesh, passage),
+            refusal.commit
+        ),
         _ => format!("To go on, {}", reset(mesh, passage)),
     };
-    format!("{refusal}. {consequence}. {way_out}")
+    format!("{}. {consequence}. {way_out}", words(passage, refusal))
 }
 
+/// Why a published branch is refused. These words are published themselves, and its agent may answer them there: so they never name its
+/// tip, or two agents that refuse each other would go on for ever. Of a branch that was never verified only the tip was looked at.
+fn words(passage: &Passage, refusal: &Refusal) -> String {
+    if passage.verified.is_some() || refusal.is_lost() {
+        refusal.to_string()
+    } else {
+        format!("its newest commit {}", refusal.reason())
+    }
+}
+
+/// The command has no lease on the tip, for the same reason.
 fn reset(mesh: &str, passage: &Passage) -> String {
-    let branch = format!("published/{mesh}");
-    match passage.verified {
-        Some(verified) => {
-            format!(
-                "reset the branch to {}: git push {}origin {verified}:refs/heads/{branch}",
-                verified.short(),
-                lease(&branch, passage.tip)
-            )
-        }
-        None => format!(
-            "delete the branch, and its agent begins it anew: git push {}origin :refs/heads/{branch}",
-            lease(&branch, passage.tip)
-        ),
+    let to =
+        passage.verified.or_else(|| passage.refusal.as_ref().filter(|refusal| refusal.is_lost()).map(|refusal| refusal.commit));
+    match to {
+        Some(id) => format!("reset the branch to {}: git push --force origin {id}:refs/heads/published/{mesh}", id.short()),
+        None => format!("delete the branch, and its agent begins it anew: git push origin :refs/heads/published/{mesh}"),
     }
 }
 

@@ -107,7 +107,7 @@ pub(super) fn assess(
 fn imports(folder: &MeshFolder) -> BTreeMap<Import, Vec<&Traffic>> {
     let mut imports: BTreeMap<Import, Vec<&Traffic>> = BTreeMap::new();
     for traffic in folder.traffic.values() {
-        for (destination, _) in traffic.destinations() {
+        for (destination, ..) in traffic.destinations() {
             if let Destination::Imported { peer, service } = destination {
                 imports.entry((peer.clone(), service.clone())).or_default().push(traffic);
             }

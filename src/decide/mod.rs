@@ -9,6 +9,7 @@ mod admitted;
 mod claim;
 pub mod compare;
 mod conditions;
+mod decision;
 mod drain;
 mod events;
 mod fights;
@@ -32,19 +33,17 @@ mod unseen;
 mod views;
 mod weights;
 mod workloads;
+mod world;
 mod would;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::derive::{Derived, Hold, Inputs, Need, Observed, derive};
 use crate::facts::Facts;
-use crate::facts::probe::{Answers, Question};
-use crate::model::{Diagnostic, Federation, MeshFolder};
-use crate::object::{Key, Kind, Live, Object};
-use crate::policy::Policies;
+use crate::model::MeshFolder;
+use crate::object::Key;
 
 pub use addresses::Settling;
 use admission::Namespaces;
@@ -54,6 +53,7 @@ use admit::{admit, claimed, found};
 use claim::Standing;
 pub use claim::patience;
 pub use conditions::{Condition, ConditionKind};
+pub use decision::{Apply, Decision};
 pub use drain::WITHDRAWAL_GRACE;
 use drain::drain;
 pub use events::Event;
@@ -78,134 +78,7 @@ pub use stamp::marks;
 pub use unseen::{Gap, Unseen};
 pub use views::{FRESHNESS, ForkStatus, Position, ViewMemory, ViewStatus, Views};
 pub use weights::moves;
-
-/// Everything that a decision is made from.
-#[derive(Clone, Copy)]
-pub struct World<'a> {
-    /// Declarations.
-    pub federation: &'a Federation,
-    /// What is wrong with them.
-    pub problems: &'a [Diagnostic],
-    /// What must not be applied.
-    pub policies: &'a Policies,
-    /// The mesh that the agent looks after.
-    pub me: &'a str,
-    /// Facts of its peers.
-    pub facts: &'a BTreeMap<String, Facts>,
-    /// What its peers' agents last said of their meshes; none of a peer that has said nothing, or nothing readable.
-    pub statuses: &'a BTreeMap<String, Status>,
-    /// Live objects of every kind that matters.
-    pub live: &'a LiveObjects,
-    /// What is not known of them.
-    pub unseen: &'a Unseen,
-    /// UID of the cluster's `kube-system` Namespace.
-    pub cluster_uid: &'a str,
-    /// Commit of `main` that the declarations are from.
-    pub commit: &'a str,
-    /// What is new on `main` with it.
-    pub line: &'a Line,
-    /// Where our peers are on `main`, and when it last moved.
-    pub views: &'a Views,
-    /// What verification says of all this.
-    pub trust: &'a Trust,
-    /// Facts that our own branch has now.
-    pub own_facts: &'a Facts,
-    /// Status that our own branch has now; empty before the first.
-    pub own_status: &'a Status,
-    /// Files that our own branch has now.
-    pub published: &'a BTreeMap<String, String>,
-    /// How long a cluster waits for an answer before it takes the mesh over from another one, and for a commit that a peer has seen.
-    pub patience: SignedDuration,
-    /// A root (PEM) whose key nobody has; peers that leave are given it before they go.
-    pub throwaway_root: &'a str,
-    /// What peers' ingresses have shown, by peer.
-    pub probes: &'a Answers,
-    /// Nothing may be changed; what would be is told.
-    pub observing: bool,
-    /// Now.
-    pub now: Timestamp,
-}
-
-/// An object to send.
-#[derive(Clone, Debug)]
-pub struct Apply {
-    /// The object.
-    pub object: Arc<Object>,
-    /// Take fields back that somebody edited.
-    pub force: bool,
-}
-
-/// What one pass does.
-#[derive(Clone, Debug, Default)]
-pub struct Decision {
-    /// To apply, in any order.
-    pub apply: Vec<Apply>,
-    /// To send again for the mark of the verified commit alone; nothing else differs.
-    pub renew: Vec<Arc<Object>>,
-    /// To delete, exactly as seen.
-    pub delete: Vec<Arc<Live>>,
-    /// To give back: our fields go, the object stays.
-    pub release: Vec<(Key, Kind)>,
-    /// The inventory as it must be written before anything above is done; the very one in memory where nothing changes.
-    pub inventory: Arc<BTreeMap<Key, Origin>>,
-    /// What is to be remembered of deletions, written with the inventory.
-    pub deletions: Deletions,
-    /// Since when this cluster has waited for the mesh's owner to answer.
-    pub claimed: Option<Timestamp>,
-    /// What is to be remembered of destinations, written like the inventory.
-    pub health: HealthMemory,
-    /// To publish now.
-    pub publish: Option<Publication>,
-    /// What waits to be published.
-    pub pending: Option<Pending>,
-    /// What is applied in full, to be remembered.
-    pub applied: Option<Applied>,
-    /// Exports that are to end.
-    pub withdrawals: Withdrawals,
-    /// By peer: load balancers that have changed lately.
-    pub addresses: BTreeMap<String, Settling>,
-    /// What is to be remembered of how peers see `main`.
-    pub views: ViewMemory,
-    /// By peer: what to ask of its ingress, so that its roots can be believed.
-    pub probes: BTreeMap<String, Question>,
-    /// What waits, and for what.
-    pub holds: Vec<Hold>,
-    /// What is so and what is not.
-    pub conditions: Vec<Condition>,
-    /// What would be done if it were not only observed.
-    pub would_do: Vec<String>,
-    /// What has just happened to objects of the cluster: on transitions only.
-    pub events: Vec<Event>,
-    /// The mesh as its published status tells it.
-    pub status: Status,
-    /// Decide again then, even if nothing has happened.
-    pub wake_at: Option<Timestamp>,
-}
-
-impl Decision {
-    /// Whether the pass changes nothing in the cluster.
-    pub fn leaves_cluster(&self) -> bool {
-        self.apply.is_empty() && self.delete.is_empty() && self.release.is_empty()
-    }
-
-    /// Whether it says of the mesh what another one says.
-    pub fn tells_as(&self, other: &Self) -> bool {
-        self.status == other.status && self.holds == other.holds && self.pending == other.pending
-    }
-
-    /// The inventory, to be changed: only this copies it.
-    fn inventory_mut(&mut self) -> &mut BTreeMap<Key, Origin> {
-        Arc::make_mut(&mut self.inventory)
-    }
-
-    fn hold(&mut self, hold: Hold) {
-        self.holds.push(hold);
-    }
-
-    fn wake(&mut self, at: Timestamp) {
-        self.wake_at = Some(self.wake_at.map_or(at, |other| other.min(at)));
-    }
-}
+pub use world::World;
 
 /// The time after a wait; the end of time where there is none.
 pub fn later(time: Timestamp, wait: SignedDuration) -> Timestamp {
@@ -407,6 +280,7 @@ fn finish(world: &World, memory: &Memory, scenery: &Scenery, applied: Option<boo
     match standing {
         // Perhaps a slip in the agent's own configuration.
         Standing::Owner if !known && world.published.is_empty() => {}
+        _ if freeze::is_mute(world) => {}
         Standing::Owner | Standing::Challenged { answer: true } => {
             publish::decide(world, memory, &own.facts, decision);
             if mode != Mode::Left {

@@ -56,7 +56,8 @@ impl OwnFacts {
         let known = world.own_facts.ingress.get(peer);
         let (discovery_port, service_port) = (mesh.ingress.discovery_port, mesh.ingress.service_port);
         if !mesh.ingress.addresses.is_empty() {
-            let endpoint = Endpoint { addresses: mesh.ingress.addresses.clone(), discovery_port, service_port };
+            let addresses = mesh.ingress.addresses.iter().map(|address| address.value.clone()).collect();
+            let endpoint = Endpoint { addresses, discovery_port, service_port };
             self.facts.ingress.insert(peer.to_owned(), endpoint);
             return;
         }

@@ -45,6 +45,9 @@ pub struct Status {
     pub would_do: Vec<String>,
     /// What waits, and for what.
     pub holds: Vec<String>,
+    /// How many of these only people can end.
+    #[serde(skip_serializing_if = "is_none")]
+    pub stuck: usize,
     /// What makes the repository's host suspect.
     #[serde(skip_serializing_if = "ViewStatus::is_plain")]
     pub views: ViewStatus,
@@ -236,13 +239,23 @@ pub(super) fn blind(world: &World, decision: &Decision) -> Status {
     Status {
         agent: AgentStatus { version: env!("CARGO_PKG_VERSION").into() },
         main: MainStatus { applied, federation, ..verified(world) },
-        holds: told(decision),
+        holds: told(decision).map(ToString::to_string).collect(),
+        stuck: stuck(decision),
         ..world.own_status.clone()
     }
 }
 
-fn told(decision: &Decision) -> Vec<String> {
-    decision.holds.iter().filter(|hold| !hold.asked).map(ToString::to_string).collect()
+fn told(decision: &Decision) -> impl Iterator<Item = &Hold> {
+    decision.holds.iter().filter(|hold| !hold.asked)
+}
+
+fn stuck(decision: &Decision) -> usize {
+    told(decision).filter(|hold| hold.stuck).count()
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 pub(super) fn status(world: &World, scenery: &Scenery, mode: Mode, decision: &Decision, own: &OwnFacts, stays: &Stays) -> Status {
@@ -278,7 +291,8 @@ pub(super) fn status(world: &World, scenery: &Scenery, mode: Mode, decision: &De
         traffic: folder.traffic.values().map(traffic).collect(),
         draining: draining(observed),
         would_do: decision.would_do.clone(),
-        holds: told(decision),
+        holds: told(decision).map(ToString::to_string).collect(),
+        stuck: stuck(decision),
         views: ViewStatus::default(), // found out when the rest is known
         problems: world.problems.iter().filter(|problem| mine(&problem.path)).map(ToString::to_string).collect(),
     }

@@ -1,7 +1,8 @@
 //! The mark of the verified commit on what is applied, so that the floor of verification outlives the agent's ConfigMap.
 //!
 //! Every object bears it from when it was applied last; a new commit alone rewrites none but the ServiceMeshControlPlane, which is always
-//! current. Comparisons do not see it: who takes it off an object starts no repair.
+//! current. That one also bears how far each peer's branch was verified then: the keys that sign there are listed on `main`, so when one of
+//! them goes, what it signed before is noted. Comparisons do not see marks: who takes them off an object starts no repair.
 
 use std::sync::Arc;
 
@@ -29,10 +30,18 @@ pub(super) fn renewed(world: &World, object: &Arc<Object>, live: &Live) -> Optio
 }
 
 fn marked(world: &World, object: &Arc<Object>, main: Id) -> Arc<Object> {
-    let published = peer_of(&object.key).and_then(|peer| world.trust.published.get(peer)?.verified);
-    let marks = [(MAIN_ANNOTATION, Some(main)), (PUBLISHED_ANNOTATION, published)];
-    let marks = marks.into_iter().filter_map(|(name, id)| Some((name, id?.to_string())));
-    Arc::new(object.annotated(marks))
+    let verified = |peer: &str| world.trust.published.get(peer)?.verified;
+    let published = match peer_of(&object.key) {
+        Some(peer) => verified(peer).map(|id| id.to_string()),
+        None if object.kind == kinds::kind(kinds::CONTROL_PLANE) => {
+            let peers = world.trust.published.keys().filter(|mesh| mesh.as_str() != world.me);
+            let marks: Vec<String> = peers.filter_map(|peer| Some(format!("{peer}={}", verified(peer)?))).collect();
+            (!marks.is_empty()).then(|| marks.join(" "))
+        }
+        None => None,
+    };
+    let marks = [(MAIN_ANNOTATION, Some(main.to_string())), (PUBLISHED_ANNOTATION, published)];
+    Arc::new(object.annotated(marks.into_iter().filter_map(|(name, mark)| Some((name, mark?)))))
 }
 
 /// The marks that live objects bear, as far as they are of our own hand.
@@ -42,11 +51,14 @@ pub fn marks(live: &LiveObjects) -> Marks {
         let value = object.value();
         let read = |name: &str| {
             let text = value.pointer("/metadata/annotations")?.get(name)?.as_str()?;
-            text.parse().ok().filter(|_| is_applied_by_us(&value, name))
+            is_applied_by_us(&value, name).then_some(text)
         };
-        marks.main.extend(read(MAIN_ANNOTATION));
-        if let (Some(peer), Some(id)) = (peer_of(&object.key), read(PUBLISHED_ANNOTATION)) {
-            marks.published.entry(peer.to_owned()).or_default().insert(id);
+        marks.main.extend(read(MAIN_ANNOTATION).and_then(|id| id.parse::<Id>().ok()));
+        for mark in read(PUBLISHED_ANNOTATION).into_iter().flat_map(|marks| marks.split(' ')) {
+            let (peer, id) = mark.split_once('=').or_else(|| Some((peer_of(&object.key)?, mark))).unwrap_or_default();
+            if let Ok(id) = id.parse() {
+                marks.published.entry(peer.to_owned()).or_default().insert(id);
+            }
         }
     }
     marks

@@ -230,7 +230,7 @@ fn destination_rule(traffic: &Traffic) -> Origin {
     let mut parts = vec![of_document("spec.host", traffic.service.to_string(), &traffic.path, traffic.service.span)];
     let spans = |name: &String| {
         let named = |to: &Destination| matches!(to, Destination::Local { subset: Some(subset) } if subset == name);
-        traffic.destinations().find(|(to, _)| named(to)).map(|(_, span)| span).unwrap_or_default()
+        traffic.destinations().find(|(to, ..)| named(to)).map(|(_, span, _)| span).unwrap_or_default()
     };
     parts.extend(
         traffic.subsets.keys().map(|name| of_document("spec.subsets", format!("subset {name}"), &traffic.path, spans(name))),

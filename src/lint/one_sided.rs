@@ -4,7 +4,7 @@ use crate::derive::{is_by_hand, kinds};
 use crate::model::{Code, Diagnostic, Federation, Peer, ServiceName, offered};
 
 pub(super) fn check(federation: &Federation, found: &mut Vec<Diagnostic>) {
-    for (name, folder) in &federation.meshes {
+    for (name, folder) in federation.meshes.iter().filter(|(_, folder)| folder.mesh.is_some()) {
         for peer in folder.peers.values() {
             let path = format!("meshes/{}/peers/{name}.yaml", *peer.name);
             match federation.peer(&peer.name, name) {

@@ -1,7 +1,7 @@
 //! What does not fit the cloud that a mesh runs in.
 
 use crate::model::documents::Platform;
-use crate::model::{Code, Diagnostic, Federation, Mesh};
+use crate::model::{Cidr, Code, Diagnostic, Federation, Mesh, address};
 
 /// Chooses the kind of load balancer (Kubernetes cloud provider for AWS). A classic one, the default, does not pass on TLS as federation needs it.
 pub const AWS_TYPE: &str = "service.beta.kubernetes.io/aws-load-balancer-type";
@@ -16,7 +16,7 @@ pub(super) fn check(federation: &Federation, found: &mut Vec<Diagnostic>) {
     for folder in federation.meshes.values() {
         let Some(mesh) = &folder.mesh else { continue };
         load_balancer(mesh, found);
-        addresses(mesh, found);
+        addresses(mesh, &federation.allow_addresses, found);
     }
 }
 
@@ -25,15 +25,16 @@ fn load_balancer(mesh: &Mesh, found: &mut Vec<Diagnostic>) {
     if mesh.platform == Platform::Aws && given != NLB {
         let message = format!("`{AWS_TYPE}: {}` replaces the network load balancer", given.escape_debug());
         let help = "federation needs a load balancer of layer 4: leave the annotation out";
-        found.push(Diagnostic::warning(&mesh.path, mesh.trust_domain.span, Code::Suspicious, message, help));
+        found.push(Diagnostic::warning(&mesh.path, mesh.ingress.span, Code::Suspicious, message, help));
     }
 }
 
-/// Load balancers of AWS have names, those of Azure and Google have addresses.
-fn addresses(mesh: &Mesh, found: &mut Vec<Diagnostic>) {
+/// What no peer takes; and load balancers of AWS have names, those of Azure and Google have addresses.
+fn addresses(mesh: &Mesh, ranges: &[Cidr], found: &mut Vec<Diagnostic>) {
     for address in &mesh.ingress.addresses {
-        if let Some((message, help)) = odd(mesh.platform, address) {
-            found.push(Diagnostic::warning(&mesh.path, mesh.trust_domain.span, Code::Suspicious, message, help));
+        let refused = address::allowed(address, ranges).err().map(|message| (message, "no peer takes such an address"));
+        if let Some((message, help)) = refused.or_else(|| odd(mesh.platform, address)) {
+            found.push(Diagnostic::warning(&mesh.path, address.span, Code::Suspicious, message, help));
         }
     }
 }

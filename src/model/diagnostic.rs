@@ -96,8 +96,15 @@ impl Diagnostic {
     }
 }
 
-/// Says each problem once: what two places say of each other is kept where it is said first, as the other one is shown beside it.
+/// Says each problem once: what two places say of each other is kept where it is said first, as the other one is shown beside it; and what
+/// leads nowhere because of an error at another place is not said beside that error.
 pub fn once(found: &mut Vec<Diagnostic>) {
+    let errors = found.iter().filter(|finding| finding.severity == Severity::Error);
+    let errors: BTreeSet<(String, Span)> = errors.map(|finding| (finding.path.clone(), finding.span)).collect();
+    let follows = |finding: &Diagnostic| {
+        finding.code == Code::Dangling && finding.also.iter().any(|cause| errors.contains(&(cause.path.clone(), cause.span)))
+    };
+    found.retain(|finding| !follows(finding));
     type Where<'a> = (Code, &'a str, Span);
     let mut said: BTreeMap<Where, BTreeSet<(&str, Span)>> = BTreeMap::new();
     let mut keep = Vec::with_capacity(found.len());
@@ -136,6 +143,17 @@ impl std::fmt::Display for Diagnostic {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_follows_from_an_error_is_not_said_beside_it() {
+        let at = |line| Span { line, column: 1, offset: 0, len: 1 };
+        let cause = Diagnostic::error("a", at(2), Code::NameMismatch, "called otherwise", "");
+        let follows = Diagnostic::error("b", at(1), Code::Dangling, "no such folder", "").also("a", at(2), "here");
+        let other = Diagnostic::error("b", at(2), Code::Dangling, "nowhere", "").also("a", at(3), "here");
+        let mut found = vec![cause.clone(), follows, other.clone()];
+        once(&mut found);
+        assert_eq!(found, [cause, other]);
+    }
 
     #[test]
     fn what_two_places_say_of_each_other_is_said_once() {

@@ -151,6 +151,8 @@ pub struct Mesh {
     pub members: Vec<String>,
     /// Create missing namespaces.
     pub create_namespaces: bool,
+    /// Where the document says what it is called.
+    pub name_span: Span,
     /// Namespace of the control plane.
     pub namespace: String,
     /// Name of the control plane.
@@ -218,7 +220,9 @@ pub struct Ingress {
     /// Annotations of the Services.
     pub annotations: BTreeMap<String, String>,
     /// Declared addresses, sorted; they win over what the cluster says.
-    pub addresses: Vec<String>,
+    pub addresses: Vec<At<String>>,
+    /// Place in the document; that of the mesh's name where it is not declared.
+    pub span: Span,
     /// Port that leads to 8188.
     pub discovery_port: u16,
     /// Port that leads to 15443.
@@ -262,6 +266,8 @@ pub struct Peer {
     pub ingress: String,
     /// This side's egress for the peer.
     pub egress: String,
+    /// Where the ingress and the egress are named; the peer's name where they are not.
+    pub gateway_spans: [Span; 2],
     /// Fingerprints of the peer's CA roots that people have checked.
     pub accept_roots: BTreeSet<String>,
     /// Which CA roots of the peer are believed, where this is not left to the federation.

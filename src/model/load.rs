@@ -75,7 +75,13 @@ pub fn load(entries: &BTreeMap<String, ContentId>, read: &mut Reader, cache: &mu
         let help = "every federation has one: {apiVersion: meshfed.dev/v1alpha1, kind: Federation, metadata: {name: …}}";
         found.push(Diagnostic::error("federation.yaml", Span::default(), Code::NoFederation, "the file is missing", help));
     }
+    federation
+        .broken
+        .extend(found.iter().filter(|finding| finding.severity == Severity::Error).map(|finding| finding.path.clone()));
     references::check(&federation, &mut found);
+    // A warning about what another document says waits until that one is right.
+    let wrong: BTreeSet<String> = found.iter().filter(|f| f.severity == Severity::Error).map(|f| f.path.clone()).collect();
+    found.retain(|finding| finding.severity == Severity::Error || finding.also.iter().all(|other| !wrong.contains(&other.path)));
     withdraw(&mut federation, &found);
     found.sort();
     found.dedup();
@@ -98,7 +104,7 @@ fn take_all(entries: &BTreeMap<String, ContentId>, read: &mut Reader, cache: &mu
     let mut places: Vec<(&String, ContentId, Place)> = entries
         .iter()
         .map(|(path, id)| (path, *id, Place::of(path)))
-        .filter(|(_, _, place)| !matches!(place, Place::Policy | Place::Definition))
+        .filter(|(_, _, place)| !matches!(place, Place::Policy | Place::Definition | Place::Waiting))
         .collect();
     // Meshes first: the set that objects belong to is named after the control plane's namespace. Manifests last: however many there are,
     // they must not crowd out a peering.
@@ -213,21 +219,25 @@ fn manifests(path: &str, text: &str, set: &str) -> File {
     let mut objects = Vec::new();
     for (_, document) in documents.into_iter().enumerate().filter(|(number, _)| !withheld.contains(number)) {
         let span = document.span;
+        let kind = document.value.get("kind").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
         match Object::new(document.value, set, path) {
             Ok(object) => objects.push(Arc::new(Manifest { object: Arc::new(object), span })),
             Err(error) => {
                 let message = format!("not a Kubernetes object: {error}");
-                found.push(Diagnostic::error(
-                    path,
-                    span,
-                    Code::BadValue,
-                    message,
-                    "every object has apiVersion, kind, metadata.name",
-                ));
+                found.push(Diagnostic::error(path, span, Code::BadValue, message, no_object(path, &kind)));
             }
         }
     }
     File::new(Content::Manifests(objects), found)
+}
+
+/// What to do about something in `manifests/` that is no object.
+fn no_object(path: &str, kind: &str) -> &'static str {
+    match path.rsplit('/').next() {
+        Some("kustomization.yaml" | "kustomization.yml") => "nobody runs Kustomize here: commit what it makes",
+        _ if kind.ends_with("List") => "write its items as documents of their own, with `---` between them",
+        _ => "every object has apiVersion, kind, metadata.name",
+    }
 }
 
 fn take(federation: &mut Federation, place: &Place, file: &File) {

@@ -42,7 +42,7 @@ pub use node::Node;
 pub use place::{NOT_APPLIED, Place, UNASSIGNED};
 pub use placeholder::{has_variable, is_placeholder, is_shouted};
 pub use references::offered;
-pub use traffic::{Destination, Match, Mirror, OutlierDetection, Retries, Route, Rule, TextMatch, Traffic};
+pub use traffic::{Destination, Match, Mirror, NameSpans, OutlierDetection, Retries, Route, Rule, TextMatch, Traffic};
 
 #[cfg(test)]
 pub(crate) mod testing;

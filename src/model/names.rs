@@ -117,7 +117,8 @@ pub fn closest<S: AsRef<str>>(wrong: &str, known: &[S]) -> String {
 /// The name that is nearest: a third of its letters may be wrong, as with rustc, or only its end.
 pub fn similar<'a>(wrong: &str, known: &[&'a str]) -> Option<&'a str> {
     let begins_alike = |name: &str| name.bytes().zip(wrong.bytes()).take_while(|(a, b)| a == b).count() * 2 >= wrong.len();
-    let scored = known.iter().map(|name| (strsim::damerau_levenshtein(wrong, name), *name));
+    let distance = |name: &str| if wrong.eq_ignore_ascii_case(name) { 0 } else { strsim::damerau_levenshtein(wrong, name) };
+    let scored = known.iter().map(|name| (distance(name), *name));
     let near = scored.filter(|(distance, name)| *distance * 3 <= wrong.chars().count().max(3) || begins_alike(name));
     near.min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
 }

@@ -76,6 +76,17 @@ pub struct Route {
     pub weight: u32,
     /// Place in the document.
     pub span: Span,
+    /// Where it names a peer and a service.
+    pub names: NameSpans,
+}
+
+/// Where a destination names what it imports; the place of the whole where it names nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NameSpans {
+    /// The peer.
+    pub peer: Span,
+    /// The service.
+    pub service: Span,
 }
 
 /// Where copies go.
@@ -87,6 +98,8 @@ pub struct Mirror {
     pub percentage: f64,
     /// Place in the document.
     pub span: Span,
+    /// Where it names a peer and a service.
+    pub names: NameSpans,
 }
 
 /// How often a request is tried again.
@@ -142,15 +155,15 @@ impl Traffic {
     }
 
     /// Every destination with its place, the mirror's last.
-    pub fn destinations(&self) -> impl Iterator<Item = (&Destination, Span)> {
-        self.routes().map(|r| (&r.to, r.span)).chain(self.mirror.iter().map(|m| (&m.to, m.span)))
+    pub fn destinations(&self) -> impl Iterator<Item = (&Destination, Span, NameSpans)> {
+        self.routes().map(|r| (&r.to, r.span, r.names)).chain(self.mirror.iter().map(|m| (&m.to, m.span, m.names)))
     }
 }
 
 impl Route {
     /// All to the service itself: what requests do where nothing is declared.
     pub fn to_local(span: Span) -> Self {
-        Self { to: Destination::Local { subset: None }, weight: 100, span }
+        Self { to: Destination::Local { subset: None }, weight: 100, span, names: NameSpans { peer: span, service: span } }
     }
 }
 

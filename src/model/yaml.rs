@@ -1,14 +1,16 @@
 //! Reading YAML with limits, and errors that say where.
 
+mod hints;
+
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::at::{At, Span};
 use super::code::Code;
 use super::diagnostic::Diagnostic;
-use super::names;
 use super::node::Node;
 use crate::words;
+pub use hints::boolean;
 
 /// Largest file that is read, in bytes: far above anything that people write by hand and others review, far below what would hurt an
 /// agent. A file of manifests holds many objects, each of which the API server limits to 1.5 MiB (etcd's request limit).
@@ -41,6 +43,16 @@ fn options(replayed: usize) -> serde_saphyr::Options {
 /// Reads a file that holds exactly one document.
 pub fn document<T: DeserializeOwned>(path: &str, text: &str) -> Result<T, Box<Diagnostic>> {
     limit(path, text)?;
+    if hints::is_empty(text) {
+        let first = Span { line: 1, column: 1, ..Span::default() };
+        return Err(Box::new(Diagnostic::error(
+            path,
+            first,
+            Code::Syntax,
+            "the file is empty",
+            "write the document, or remove the file",
+        )));
+    }
     serde_saphyr::from_str_with_options(text, options(0)).map_err(|e| Box::new(finding(path, text, &e)))
 }
 
@@ -91,63 +103,8 @@ fn finding(path: &str, source: &str, error: &serde_saphyr::Error) -> Diagnostic 
     let message = text.split(" at line ").next().unwrap_or(&text).lines().next().unwrap_or_default().trim_end_matches([',', ':']);
     // A quoted key can hold what a terminal would obey.
     let message = words::printable(message);
-    let (message, mut help) = for_people(&message);
-    if message == NO_BOOLEAN {
-        help = boolean(word(source, span)).map(|meant| format!("write `{meant}`")).unwrap_or_default();
-    }
+    let hints::Said { message, help, span } = hints::said(&message, path, source, span);
     Diagnostic::error(path, span, Code::Syntax, message, help)
-}
-
-const NO_BOOLEAN: &str = "neither `true` nor `false`";
-
-/// What somebody meant who wrote a boolean as YAML 1.1 had it, or as other languages do.
-pub fn boolean(word: &str) -> Option<bool> {
-    match word.to_ascii_lowercase().as_str() {
-        "yes" | "on" | "y" | "1" | "true" | "enabled" => Some(true),
-        "no" | "off" | "n" | "0" | "false" | "disabled" => Some(false),
-        _ => None,
-    }
-}
-
-/// The word at a place, without its quotes.
-fn word(source: &str, span: Span) -> &str {
-    let line = (span.line as usize).checked_sub(1).and_then(|line| source.lines().nth(line)).unwrap_or_default();
-    let place = line.char_indices().nth(span.column.saturating_sub(1) as usize).map_or(line.len(), |(place, _)| place);
-    let end = |c: char| c.is_whitespace() || ",]}".contains(c);
-    line[place..].split(end).next().unwrap_or_default().trim_matches(['"', '\''])
-}
-
-/// The library speaks to programmers who call it; people who write YAML get what is wrong and what to do.
-fn for_people(message: &str) -> (String, String) {
-    let plain = |message: &str, help: &str| (message.to_owned(), help.to_owned());
-    if let Some((what, known)) = message.split_once(", expected one of ") {
-        let names: Vec<&str> = known.split(", ").collect();
-        let wrong = what.split('`').nth(1).unwrap_or_default();
-        let what = what.replace("unknown variant", "unknown value");
-        return (what, names::closest(wrong, &names));
-    }
-    if let Some(rest) = message.strip_prefix("duplicate mapping key: ") {
-        let key = rest.split(", set ").next().unwrap_or(rest);
-        return (format!("`{key}` is said twice"), "remove one of them".to_owned());
-    }
-    match message {
-        "expected sequence start" => plain("a list belongs here", "write `- item` lines or `[item, item]`"),
-        "expected mapping start" => plain("a mapping belongs here", "write `key: value` lines"),
-        "expected string scalar" | "externally tagged enum expected scalar or mapping" => plain("a text belongs here", ""),
-        "expected end of mapping after enum variant value" => plain("only one of these can be given", "remove the others"),
-        "unexpected end of input" => plain("the file is empty", ""),
-        "invalid boolean (strict mode expects true/false)" => plain(NO_BOOLEAN, ""),
-        _ if message.starts_with("tabs disallowed") || message.ends_with("found a tab") => {
-            plain("a tab indents this line", "YAML is indented with blanks")
-        }
-        _ if message.starts_with("invalid u") => plain("not a whole number in range", ""),
-        _ if message.starts_with("alias replay limit") => plain("YAML aliases (`*name`) are not read", "write the value out"),
-        _ if message.starts_with("multiple YAML documents") => {
-            plain("a second document begins here", "one document in each file")
-        }
-        _ if message.starts_with("cannot deserialize null") => plain("a value is missing", ""),
-        _ => plain(message, ""),
-    }
 }
 
 /// Numbers as kubectl sends them: what is whole has no fraction (`1.0` → `1`), because Kubernetes' integers take none.

@@ -4,7 +4,8 @@ use super::documents::{
     Action, BindingDocument, FailurePolicy, MatchResources, Named, NotFound, ParamKind, ParamRef, PolicyDocument, ResourceRule,
     RuleOperation, ValidationSpec,
 };
-use super::expression::{Expression, Names};
+use super::expression::Expression;
+use super::subset::Names;
 use super::{Binding, Policy, Validation};
 use crate::model::documents::API_VERSION;
 use crate::model::{At, Code, Diagnostic, Span};
@@ -52,7 +53,7 @@ impl Reading<'_> {
         match Expression::compile(expression, &Names { params: self.params, variables }) {
             Ok(compiled) => Some(compiled),
             Err(message) => {
-                self.error(expression.span, message, "policies/README.md says what is evaluated");
+                self.error(expression.span, message, "what is evaluated stands in policies/README.md of the project");
                 None
             }
         }

@@ -14,6 +14,9 @@ use super::value::cel;
 use super::{Binding, Policy, Subject, Violation};
 use crate::words::one_line;
 
+/// What a policy that cannot be evaluated has against everything that it means.
+pub(super) const BROKEN: &str = "it has an error itself";
+
 /// Whether a policy means an object, as far as its rules and bindings tell.
 pub(super) fn means(policy: &Policy, subject: &Subject) -> bool {
     let in_force = |binding: &Binding| binding.resources.as_ref().is_none_or(|resources| matches(resources, subject));
@@ -36,7 +39,7 @@ pub(super) fn judge(policy: &Policy, subject: &Subject, meshes: &[(String, Value
         Some(Violation { policy: policy.name.clone(), path: policy.path.clone(), message: one_line(message), warning })
     };
     if let Some(broken) = &policy.broken {
-        return violation(&format!("it has an error itself: {broken}"), warning);
+        return violation(&format!("{BROKEN}: {broken}"), warning);
     }
     if let Some(many) = [Some(subject.object), subject.old].into_iter().flatten().find_map(too_many) {
         return violation(&format!("a list of {many}; what has more than {MAX_ITEMS} entries is not judged"), warning);
@@ -100,7 +103,11 @@ fn evaluate(policy: &Policy, base: &Context) -> Option<String> {
                 let words = words.or_else(|| validation.message.clone());
                 return Some(words.unwrap_or_else(|| format!("failed expression: {}", validation.expression.source)));
             }
-            Err(error) => return Some(format!("cannot be evaluated: {error}, in {}", validation.expression.source)),
+            Err(error) => {
+                // The usual slip: a document leaves out what it does not need.
+                let ask = if error.starts_with("No such key") { "; ask with has() whether a field is there" } else { "" };
+                return Some(format!("cannot be evaluated: {error}, in {}{ask}", validation.expression.source));
+            }
         }
     }
     None

@@ -17,6 +17,7 @@ mod load;
 mod matching;
 mod outline;
 mod read;
+mod subset;
 mod value;
 
 use std::collections::BTreeMap;
@@ -24,15 +25,33 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::model::{ContentId, Span};
+use crate::model::{Code, ContentId, Diagnostic, Span};
 use crate::object::Kind;
 use declarations::Judge;
 pub use declarations::survey;
 use documents::{MatchResources, Selector};
 use expression::Expression;
-pub use expression::FUNCTIONS;
 pub use load::{Cache, Loaded, load};
 pub use matching::Operation;
+pub use subset::FUNCTIONS;
+
+/// Leaves out what a broken policy forbids, as its own error says what is to be mended: that says how much waits for it.
+pub fn say_once(found: &mut Vec<Diagnostic>) {
+    let broken: Vec<String> =
+        found.iter().filter(|finding| finding.code == Code::Policy).map(|finding| finding.path.clone()).collect();
+    let mut waiting: BTreeMap<&String, usize> = BTreeMap::new();
+    found.retain(|finding| {
+        let by = |path: &&String| finding.message.contains(&format!("({path}) forbids it: {}", evaluate::BROKEN));
+        let Some(path) = broken.iter().filter(|_| finding.code == Code::Policy).find(by) else { return true };
+        *waiting.entry(path).or_default() += 1;
+        false
+    });
+    for (path, number) in waiting {
+        if let Some(error) = found.iter_mut().find(|finding| finding.code == Code::Policy && finding.path == *path) {
+            error.help = format!("{}; until it is mended all that it matches is forbidden ({number})", error.help);
+        }
+    }
+}
 
 /// An object, or a document, that policies judge.
 #[derive(Clone, Copy, Debug)]

@@ -1,15 +1,17 @@
 //! A signed commit in a person's clone. Nothing that the person was doing there is lost or taken along.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 
 use git2::build::{CheckoutBuilder, TreeUpdateBuilder};
-use git2::{ErrorCode, FileMode, Oid, RepositoryState, Status};
+use git2::{ErrorCode, FileMode, Oid, RepositoryState, Signature, Status};
 
 use super::checkout::{Checkout, Head, failed};
 use super::error::{RepoError, one_line};
 use super::id::CommitId;
-use super::signing::SigningKey;
+use super::signing::PersonKey;
+use super::ssh_keygen::PROGRAM;
 use crate::words::some;
 
 /// What a commit is to hold.
@@ -49,6 +51,17 @@ impl Checkout {
         Ok(())
     }
 
+    /// Whether `git add` would take a file along: it lies in the work tree, and nothing has Git ignore it.
+    pub fn would_take(&self, path: &Path) -> bool {
+        let whole = |path: &Path| fs::canonicalize(path).ok();
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let inside = self.root().ok().and_then(whole).zip(whole(folder)).and_then(|(root, folder)| {
+            let inside = folder.strip_prefix(root).ok()?.join(path.file_name()?);
+            Some(inside)
+        });
+        inside.is_some_and(|inside| !self.repository().is_path_ignored(inside).unwrap_or(false))
+    }
+
     fn staged(&self, head: &Head) -> Result<Vec<String>, git2::Error> {
         let tree = head.commit.map(|id| self.repository().find_commit(id.oid())?.tree()).transpose()?;
         let diff = self.repository().diff_tree_to_index(tree.as_ref(), None, None)?;
@@ -56,8 +69,15 @@ impl Checkout {
         Ok(diff.deltas().filter_map(path).collect())
     }
 
-    /// Makes the signed commit as an object. No branch has it yet, so that it can be judged first.
-    pub fn draft(&self, head: &Head, contribution: &Contribution, key: &SigningKey) -> Result<CommitId, RepoError> {
+    /// Makes the commit as an object, signed if there is a key. No branch has it yet, so that it can be judged first. `name` is whoever signs,
+    /// who is also its author where Git does not say who commits.
+    pub fn draft(
+        &self,
+        head: &Head,
+        contribution: &Contribution,
+        key: Option<&PersonKey>,
+        name: Option<&str>,
+    ) -> Result<CommitId, RepoError> {
         let repo = self.repository();
         let nobody = |error: git2::Error| RepoError::Clone {
             reason: format!(
@@ -65,16 +85,23 @@ impl Checkout {
                 one_line(error.message())
             ),
         };
-        let (author, committer) = (repo.author_from_env().map_err(nobody)?, repo.committer_from_env().map_err(nobody)?);
+        let person = |known: Result<Signature<'static>, git2::Error>| {
+            known.or_else(|error| name.map_or(Err(error), |name| Signature::now(name, name))).map_err(nobody)
+        };
+        let (author, committer) = (person(repo.author_from_env())?, person(repo.committer_from_env())?);
         let writing = |error: git2::Error| failed("writing the commit", &error);
         let tree = repo.find_tree(self.tree(head, contribution)?).map_err(writing)?;
         let parent = head.commit.map(|id| self.find(id)).transpose()?;
         let parents: Vec<_> = parent.iter().collect();
         let message = format!("{}\n", contribution.message.trim_end());
+        let Some(key) = key else {
+            return repo.commit(None, &author, &committer, &message, &tree, &parents).map(CommitId::from_oid).map_err(writing);
+        };
         let content = repo.commit_create_buffer(&author, &committer, &message, &tree, &parents).map_err(writing)?;
         let content =
             content.as_str().map_err(|error| RepoError::Invalid { reason: format!("the commit is not UTF-8: {error}") })?;
-        let signature = key.sign(content.as_bytes())?;
+        let program = self.setting("gpg.ssh.program").unwrap_or_else(|| PROGRAM.to_owned());
+        let signature = key.sign(content.as_bytes(), &program)?;
         repo.commit_signed(content, &signature, None).map(CommitId::from_oid).map_err(writing)
     }
 
@@ -90,8 +117,8 @@ impl Checkout {
         set.map(drop).map_err(|error| failed("moving the branch", &error))
     }
 
-    /// Writes the files into the work tree and stages them, for a commit that Git makes.
-    pub fn stage(&self, head: &Head, contribution: &Contribution) -> Result<(), RepoError> {
+    /// Writes the files into the work tree and stages them.
+    fn stage(&self, head: &Head, contribution: &Contribution) -> Result<(), RepoError> {
         if contribution.files.is_empty() {
             return Ok(());
         }

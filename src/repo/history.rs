@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use git2::FileMode;
+use git2::{ErrorCode, FileMode};
 use jiff::Timestamp;
 
 use super::error::{RepoError, one_line};
@@ -104,6 +104,15 @@ impl Mirror {
                 .map_err(|error| RepoError::git("copying a commit", &error))?;
         }
         Ok(id)
+    }
+
+    /// The newest commit that both have in their history.
+    pub fn merge_base(&self, one: CommitId, other: CommitId) -> Result<Option<CommitId>, RepoError> {
+        match self.repository().merge_base(one.oid(), other.oid()) {
+            Ok(id) => Ok(Some(CommitId::from_oid(id))),
+            Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
+            Err(error) => Err(RepoError::git("comparing two histories", &error)),
+        }
     }
 
     /// Whether the mirror has this commit.

@@ -22,7 +22,7 @@ const ORIGIN: &str = "refs/remotes/origin/";
 pub(super) fn open(transport: &Transport, path: &std::path::Path) -> Result<Repository, RepoError> {
     Repository::open(path).map_err(|error| {
         let reason = match error.code() {
-            ErrorCode::NotFound if path.exists() => "the folder is not a git repository: run git init --bare in it".to_owned(),
+            ErrorCode::NotFound if path.exists() => "the folder is no Git repository".to_owned(),
             ErrorCode::NotFound => "no such folder".to_owned(),
             _ => one_line(error.message()),
         };

@@ -9,6 +9,7 @@
 //! objects.rs    raw objects for the verifier of histories
 //! publish.rs    the agent's own branch: tree → signed commit → push without force, again when a race is lost
 //! signing.rs    the agent's ed25519 key and SSH signatures over commits
+//! ssh_keygen.rs signatures by keys that only OpenSSH can use: with a passphrase, in hardware, in ssh-agent
 //! transport.rs  a conversation with the other side: its time limits, and what its errors mean
 //! http.rs       over HTTP: credentials, certificates, proxies, redirects, hosts that have had enough
 //! ssh.rs        over SSH: keys, and known_hosts.rs for those of the host
@@ -46,6 +47,7 @@ mod rehearse;
 mod signing;
 mod snapshot;
 mod ssh;
+mod ssh_keygen;
 mod transport;
 mod watch;
 
@@ -68,6 +70,7 @@ pub use publish::{Outcome, PUSH_TRIES, Publication};
 pub use rehearse::Rehearsal;
 pub use signing::{PersonKey, SigningKey};
 pub use snapshot::{Commits, MAX_DEPTH, MAX_FILES, Snapshot};
+pub use ssh_keygen::OpenSshKey;
 pub use watch::{DEBOUNCE, Watch, watch};
 
 /// Folder of the branches that agents write: `published/<mesh>`.

@@ -10,9 +10,10 @@ use std::path::Path;
 use ssh_key::{Algorithm, HashAlg, LineEnding, PrivateKey, PublicKey};
 
 use super::error::RepoError;
+use super::ssh_keygen::OpenSshKey;
 
 /// What signatures are made for, as Git has it (gitformat-signature(5)); the same key cannot be tricked into other uses.
-const NAMESPACE: &str = "git";
+pub(super) const NAMESPACE: &str = "git";
 
 /// Largest key file read, in bytes; an ed25519 key has about 400.
 const MAX_KEY_FILE: u64 = 16 << 10;
@@ -60,12 +61,12 @@ impl SigningKey {
         Ok(armoured.trim_end().to_owned())
     }
 
-    /// A person's key as a file holds it, with what that allows. Only its owner may read the file.
+    /// A person's key as a file holds it. Only its owner may read the file.
     pub fn of_person(path: &Path) -> Result<PersonKey, RepoError> {
         let found = fs::metadata(path).map_err(|error| refused(path, error.to_string()))?;
         let key = private(path, &found)?;
         let public = public_line(key.public_key(), "");
-        let elsewhere = |why: &str| Ok(PersonKey::Elsewhere { public: public.clone(), why: why.to_owned() });
+        let elsewhere = |why: &str| Ok(PersonKey::OpenSsh(OpenSshKey::of_file(path, public.clone(), why)));
         match key.algorithm() {
             _ if key.is_encrypted() => elsewhere("the key has a passphrase"),
             Algorithm::Ed25519 | Algorithm::Ecdsa { .. } => Ok(PersonKey::Here(Box::new(Self(key)))),
@@ -114,18 +115,31 @@ impl SigningKey {
     }
 }
 
-/// What a person's key file is good for.
+/// A key that a person signs with.
 #[derive(Debug)]
 pub enum PersonKey {
-    /// It can sign here.
+    /// We can sign with it.
     Here(Box<SigningKey>),
-    /// Only Git can make it sign: with hardware, a passphrase or ssh-agent.
-    Elsewhere {
-        /// `type base64`.
-        public: String,
-        /// Why not here.
-        why: String,
-    },
+    /// Only OpenSSH can.
+    OpenSsh(OpenSshKey),
+}
+
+impl PersonKey {
+    /// The public half: `type base64`.
+    pub fn public_line(&self) -> String {
+        match self {
+            Self::Here(key) => key.public_line(""),
+            Self::OpenSsh(key) => key.public_line().to_owned(),
+        }
+    }
+
+    /// An armoured signature over a commit's bytes; `program` is OpenSSH's, where that is needed.
+    pub(super) fn sign(&self, content: &[u8], program: &str) -> Result<String, RepoError> {
+        match self {
+            Self::Here(key) => key.sign(content),
+            Self::OpenSsh(key) => key.sign(content, program),
+        }
+    }
 }
 
 /// The private key in a file that only its owner may read, or the pod that it is mounted in.

@@ -172,11 +172,13 @@ impl Gate {
         if self.verification.is_off() {
             return Ok(Passage::open(tip));
         }
+        let nobody = Publisher::default();
+        let publisher = self.publishers.get(mesh).unwrap_or(&nobody);
         let marks = self.marks.published.entry(mesh.to_owned()).or_default();
-        let known = match newest(objects, marks) {
+        let known = match floor(objects, marks, &publisher.disowned) {
             Ok(known) => known,
             Err(lost) => {
-                let verdict = Verdict { verified: None, refusal: tip.map(|tip| lost.refusal(tip)) };
+                let verdict = Verdict { verified: None, refusal: tip.map(|_| lost.refusal(lost.mark())) };
                 return Ok(Passage::new(self.verification, tip, verdict));
             }
         };
@@ -185,10 +187,7 @@ impl Gate {
             return Ok(Passage { serve, verified: known, tip, refusal: None });
         };
         let verdict = match (tip, known) {
-            (Some(tip), _) => {
-                let nobody = Publisher::default();
-                published(objects, self.publishers.get(mesh).unwrap_or(&nobody), revoked, known, tip)?
-            }
+            (Some(tip), _) => published(objects, publisher, revoked, known, tip)?,
             (None, None) => Verdict { verified: None, refusal: None },
             (None, Some(id)) => {
                 let violation = Violation::new(Rule::SourceRewound, "the branch is gone");
@@ -235,6 +234,13 @@ enum Lost {
 }
 
 impl Lost {
+    /// The mark that the branch does not go on from.
+    fn mark(&self) -> Id {
+        match *self {
+            Self::Missing(id) | Self::Apart(id, _) => id,
+        }
+    }
+
     fn refusal(&self, tip: Id) -> Refusal {
         let (rule, detail) = match self {
             Self::Missing(id) => (Rule::SourceRewound, format!("{id}, which was verified, is no longer in the repository")),
@@ -244,6 +250,17 @@ impl Lost {
         };
         Refusal::new(tip, None, Violation::new(rule, detail))
     }
+}
+
+/// The newest mark of a published branch. Where it is lost and the branch's people have disowned it, they say that nobody has it any more: then
+/// the branch begins anew, and no older mark counts, since which keys signed between that one and now is not known.
+fn floor(objects: &dyn Objects, marks: &mut BTreeSet<Id>, disowned: &BTreeSet<Id>) -> Result<Option<Id>, Lost> {
+    let known = newest(objects, marks);
+    if known.as_ref().is_err_and(|lost| disowned.contains(&lost.mark())) {
+        marks.clear();
+        return Ok(None);
+    }
+    known
 }
 
 /// The mark on whose line of first parents all the others lie; none of no marks.

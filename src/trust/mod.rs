@@ -64,7 +64,6 @@ pub use object::{Id, Kind, Objects, Unreadable};
 pub use policy::{Decision, Policy, ROOT};
 pub use published::{PUBLISHED_FILES, Publisher, published};
 pub use refusal::{Fault, Refusal, Rule, Violation};
-pub use remedy::lease;
 pub use rules::{Digest, FOLDER, Rules};
 pub use signers::{MAX_KEYS, Revoked, Signer, Signers};
 pub use tree::{MAX_CHANGES, MAX_DEPTH, MAX_FILE_BYTES, MAX_TREE_BYTES};

@@ -38,7 +38,11 @@ impl Publisher {
 /// by keys that were replaced since, and say nothing that the tip does not.
 ///
 /// Commits that the publisher has disowned are passed over, neither believed nor in the way. What follows them is held against the last
-/// verified commit, so that nothing that they brought stays. This mends a branch without rewriting it.
+/// verified commit, so that nothing that they brought stays. This mends a branch without rewriting it. A last verified commit that is
+/// disowned, and that the branch does not follow, is one that got lost: the branch is taken as one that was never verified.
+///
+/// A branch that does not follow its last verified commit is refused by the name of that one, not of its tip: agents tell each other in
+/// their published branches what they refuse of them, and would never come to an end.
 pub fn published(
     objects: &dyn Objects,
     publisher: &Publisher,
@@ -48,9 +52,16 @@ pub fn published(
 ) -> Result<Verdict, Unreadable> {
     let Publisher { keys, disowned } = publisher;
     let mut last = verified;
-    let steps = match steps(objects, verified, tip)? {
-        Ok(steps) => steps,
-        Err(refusal) => return Ok(Verdict { verified, refusal: Some(refusal) }),
+    let steps = match (steps(objects, verified, tip)?, verified) {
+        (Ok(steps), _) => steps,
+        (Err(refusal), Some(floor)) if refusal.is_lost() => {
+            if !disowned.contains(&floor) {
+                return Ok(Verdict { verified, refusal: Some(Refusal { commit: floor, ..refusal }) });
+            }
+            last = None;
+            vec![tip]
+        }
+        (Err(refusal), _) => return Ok(Verdict { verified, refusal: Some(refusal) }),
     };
     for step in steps.into_iter().filter(|step| !disowned.contains(step)) {
         if let Err(fault) = judge(objects, keys, revoked, last, step) {

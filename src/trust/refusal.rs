@@ -123,7 +123,7 @@ impl From<Unreadable> for Fault {
 pub struct Refusal {
     /// The rule broken.
     pub rule: Rule,
-    /// The first bad commit; the tip for a branch that was rewound or forked.
+    /// The first bad commit. Where the branch was rewound or forked: the tip of `main`, the last verified commit of a published branch.
     pub commit: Id,
     /// Who signed it, where a known key did.
     pub signer: Option<String>,
@@ -138,17 +138,24 @@ impl Refusal {
         let Violation { rule, path, detail } = violation;
         Self { rule, commit, signer, path, detail }
     }
+
+    /// Why, without the name of the commit.
+    pub fn reason(&self) -> String {
+        let Self { rule, signer, path, detail, .. } = self;
+        let path = path.as_ref().map(|path| format!("{path}: ")).unwrap_or_default();
+        let signer = signer.as_ref().map(|signer| format!(" (signed by {signer})")).unwrap_or_default();
+        format!("{rule}: {path}{detail}{signer}")
+    }
+
+    /// Whether the branch does not go on from what was verified.
+    pub fn is_lost(&self) -> bool {
+        matches!(self.rule, Rule::SourceRewound | Rule::SourceForked)
+    }
 }
 
 /// `commit 0123… PathDenied: federation.yaml: … (signed by rosa@example.com)`; one line, for logs and holds.
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { rule, commit, signer, path, detail } = self;
-        write!(f, "commit {commit} {rule}: ")?;
-        if let Some(path) = path {
-            write!(f, "{path}: ")?;
-        }
-        f.write_str(detail)?;
-        signer.as_ref().map_or(Ok(()), |signer| write!(f, " (signed by {signer})"))
+        write!(f, "commit {} {}", self.commit, self.reason())
     }
 }

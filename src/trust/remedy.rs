@@ -67,6 +67,6 @@ impl Refusal {
 }
 
 /// The option that lets a push overwrite exactly what was refused, with a blank behind it; empty where there is nothing to overwrite.
-pub fn lease(branch: &str, tip: Option<Id>) -> String {
+fn lease(branch: &str, tip: Option<Id>) -> String {
     tip.map(|tip| format!("--force-with-lease={branch}:{tip} ")).unwrap_or_default()
 }

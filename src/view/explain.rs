@@ -76,6 +76,8 @@ pub fn render(explanation: &Explanation, look: Look) -> String {
     };
     let rows: Vec<Vec<Cell>> = parts.iter().map(row).collect();
     out.push_str(&table::render(&["COMMIT", "DATE", "BY", "FIELD ← WHAT (WHERE)"], &rows, look));
+    let waits: &Vec<String> =
+        &waits.iter().map(|line| line.strip_prefix(&format!("{object}: ")).unwrap_or(line).to_owned()).collect();
     for (title, lines, tone) in [("needs", needs, Tone::Plain), ("waits", waits, Tone::Bad)] {
         if !lines.is_empty() {
             let _ = writeln!(out, "\n{}", look.paint(Tone::Strong, title)); // writing to a String cannot fail

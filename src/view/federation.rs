@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
+use super::conditions::{self, ConditionView};
 use super::live::LiveView;
 use crate::decide::{FRESHNESS, Mode, RotationStatus, Status};
 use crate::facts::Facts;
@@ -90,7 +91,7 @@ pub struct CommitView {
 }
 
 /// One mesh.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MeshView {
     /// Name.
@@ -123,10 +124,12 @@ pub struct MeshView {
     pub suspicions: Vec<String>,
     /// Errors that it sees.
     pub problems: Vec<String>,
+    /// Whether all is as declared, as kstatus reads it.
+    pub conditions: Vec<ConditionView>,
 }
 
 /// A CA root.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RootView {
     /// SHA-256.
@@ -157,6 +160,8 @@ pub struct PeeringView {
     pub why: String,
     /// What crosses.
     pub services: Vec<ServiceView>,
+    /// Whether it works, as kstatus reads it.
+    pub conditions: Vec<ConditionView>,
 }
 
 /// A service that one side exports, imports, or both; once for each list of weights that it is in.
@@ -248,7 +253,7 @@ fn mesh(gathered: &Gathered, name: &str) -> MeshView {
         retiring: facts.retiring.contains_key(&root.fingerprint),
         announced: facts.announced.contains(&root.fingerprint),
     };
-    MeshView {
+    let mut view = MeshView {
         name: name.to_owned(),
         platform,
         agent: published.map(|published| published.status.agent.version.clone()),
@@ -264,7 +269,10 @@ fn mesh(gathered: &Gathered, name: &str) -> MeshView {
         holds: status.holds.clone(),
         suspicions: status.views.lines(),
         problems: problems.iter().chain(&status.problems).cloned().collect(),
-    }
+        conditions: Vec::new(),
+    };
+    view.conditions = conditions::of_mesh(&view, status.stuck);
+    view
 }
 
 /// Pairs of meshes of which at least one declares the other, each pair once.
@@ -284,7 +292,7 @@ fn peering(gathered: &Gathered, a: &str, b: &str) -> PeeringView {
         let mesh = gathered.federation.mesh(me).is_some_and(|mesh| mesh.suspend);
         mesh || gathered.federation.peer(me, peer).is_some_and(|half| half.suspend)
     };
-    PeeringView {
+    let mut view = PeeringView {
         meshes: [first.to_owned(), second.to_owned()],
         ready: why.is_none(),
         declared_by_both: [(a, b), (b, a)].iter().all(|(me, peer)| gathered.federation.peer(me, peer).is_some()),
@@ -292,7 +300,10 @@ fn peering(gathered: &Gathered, a: &str, b: &str) -> PeeringView {
         suspended: suspends(first, second) || suspends(second, first),
         why: why.unwrap_or_default(),
         services,
-    }
+        conditions: Vec::new(),
+    };
+    view.conditions = conditions::of_peering(&view);
+    view
 }
 
 /// Why the half of `me` does not work; `None` if it does.
@@ -380,6 +391,11 @@ fn service_views(gathered: &Gathered, to: &str, from: &str, service: &str, impor
     if views.is_empty() { vec![view] } else { views }
 }
 
+/// That nobody has seen an agent yet.
+pub(super) fn never_published(mesh: &str) -> String {
+    format!("the agent of {mesh} never published: meshfed doctor --mesh {mesh}")
+}
+
 /// What people should look at, the worst first.
 fn attention(gathered: &Gathered, meshes: &[MeshView], peerings: &[PeeringView]) -> Vec<String> {
     let mut lines = Vec::new();
@@ -392,7 +408,7 @@ fn attention(gathered: &Gathered, meshes: &[MeshView], peerings: &[PeeringView])
         let name = &mesh.name;
         let behind = match (&mesh.agent, mesh.behind) {
             (None, _) => {
-                lines.push(format!("the agent of {name} never published: meshfed doctor --mesh {name}"));
+                lines.push(never_published(name));
                 continue;
             }
             (Some(_), Some(0)) => None,

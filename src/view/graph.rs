@@ -1,31 +1,14 @@
 //! Meshes, peerings, services and weights as a picture: what states say, lines say by their style as well as by their colour.
-//!
-//! Positions in the SVG follow from the number of meshes alone: they stand on a circle that grows with them, so that no two labels meet.
+
+mod ring;
+mod svg;
 
 use std::collections::BTreeMap;
-use std::f64::consts::TAU;
 use std::fmt::Write;
 
 use super::federation::{FederationStatus, PeeringView};
 use crate::words::printable;
-
-/// Width and height of a mesh's box.
-const BOX: (f64, f64) = (190.0, 44.0);
-
-/// Free space between two boxes, and around all of them.
-const GAP: f64 = 30.0;
-
-/// Meshes from which on the picture shows no words on the lines: those below each picture say them.
-const CROWDED: usize = 6;
-
-/// Height of a line of words.
-const LINE: f64 = 18.0;
-
-/// Width of a character in the font of the words, at most.
-const CHARACTER: f64 = 7.5;
-
-/// Most characters in a line of a box: what [`BOX`] has room for, without the sign that something is left out.
-const MAX_TEXT: usize = 24;
+pub use svg::svg;
 
 /// How a peering, or a mesh, does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,110 +143,6 @@ pub fn dot(status: &FederationStatus) -> String {
         let _ = writeln!(out, "  \"{a}\" -- \"{b}\" [label=\"{label}\", color=\"{colour}\", style=\"{style}\"];"); // the same
     }
     out + "}\n"
-}
-
-/// A picture that needs nothing else.
-pub fn svg(status: &FederationStatus) -> String {
-    let nodes = nodes(status);
-    let places = places(nodes.len());
-    let half = places.iter().fold((0.0f64, 0.0f64), |(x, y), place| (x.max(place.0.abs()), y.max(place.1.abs())));
-    let centre = (half.0 + BOX.0 / 2.0 + GAP, half.1 + BOX.1 / 2.0 + GAP);
-    let by_name: BTreeMap<&str, (f64, f64)> =
-        nodes.iter().zip(&places).map(|(node, (x, y))| (node.name, (centre.0 + x, centre.1 + y))).collect();
-    let legend: Vec<(State, String)> = legend(status);
-    let widest = real(legend.iter().map(|(_, line)| line.chars().count()).max().unwrap_or(0)) * CHARACTER + 2.0 * GAP + 40.0;
-    let (width, circle) = ((2.0 * centre.0).max(widest), 2.0 * centre.1);
-    let height = circle + (real(legend.len()) + 1.0) * LINE;
-    let mut out = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" width=\"{width:.0}\" height=\"{height:.0}\" \
-         font-family=\"sans-serif\" font-size=\"13\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
-    );
-    for peering in &status.peerings {
-        let (Some(a), Some(b)) = (by_name.get(&*peering.meshes[0]), by_name.get(&*peering.meshes[1])) else { continue };
-        let _ = writeln!(out, "{}", line(State::of(peering), *a, *b)); // the same
-    }
-    for node in &nodes {
-        let Some((x, y)) = by_name.get(node.name) else { continue };
-        let (left, top) = (x - BOX.0 / 2.0, y - BOX.1 / 2.0);
-        let _ = writeln!(
-            out,
-            "<rect x=\"{left:.1}\" y=\"{top:.1}\" width=\"{:.0}\" height=\"{:.0}\" rx=\"6\" fill=\"white\" stroke=\"{}\" stroke-width=\"2\" \
-             stroke-dasharray=\"{}\"/>",
-            BOX.0,
-            BOX.1,
-            node.state.colour(),
-            node.state.dashes()
-        ); // the same
-        for (offset, weight, text) in [(-3.0, "bold", node.name), (14.0, "normal", &*node.detail)] {
-            let text = markup(&cut(text));
-            let _ = writeln!(
-                out,
-                "<text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\" font-weight=\"{weight}\">{text}</text>",
-                y + offset
-            ); // the same
-        }
-    }
-    for (number, (state, words)) in legend.iter().enumerate() {
-        let y = circle + real(number) * LINE;
-        let _ = writeln!(out, "{}", line(*state, (GAP, y), (GAP + 30.0, y))); // the same
-        let _ = writeln!(out, "<text x=\"{:.0}\" y=\"{:.1}\">{}</text>", GAP + 40.0, y + 4.0, markup(words)); // the same
-    }
-    out + "</svg>\n"
-}
-
-/// What the lines mean, and what crosses them; in a crowd only of peerings that do not work.
-fn legend(status: &FederationStatus) -> Vec<(State, String)> {
-    let mut lines = vec![
-        (State::Good, "works".to_owned()),
-        (State::Bad, "does not work".to_owned()),
-        (State::Resting, "suspended".to_owned()),
-    ];
-    let crowded = status.meshes.len() > CROWDED;
-    for peering in status.peerings.iter().filter(|peering| !crowded || !peering.ready) {
-        let state = State::of(peering);
-        lines.extend(crossings(peering).into_iter().map(|line| (state, line)));
-        if !peering.why.is_empty() {
-            lines.push((state, printable(&format!("{} <-> {}: {}", peering.meshes[0], peering.meshes[1], peering.why))));
-        }
-    }
-    lines
-}
-
-/// Where the boxes' centres are, around the centre of them all. Neighbours on the circle are so far apart that the diagonal of a box
-/// and the gap lie between them.
-fn places(number: usize) -> Vec<(f64, f64)> {
-    let apart = BOX.0.hypot(BOX.1) + GAP;
-    let radius = match number {
-        0 | 1 => 0.0,
-        _ => (apart / (2.0 * (TAU / (2.0 * real(number))).sin())).max(apart / 2.0),
-    };
-    let angle = |at: usize| TAU * real(at) / real(number) - TAU / 4.0;
-    (0..number).map(|at| (radius * angle(at).cos(), radius * angle(at).sin())).collect()
-}
-
-fn line(state: State, a: (f64, f64), b: (f64, f64)) -> String {
-    format!(
-        "<line x1=\"{:.1}\" y1=\"{:.1}\" x2=\"{:.1}\" y2=\"{:.1}\" stroke=\"{}\" stroke-width=\"2\" stroke-dasharray=\"{}\"/>",
-        a.0,
-        a.1,
-        b.0,
-        b.1,
-        state.colour(),
-        state.dashes()
-    )
-}
-
-/// Text that a box has room for.
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(MAX_TEXT) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
-}
-
-/// A number of things, for computing places; a picture has room for far fewer.
-fn real(number: usize) -> f64 {
-    u32::try_from(number).map_or(f64::INFINITY, f64::from)
 }
 
 fn markup(text: &str) -> String {

@@ -14,6 +14,9 @@ use crate::words::{count, printable, some};
 /// Indentation of what belongs to a commit, and of a line that goes on.
 const INDENT: [usize; 2] = [4, 6];
 
+/// Changes shown of one commit: more than people make at once, and less than a commit that brings in a whole federation.
+const MAX_CHANGES: usize = 40;
+
 /// Meshes named of those that have not applied a commit.
 const NAMED: usize = 4;
 
@@ -114,7 +117,10 @@ pub fn render(entries: &[Entry], look: Look) -> String {
     for entry in entries {
         out.push_str(&head(entry, look));
         let mut lines: Vec<String> = entry.verification.words().into_iter().collect();
-        lines.extend(entry.changes.iter().map(|change| change.words.clone()));
+        lines.extend(entry.changes.iter().take(MAX_CHANGES).map(|change| change.words.clone()));
+        if let Some(more) = entry.changes.len().checked_sub(MAX_CHANGES).filter(|more| *more > 0) {
+            lines.push(format!("… and {more} more: --mesh and --service narrow it down, -o json has all"));
+        }
         lines.extend(applied(entry));
         for line in lines {
             let room = look.width.map_or(usize::MAX, |width| width.saturating_sub(INDENT[1]));
@@ -181,7 +187,7 @@ pub fn summary(entries: &[Entry], more: bool, verified: bool) -> String {
         words.push_str("; there are older ones: -n, --since");
     }
     if !verified {
-        words.push_str("; signatures are not verified: give --trust-anchor and --trust-digest");
+        words.push_str("; signatures are not verified: give what meshfed trust show prints behind `agents:`");
     }
     words
 }

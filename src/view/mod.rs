@@ -1,5 +1,6 @@
 //! What people see: data in, text out. Pure: time, width and colour come from the caller.
 
+pub mod conditions;
 pub mod doctor;
 pub mod explain;
 pub mod federation;

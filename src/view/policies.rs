@@ -118,7 +118,9 @@ pub fn render(all: &Policies, whole: bool, look: Look) -> String {
                 Outcome::Denied => ("✘", Tone::Bad),
             };
             let words = message.as_ref().map(|message| format!(": {}", printable(message))).unwrap_or_default();
-            let _ = writeln!(out, "  {} {}{words}", look.paint(tone, sign), printable(subject)); // and this
+            let room = look.width.map_or(usize::MAX, |width| width.saturating_sub(4));
+            let line = table::wrap(&format!("{}{words}", printable(subject)), room).join("\n    ");
+            let _ = writeln!(out, "  {} {line}", look.paint(tone, sign)); // and this
         }
     }
     out

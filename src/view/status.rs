@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use jiff::Timestamp;
 
-use super::federation::{EXPIRES_SOON, FederationStatus, MeshView, PeeringView, ServiceView};
+use super::federation::{EXPIRES_SOON, FederationStatus, MeshView, PeeringView, ServiceView, never_published};
 use super::live::{LeaderView, LiveView};
 use super::table::{self, Cell};
 use super::{Look, Tone};
@@ -14,6 +14,9 @@ use crate::words::{count, printable};
 
 /// Lines about what needs attention that fit one screen; `wide` and the data formats have them all.
 const MAX_ATTENTION: usize = 12;
+
+/// Meshes whose agents were never seen that each have a line of their own.
+const MAX_UNSEEN: usize = 3;
 
 /// Columns from which on headings are spelt out.
 const FULL_WIDTH: usize = 140;
@@ -43,29 +46,48 @@ pub fn render(status: &FederationStatus, now: Timestamp, wide: bool, look: Look)
         header.push("OBJECTS");
     }
     // Addresses cannot be broken at blanks: where they do not fit, their middle is left out.
-    out.push_str(&table::render(&header, &if wide { rows } else { fitting(rows, &header, look) }, Look { width: None, ..look }));
+    let (rows, width) = if wide { (rows, None) } else { fitting(rows, &header, look) };
+    out.push_str(&table::render(&header, &rows, Look { width, ..look }));
     if !peerings.is_empty() {
         let rows: Vec<Vec<Cell>> = peerings.iter().flat_map(|peering| peering_rows(peering, wide)).collect();
         out.push('\n');
         let weight = if narrow { "WEIGHT" } else { "WEIGHT (declared → effective)" };
         let header = ["PEERING", "READY", "EXPORTED → IMPORTED", weight, "WHY"];
-        out.push_str(&table::render(&header, &rows, look));
+        // Whole names may be wider than a screen; nothing of them is left out.
+        let width = look.width.filter(|width| !wide || table::before_last(&header, &rows) <= *width);
+        out.push_str(&table::render(&header, &rows, Look { width, ..look }));
     }
     if let Some(live) = live {
         out.push('\n');
         out.push_str(&live_lines(live, now, wide, look));
     }
+    let attention = if wide { attention.clone() } else { gathered(attention, meshes) };
     let shown = if wide { attention.len() } else { attention.len().min(MAX_ATTENTION) };
     if shown > 0 {
         out.push('\n');
     }
+    let room = look.width.filter(|_| !wide).map_or(usize::MAX, |width| width.saturating_sub(2));
     for line in &attention[..shown] {
-        let _ = writeln!(out, "{} {}", look.paint(Tone::Bad, "!"), printable(line)); // writing to a String cannot fail
+        let line = table::wrap(&printable(line), room).join("\n  ");
+        let _ = writeln!(out, "{} {line}", look.paint(Tone::Bad, "!")); // writing to a String cannot fail
     }
     if attention.len() > shown {
         let _ = writeln!(out, "… and {} more: meshfed status -o wide", attention.len() - shown); // the same
     }
     out
+}
+
+/// The lines, with one for all meshes whose agents were never seen, where these are many: before a federation runs, that is all of them.
+fn gathered(attention: &[String], meshes: &[MeshView]) -> Vec<String> {
+    let unseen: Vec<&str> = meshes.iter().filter(|mesh| mesh.agent.is_none()).map(|mesh| mesh.name.as_str()).collect();
+    if unseen.len() <= MAX_UNSEEN {
+        return attention.to_vec();
+    }
+    let lines: Vec<String> = unseen.iter().map(|name| never_published(name)).collect();
+    let mut gathered: Vec<String> = attention.iter().filter(|line| !lines.contains(line)).cloned().collect();
+    let names = crate::words::some(&unseen, 2);
+    gathered.push(format!("{} agents never published ({names}): meshfed doctor --mesh MESH", unseen.len()));
+    gathered
 }
 
 /// What the cluster says now: each line marked `~` where it is not as its agent said, `!` where it is not as it should be.
@@ -111,13 +133,18 @@ fn leader_line(leader: &LeaderView, now: Timestamp, look: Look) -> String {
 /// Fewest characters of an address that say anything.
 const MIN_ADDRESS: usize = 12;
 
-/// The rows with their last column cut to what the screen has left.
-fn fitting(mut rows: Vec<Vec<Cell>>, header: &[&str], look: Look) -> Vec<Vec<Cell>> {
+/// The rows with their last column cut to what the screen has left, and the width for the table that they make: none where they fit now.
+fn fitting(mut rows: Vec<Vec<Cell>>, header: &[&str], look: Look) -> (Vec<Vec<Cell>>, Option<usize>) {
     let room = look.width.map_or(usize::MAX, |width| width.saturating_sub(table::before_last(header, &rows)));
-    for cell in rows.iter_mut().filter_map(|row| row.last_mut()) {
-        cell.shorten(room.max(MIN_ADDRESS));
+    if room < MIN_ADDRESS {
+        let none = |cell: &&mut Cell| cell.is("-"); // below its row it would say nothing
+        rows.iter_mut().filter_map(|row| row.last_mut()).filter(none).for_each(|cell| *cell = Cell::default());
+        return (rows, look.width);
     }
-    rows
+    for cell in rows.iter_mut().filter_map(|row| row.last_mut()) {
+        cell.shorten(room);
+    }
+    (rows, None)
 }
 
 fn count_meshes(number: usize) -> String {
@@ -288,6 +315,39 @@ mod tests {
         assert!(screen.lines().all(|line| line.chars().count() <= 100), "{screen}");
         assert!(screen.contains(" a1b") && screen.contains("aws.com"), "{screen}");
         assert!(render(&status, time(NOW), true, look).contains(address));
+    }
+
+    #[test]
+    fn nothing_of_a_screen_is_wider_than_it() {
+        let mut status = mk_status();
+        let long = "payments-and-orders-prod-aws-eu-central-1-mesh";
+        for (number, mesh) in status.meshes.iter_mut().enumerate() {
+            mesh.name = format!("{long}-{number}");
+        }
+        for peering in &mut status.peerings {
+            peering.meshes = [format!("{long}-0"), format!("{long}-1")];
+        }
+        status.attention = vec![format!("{long}-0: {}", "waits for something that is told at length ".repeat(5))];
+        for width in [80, 100] {
+            let screen = render(&status, time(NOW), false, Look { width: Some(width), colour: false });
+            assert!(screen.lines().all(|line| line.chars().count() <= width), "{screen}");
+        }
+        assert!(
+            render(&status, time(NOW), true, Look { width: Some(100), colour: false })
+                .contains(&format!("{long}-0 <-> {long}-1"))
+        );
+    }
+
+    #[test]
+    fn agents_that_were_never_seen_are_told_together() {
+        let mut status = mk_status();
+        let one = status.meshes[0].clone();
+        status.meshes = (0..60).map(|number| MeshView { name: format!("m{number}"), agent: None, ..one.clone() }).collect();
+        status.attention = status.meshes.iter().map(|mesh| never_published(&mesh.name)).collect();
+        let screen = render(&status, time(NOW), false, Look { width: Some(100), colour: false });
+        let told: Vec<&str> = screen.lines().filter(|line| line.contains("never published")).collect();
+        assert_eq!(told, ["! 60 agents never published (m0, m1 and 58 more): meshfed doctor --mesh MESH"]);
+        assert_eq!(render(&status, time(NOW), true, Look::default()).matches("never published").count(), 60);
     }
 
     #[test]

@@ -7,6 +7,9 @@ use crate::words::printable;
 /// Narrowest last column worth wrapping into; a narrower one goes below its row.
 const MIN_WRAP: usize = 20;
 
+/// Fewest characters that a cut name tells something with.
+const MIN_CELL: usize = 12;
+
 /// Indentation of what stands below its row.
 const BELOW: usize = 4;
 
@@ -21,6 +24,11 @@ impl Cell {
     /// A field with its tone.
     pub fn new(text: &str, tone: Tone) -> Self {
         Self { text: printable(text), tone }
+    }
+
+    /// Whether this is its text.
+    pub fn is(&self, text: &str) -> bool {
+        self.text == text
     }
 
     /// Leaves the middle out where it is longer than `room` characters: both ends of an address tell something.
@@ -52,8 +60,10 @@ impl<T: AsRef<str>> From<T> for Cell {
     }
 }
 
-/// Draws a table; each line ends without blanks.
+/// Draws a table; each line ends without blanks. Where the columns before the last are wider than the screen, the widest lose the middle of what
+/// they hold.
 pub fn render(header: &[&str], rows: &[Vec<Cell>], look: Look) -> String {
+    let rows = &squeezed(header, rows, look.width.unwrap_or(usize::MAX));
     let head: Vec<Cell> = header.iter().map(|text| Cell::new(text, Tone::Strong)).collect();
     let lines = || std::iter::once(&head).chain(rows);
     let widths: Vec<usize> = (0..header.len())
@@ -91,8 +101,27 @@ pub fn render(header: &[&str], rows: &[Vec<Cell>], look: Look) -> String {
     out
 }
 
+/// The rows with all columns before the last cut to fit the screen, the widest first.
+fn squeezed(header: &[&str], rows: &[Vec<Cell>], width: usize) -> Vec<Vec<Cell>> {
+    let mut rows = rows.to_vec();
+    let widest = |rows: &[Vec<Cell>]| {
+        let width = |column: usize| {
+            rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.text.chars().count()).max().unwrap_or(0)
+        };
+        (0..header.len().saturating_sub(1)).map(|column| (width(column), column)).max()
+    };
+    // The blanks behind the last of these columns may lie outside.
+    while before_last(header, &rows) > width.saturating_add(2) {
+        let excess = before_last(header, &rows) - width - 2;
+        let Some((wide, column)) = widest(&rows).filter(|(wide, _)| *wide > MIN_CELL) else { break };
+        let room = wide.saturating_sub(excess).max(wide / 2).max(MIN_CELL);
+        rows.iter_mut().filter_map(|row| row.get_mut(column)).for_each(|cell| cell.shorten(room));
+    }
+    rows
+}
+
 /// Breaks text between words.
-pub(super) fn wrap(text: &str, room: usize) -> Vec<String> {
+pub fn wrap(text: &str, room: usize) -> Vec<String> {
     let mut lines: Vec<String> = vec![String::new()];
     for word in text.split(' ') {
         let line = lines.last().map_or(0, |line| line.chars().count());
@@ -136,6 +165,19 @@ mod tests {
             one two three
             four five
         bcd  →x
+        ");
+    }
+
+    #[test]
+    fn columns_that_a_screen_has_no_room_for_lose_their_middle() {
+        let row = |cells: [&str; 3]| cells.iter().map(Cell::from).collect::<Vec<_>>();
+        let long = "payments-and-orders-prod-aws-eu-central-1";
+        let rows = [row([long, "no", "it waits for its peer"]), row(["short", "yes", ""])];
+        insta::assert_snapshot!(render(&["MESH", "READY", "WHY"], &rows, Look { width: Some(40), colour: false }), @r"
+        MESH                               READY
+        payments-a…-prod-aws-eu-central-1  no
+            it waits for its peer
+        short                              yes
         ");
     }
 

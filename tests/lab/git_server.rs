@@ -42,6 +42,8 @@ struct State {
     answer: Option<String>,
     /// Targets that begin with the first are redirected to the second, by this status.
     redirect: Option<(String, String, String)>,
+    /// What time it is, as its answers say.
+    date: Option<String>,
     connections: usize,
     stalled: Vec<TcpStream>,
     requests: Vec<String>,
@@ -58,6 +60,7 @@ impl GitServer {
             authorization: None,
             answer: None,
             redirect: None,
+            date: None,
             connections: 0,
             stalled: Vec::new(),
             requests: Vec::new(),
@@ -114,6 +117,11 @@ impl GitServer {
     /// From now on redirects targets that begin with `from` by this status to `to` and what follows.
     pub fn redirect(&self, status: &str, from: &str, to: &str) {
         self.shared.state().redirect = Some((from.to_owned(), to.to_owned(), status.to_owned()));
+    }
+
+    /// From now on says with each answer that it is this time, as HTTP writes it.
+    pub fn tell_the_time(&self, date: &str) {
+        self.shared.state().date = Some(date.to_owned());
     }
 
     /// How many connections were made so far.
@@ -252,7 +260,7 @@ fn backend(stream: &TcpStream, request: &Request, shared: &Shared, known: bool) 
         scope.spawn(move || stdin.write_all(&request.body));
         let mut answer = BufReader::new(stdout);
         let mut stream = stream;
-        stream.write_all(answer_head(&mut answer)?.as_bytes())?;
+        stream.write_all(answer_head(&mut answer, shared.state().date.as_deref())?.as_bytes())?;
         write_chunks(&mut answer, stream)
     });
     child.wait()?;
@@ -260,9 +268,9 @@ fn backend(stream: &TcpStream, request: &Request, shared: &Shared, known: bool) 
 }
 
 /// Turns the head of a CGI answer, where the status is a header and may be missing, into one of HTTP.
-fn answer_head(answer: &mut BufReader<impl Read>) -> io::Result<String> {
+fn answer_head(answer: &mut BufReader<impl Read>, date: Option<&str>) -> io::Result<String> {
     let mut status = "200 OK".to_owned();
-    let mut headers = String::new();
+    let mut headers = date.map(|date| format!("Date: {date}\r\n")).unwrap_or_default();
     loop {
         let mut line = String::new();
         if answer.read_line(&mut line)? == 0 {

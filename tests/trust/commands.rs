@@ -3,7 +3,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -19,13 +21,17 @@ struct Ran {
     err: String,
 }
 
-fn meshfed(home: &Path, directory: &Path, arguments: &[&str]) -> Ran {
+fn command(home: &Path, directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(binary());
     command.args(arguments).current_dir(directory).env_clear().env("HOME", home).env("COLUMNS", "100").stdin(Stdio::null());
     for role in ["AUTHOR", "COMMITTER"] {
         command.env(format!("GIT_{role}_NAME"), "Ada").env(format!("GIT_{role}_EMAIL"), "ada@example.com");
     }
-    let output = command.output().unwrap();
+    command
+}
+
+fn meshfed(home: &Path, directory: &Path, arguments: &[&str]) -> Ran {
+    let output = command(home, directory, arguments).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Ran { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
@@ -178,43 +184,68 @@ fn nothing_of_what_a_person_does_in_the_clone_is_taken_along() {
     assert!(desk.fails(3, &["trust", "revoke", "x"]).contains("it is on no branch"));
 }
 
-#[test]
-fn a_key_that_only_git_can_use_leaves_a_commit_prepared() {
-    let desk = Desk::new();
-    let protected = desk.0.path().join("protected");
-    run(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "passphrase", "-C", "", "-f"]).arg(&protected));
-    let ran = desk.meshfed(&["trust", "introduce", "--name", "ada@example.com", "--key", "../protected"]);
-    assert_eq!((ran.code, &*ran.out), (Some(1), ""), "{}", ran.err);
-    let staged = "A  trust/allowed_signers\nA  trust/policy.yaml\nA  trust/revoked_keys";
-    assert_eq!(desk.git(&["status", "--short"]), staged);
-    let next = ran.err.lines().find_map(|line| line.strip_prefix("next: ")).unwrap();
-    assert_eq!(
-        next,
-        "git -c gpg.format=ssh -c user.signingkey=../protected commit -S -m 'Let ada@example.com say who may change what'"
-    );
-    assert!(ran.err.contains("not committed: the key has a passphrase; staged trust/"), "{}", ran.err);
+/// An ssh-agent of our own, which ends with us.
+struct Agent(Child);
 
-    // The command that it prints, once somebody has typed the passphrase, makes what agents follow.
-    run(Command::new("ssh-keygen").args(["-q", "-p", "-P", "passphrase", "-N", "", "-f"]).arg(&protected));
-    run(Command::new("sh")
-        .args(["-c", next])
-        .current_dir(desk.path())
-        .envs([("GIT_AUTHOR_NAME", "a"), ("GIT_AUTHOR_EMAIL", "a@b")])
-        .envs([("GIT_COMMITTER_NAME", "a"), ("GIT_COMMITTER_EMAIL", "a@b")]));
+impl Agent {
+    fn start(socket: &Path) -> Self {
+        let agent = Self(Command::new("ssh-agent").arg("-D").arg("-a").arg(socket).stdout(Stdio::null()).spawn().unwrap());
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !socket.exists() {
+            assert!(Instant::now() < deadline, "ssh-agent does not listen");
+            thread::sleep(Duration::from_millis(10));
+        }
+        agent
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_key_that_only_openssh_can_use_signs_by_its_program() {
+    let desk = Desk::new();
+    let key = |name: &str, options: &[&str]| {
+        let file = desk.0.path().join(name);
+        run(Command::new("ssh-keygen").args(["-q", "-C", ""]).args(options).arg("-f").arg(&file));
+        file
+    };
+    // Nobody is there to type a passphrase, and nothing is asked.
+    key("protected", &["-t", "ed25519", "-N", "passphrase"]);
+    let introduce = ["trust", "introduce", "--name", "ada@example.com", "--key"];
+    let refused = desk.fails(3, &[&introduce[..], &["../protected"]].concat());
+    assert!(refused.contains("ssh-keygen has not signed with ../protected: the key has a passphrase"), "{refused}");
+    assert_eq!((desk.git(&["status", "--short"]), desk.git(&["rev-list", "--count", "HEAD"])), (String::new(), "1".to_owned()));
+
+    key("rsa", &["-t", "rsa", "-b", "3072", "-N", ""]);
+    desk.fine(&[&introduce[..], &["../rsa"]].concat());
+    desk.git(&["-c", "gpg.format=ssh", "-c", "gpg.ssh.allowedSignersFile=trust/allowed_signers", "verify-commit", "HEAD"]);
     assert!(desk.fine(&["trust", "show"]).out.contains("verified from"));
 
     // Git's own settings are enough: a public key, whose private half lies beside it.
     desk.git(&["config", "gpg.format", "ssh"]);
-    desk.git(&["config", "user.signingkey", &format!("{}.pub", protected.display())]);
-    desk.fine(&["trust", "keygen", "../rob"]);
-    desk.fine(&["trust", "add", "rob@example.com", "../rob.pub"]);
+    desk.git(&["config", "user.signingkey", &format!("{}/rsa.pub", desk.0.path().display())]);
+    let held = key("held", &["-t", "ed25519", "-N", ""]);
+    desk.fine(&["trust", "add", "rob@example.com", "../held.pub", "--role", "root"]);
+
     // In ssh-agent there is no file at all.
-    let line = fs::read_to_string(protected.with_extension("pub")).unwrap();
+    let line = fs::read_to_string(held.with_extension("pub")).unwrap();
     desk.git(&["config", "user.signingkey", &format!("key::{}", line.trim())]);
-    assert!(
-        desk.fails(1, &["trust", "revoke", "rob@example.com"])
-            .contains("not committed: the key is in ssh-agent; staged trust/revoked_keys")
-    );
+    desk.fine(&["trust", "keygen", "../third"]);
+    let add = ["trust", "add", "eve@example.com", "../third.pub"];
+    let refused = desk.fails(3, &add);
+    assert!(refused.contains("ssh-agent has to have it: ssh-add"), "{refused}");
+    let socket = desk.0.path().join("agent");
+    let _agent = Agent::start(&socket);
+    run(Command::new("ssh-add").arg("-q").arg(&held).env("SSH_AUTH_SOCK", &socket));
+    fs::remove_file(&held).unwrap();
+    let mut with_agent = command(desk.0.path(), &desk.path(), &add);
+    assert!(with_agent.env("SSH_AUTH_SOCK", &socket).status().unwrap().success());
+    desk.git(&["-c", "gpg.ssh.allowedSignersFile=trust/allowed_signers", "verify-commit", "HEAD"]);
 }
 
 #[test]

@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::timeout;
-use tracing::info;
 
 use super::Outcome;
 use super::declarations::{self, Declarations};
@@ -184,7 +183,7 @@ impl Agent {
                 self.wake(if known { Cause::Facts } else { Cause::Commit });
             }
             News::Published(files, commit, at, message) => {
-                info!(event = "published", commit = %commit, "published {} {message}", commit.short());
+                self.journal.published(commit, &message);
                 self.own_at = Some(at);
                 self.own_facts = declarations::own_facts(&self.me, &files, Timestamp::now());
                 self.own_status = declarations::own_status(&files);

@@ -9,7 +9,7 @@ use http::{Request, Response};
 use opentelemetry_http::{Bytes, HttpClient, HttpError};
 use tracing::{info, warn};
 use ureq::Agent;
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 
 use crate::words::one_line;
 
@@ -37,7 +37,7 @@ struct Trouble {
 }
 
 impl Client {
-    /// With the time limit and the certificate authorities that the environment names.
+    /// With the time limit, the certificate authorities and the certificate of its own that the environment names.
     pub fn from_environment() -> Result<Self, String> {
         let either = |what: &str| {
             let names = [format!("OTEL_EXPORTER_OTLP_TRACES_{what}"), format!("OTEL_EXPORTER_OTLP_{what}")];
@@ -48,8 +48,10 @@ impl Client {
             Some(file) => named(&file).map_err(|reason| format!("the certificate file {file} {reason}"))?,
             None => installed(),
         };
+        let identity = identity(either("CLIENT_CERTIFICATE"), either("CLIENT_KEY"))?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = TlsConfig::builder().unversioned_rustls_crypto_provider(provider).root_certs(RootCerts::from(roots)).build();
+        let tls = TlsConfig::builder().unversioned_rustls_crypto_provider(provider);
+        let tls = tls.root_certs(RootCerts::from(roots)).client_cert(identity).build();
         let agent = Agent::config_builder().http_status_as_error(false).max_redirects(0).timeout_global(Some(limit));
         Ok(Self { agent: agent.tls_config(tls).build().into(), trouble: Mutex::default() })
     }
@@ -108,6 +110,19 @@ impl HttpClient for Client {
     }
 }
 
+/// What the agent shows to a collector that asks who sends.
+fn identity(certificate: Option<String>, key: Option<String>) -> Result<Option<ClientCert>, String> {
+    let (certificate, key) = match (certificate, key) {
+        (Some(certificate), Some(key)) => (certificate, key),
+        (None, None) => return Ok(None),
+        _ => return Err("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE and OTEL_EXPORTER_OTLP_CLIENT_KEY go together".to_owned()),
+    };
+    let chain = named(&certificate).map_err(|reason| format!("the client certificate {certificate} {reason}"))?;
+    let pem = fs::read(&key).map_err(|error| format!("the client key {key} cannot be read: {error}"))?;
+    let key = PrivateKey::from_pem(&pem).map_err(|_| format!("the client key {key} holds no private key in PEM format"))?;
+    Ok(Some(ClientCert::new_with_certs(&chain, key)))
+}
+
 fn named(file: &str) -> Result<Vec<Certificate<'static>>, String> {
     let pem = fs::read(file).map_err(|error| format!("cannot be read: {error}"))?;
     let mut found = Vec::new();
@@ -127,6 +142,30 @@ fn installed() -> Vec<Certificate<'static>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_client_certificate_has_its_key_and_both_can_be_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let pair = rcgen::generate_simple_self_signed(["agent".to_owned()]).unwrap();
+        let file = |name: &str, text: &str| {
+            let file = folder.path().join(name);
+            fs::write(&file, text).unwrap();
+            Some(file.to_str().unwrap().to_owned())
+        };
+        let (certificate, key) = (file("crt", &pair.cert.pem()), file("key", &pair.signing_key.serialize_pem()));
+        assert!(identity(None, None).unwrap().is_none());
+        assert!(identity(certificate.clone(), key.clone()).unwrap().is_some());
+        for (certificate, key, why) in [
+            (certificate.clone(), None, "go together"),
+            (None, key.clone(), "go together"),
+            (key, certificate.clone(), "holds no certificate"),
+            (certificate.clone(), certificate.clone(), "holds no private key"),
+            (certificate, Some("/nowhere".to_owned()), "/nowhere cannot be read"),
+        ] {
+            let error = identity(certificate, key).map(|identity| identity.is_some()).unwrap_err();
+            assert!(error.contains(why), "{error}");
+        }
+    }
 
     #[test]
     fn a_collector_that_comes_and_goes_is_told_of_once_in_a_while() {

@@ -38,8 +38,8 @@ pub(super) fn whole(
     let mut history = History::default();
     let Some(introduction) =
         given.map_or_else(|| found(commits, tip.into()), |given| Ok(Some(given))).or_else(|why| match why {
-            Fault::Unreadable(unreadable) => {
-                history.words = format!("no commit verified, as the history is not whole ({unreadable})");
+            Fault::Unreadable(_) => {
+                history.words = "no commit verified (git fetch --unshallow gets older ones)".to_owned();
                 Ok(None)
             }
             broken @ Fault::Violation(_) => Err(fault(broken)),

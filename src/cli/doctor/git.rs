@@ -167,7 +167,7 @@ fn signing_key(path: &Path, mesh: &str, listed: &[PublicKey]) -> Check {
     // The agent makes one that is absent; we do not.
     let public = match SigningKey::of_person(path) {
         Ok(PersonKey::Here(key)) => key.public_line(""),
-        Ok(PersonKey::Elsewhere { why, .. }) => return Check::failure(name, why, "use an ed25519 key without a passphrase"),
+        Ok(PersonKey::OpenSsh(key)) => return Check::failure(name, key.why(), "use an ed25519 key without a passphrase"),
         Err(error) => return Check::failure(name, error.to_string(), "mount the Secret with the key, or name its file"),
     };
     if public_key(public.trim()).is_ok_and(|ours| listed.contains(&ours)) {

@@ -32,7 +32,9 @@ pub(super) async fn look(seen: &Seen, me: &str, now: Timestamp, checks: &mut Vec
         };
         let found = format!("{expires}, ingress {}", ingress.addresses.join(" "));
         checks.push(match root.duration_since(now) {
-            left if left < EXPIRES_SOON => Check::warning(&name, found, "renew the CA of that mesh: README, a change of CA"),
+            left if left < EXPIRES_SOON => {
+                Check::warning(&name, found, "renew the CA of that mesh (repo-layout/README.md, Rotating a CA)")
+            }
             _ => Check::ok(&name, found),
         });
         let question = ingress_question(&seen.federation, me, ours, facts);

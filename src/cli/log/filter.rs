@@ -52,7 +52,7 @@ impl FromStr for Peering {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.split_once(':') {
             Some((a, b)) if !a.is_empty() && !b.is_empty() => Ok(Self(a.to_owned(), b.to_owned())),
-            _ => Err("a peering is two meshes with a colon between them"),
+            _ => Err("write two meshes as A:B"),
         }
     }
 }
@@ -78,9 +78,7 @@ impl FromStr for When {
         let day = || text.parse::<jiff::civil::Date>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok();
         let ago = || SignedDuration::try_from(humantime::parse_duration(text).ok()?).ok();
         let at = text.parse().ok().or_else(|| Some(day()?.timestamp()));
-        at.map(Self::At)
-            .or_else(|| ago().map(Self::Ago))
-            .ok_or("a time is 2026-11-20, 2026-11-20T10:14:00Z, or a span such as 2w or 36h")
+        at.map(Self::At).or_else(|| ago().map(Self::Ago)).ok_or("write 2026-11-20, 2026-11-20T10:14:00Z, or 2w")
     }
 }
 

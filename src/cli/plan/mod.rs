@@ -17,14 +17,15 @@ use crate::view::plan::{self, Plans};
 ///
 /// Compares two revisions, or a revision with the files as they are, without any cluster: every import counts as working, and addresses and CA
 /// roots are those that the meshes publish now. With --live, shows what the agent of a mesh would change in its cluster now. Exit code 1
-/// means that there is something to change.
+/// means that there is something to change, or an error.
 ///
 /// Example: meshfed plan main..feature/ratings
 ///
 /// Example: meshfed plan --live --mesh rosa-prod-mesh --context rosa
 #[derive(clap::Args, Debug)]
 pub struct Plan {
-    /// A..B compares two revisions, A compares it with the files as they are [default: the branch that people write]
+    /// A..B compares two revisions, A...B what B changed since it left A, A compares it with the files as they are [default: the
+    /// branch that people write]
     #[arg(value_name = "RANGE", conflicts_with = "live")]
     range: Option<String>,
     /// Only this mesh
@@ -62,16 +63,14 @@ fn errors(problems: &[Diagnostic]) -> Vec<String> {
 
 impl Plan {
     pub(super) fn run(mut self) -> Result<Exit, Error> {
-        if !self.repo.given() {
-            ".".clone_into(&mut self.repo.repo);
-        }
+        self.repo.repo = self.repo.here()?;
         let plans = match (&self.mesh, self.live) {
             (Some(mesh), true) => self.live(mesh)?,
             (None, true) => return Err(Error::usage("the mesh is not given", "set --mesh or MESHFED_MESH")),
             (_, false) => self.between()?,
         };
         self.print(&plans)?;
-        Ok(Exit::findings(plans.any()))
+        Ok(Exit::findings(plans.any() || !plans.errors.is_empty()))
     }
 
     fn print(&self, plans: &Plans) -> Result<(), Error> {

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::{Plan, errors};
 use crate::agent::declarations;
+use crate::changes::files;
 use crate::cli::remote::Remote;
 use crate::cli::tree::Tree;
 use crate::cli::{facts, offline, render};
@@ -15,6 +16,7 @@ use crate::error::Error;
 use crate::facts::Facts;
 use crate::model::Federation;
 use crate::policy::Loaded;
+use crate::repo::CommitId;
 use crate::view::plan::{Half, Plans, between, kept, settings};
 
 /// The files as they are, for people.
@@ -25,17 +27,18 @@ struct Range {
     from: String,
     /// `None` for the files as they are.
     to: Option<String>,
+    /// `A...B`: from where B left A.
+    base: bool,
 }
 
 impl Plan {
     /// Compares each mesh.
     pub(super) fn between(&self) -> Result<Plans, Error> {
         let remote = self.repo.fetch()?;
-        let Range { from, to } = range(self.range.as_deref(), &self.repo.branch)?;
-        let before = self.tree(&remote, &from)?;
-        let after = match &to {
-            Some(revision) => self.tree(&remote, revision)?,
-            None => Tree::read(Path::new(&self.repo.repo))?,
+        let Range { from, to, base } = range(self.range.as_deref(), &self.repo.branch)?;
+        let (from, before, after) = match &to {
+            Some(to) => self.revisions(&remote, from, to, base)?,
+            None => (from.clone(), self.tree(&remote, &from)?.1, self.files()?),
         };
         let (old, mut new) = (before.load(), after.load());
         new.federation = kept(new.federation, &old.federation);
@@ -54,14 +57,48 @@ impl Plan {
         };
         let meshes = wanted.map(plan).collect();
         let errors = errors(&new.problems);
-        let settings = settings(&old.federation, &new.federation, None);
+        let mut settings = settings(&old.federation, &new.federation, None);
+        settings.extend(rules_of(&before, &after));
         Ok(Plans { from, to: to.unwrap_or_else(|| WORKING_TREE.to_owned()), errors, settings, meshes })
     }
 
-    /// The files of a revision: one that the repository has, or a branch that is fetched for it.
-    fn tree(&self, remote: &Remote, revision: &str) -> Result<Tree, Error> {
+    /// Both sides of `A..B`, or of `A...B`, with what to call the first.
+    fn revisions(&self, remote: &Remote, from: String, to: &str, base: bool) -> Result<(String, Tree, Tree), Error> {
+        let (first, before) = self.tree(remote, &from)?;
+        let (last, after) = self.tree(remote, to)?;
+        match common(remote, first, last)? {
+            Some(common) if base => {
+                return Ok((format!("{from} at {}", common.short()), Tree::at(&remote.mirror, common)?, after));
+            }
+            None if base => {
+                let message = format!("nobody can say where {to} left {from}");
+                return Err(Error::unavailable(message, format!("meshfed plan {from}..{to} compares them as they are")));
+            }
+            common if common == first => {}
+            Some(_) => eprintln!(
+                "note: {from} has commits that {to} lacks, which show the other way round;\n      \
+                 meshfed plan {from}...{to} leaves them out"
+            ),
+            None => {}
+        }
+        Ok((from, before, after))
+    }
+
+    /// The files as they are.
+    fn files(&self) -> Result<Tree, Error> {
+        let files = Tree::read(Path::new(&self.repo.repo))?;
+        if files.len() > 0 {
+            return Ok(files);
+        }
+        let message = format!("{} has no files of a federation", self.repo.repo);
+        Err(Error::usage(message, "name two revisions: meshfed plan main..feature"))
+    }
+
+    /// The files of a revision: one that the repository has, or a branch that is fetched for it; with its commit, if the mirror has that.
+    fn tree(&self, remote: &Remote, revision: &str) -> Result<(Option<CommitId>, Tree), Error> {
         let (commit, other) = self.repo.find(remote, revision)?;
-        Tree::at(&other.as_ref().unwrap_or(remote).mirror, commit)
+        let tree = Tree::at(&other.as_ref().unwrap_or(remote).mirror, commit)?;
+        Ok((other.is_none().then_some(commit), tree))
     }
 
     fn known_facts(
@@ -84,12 +121,29 @@ impl Plan {
     }
 }
 
+/// Where two revisions parted, as far as the mirror knows both.
+fn common(remote: &Remote, one: Option<CommitId>, other: Option<CommitId>) -> Result<Option<CommitId>, Error> {
+    let Some((one, other)) = one.zip(other) else { return Ok(None) };
+    Ok(remote.mirror.merge_base(one, other)?)
+}
+
+/// What a change does to who may change what, and to what is forbidden: files, a line each.
+fn rules_of(before: &Tree, after: &Tree) -> Vec<String> {
+    let (was, is) = (before.rules(), after.rules());
+    let paths: BTreeSet<&str> = was.keys().chain(is.keys()).copied().collect();
+    let changed = paths.into_iter().filter(|path| was.get(path) != is.get(path));
+    let changes = files(changed.map(|path| (path, was.contains_key(path), is.contains_key(path))));
+    changes.into_iter().map(|change| change.words).collect()
+}
+
 fn range(text: Option<&str>, branch: &str) -> Result<Range, Error> {
     let text = text.unwrap_or(branch);
     let head = |revision: &str| if revision.is_empty() { "HEAD".to_owned() } else { revision.to_owned() };
     match text.split_once("..") {
-        None => Ok(Range { from: text.to_owned(), to: None }),
-        Some((from, to)) if !to.starts_with('.') && !to.contains("..") => Ok(Range { from: head(from), to: Some(head(to)) }),
+        None => Ok(Range { from: text.to_owned(), to: None, base: false }),
+        Some((from, to)) if !to.trim_start_matches('.').contains("..") && !to.starts_with("..") => {
+            Ok(Range { from: head(from), to: Some(head(to.trim_start_matches('.'))), base: to.starts_with('.') })
+        }
         Some(_) => {
             Err(Error::usage(format!("`{}` is not a range", text.escape_debug()), "write two revisions as `main..feature`"))
         }

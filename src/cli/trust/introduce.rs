@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::path;
-use crate::cli::clone::{Clone, CloneArgs, Judge, Made};
+use crate::cli::clone::{Clone, CloneArgs, Judge};
 use crate::error::{Error, Exit};
 use crate::repo::Contribution;
 use crate::trust::{FOLDER, Id, PublicKey, Signers, edit};
@@ -24,31 +24,28 @@ pub struct Introduce {
 
 impl Introduce {
     pub(super) fn run(self) -> Result<Exit, Error> {
-        let clone = self.clone.open()?;
+        let mut clone = self.clone.open()?;
         if clone.rules().is_ok() {
             let message = format!("{FOLDER}/ is there already");
             return Err(Error::usage(message, "meshfed trust show explains it; add, revoke and accept change it"));
         }
         let name = signer_name(&clone, self.name)?;
         let files = first_files(&name, &clone.public_key()?)?;
+        clone.name = Some(name.clone());
         let contribution = Contribution { files, message: format!("Let {name} say who may change what") };
-        let made = clone.commit(&contribution, Judge::Introduction)?;
-        match made {
-            Made::Committed(commit) => {
-                clone.print_anchor(Id::from(commit))?;
-                eprintln!("then: start every agent with these flags, and have its key under agent.keys in its mesh.yaml");
-                eprintln!("      meshfed trust add NAME KEY --role MESH for each team");
-            }
-            Made::Prepared => eprintln!("then: meshfed trust show prints the flags for the agents"),
-        }
-        Ok(made.exit())
+        let commit = clone.commit(&contribution, Judge::Introduction)?;
+        clone.print_anchor(Id::from(commit))?;
+        eprintln!("then: start every agent with these flags, and have its key under agent.keys in its mesh.yaml");
+        eprintln!("      meshfed trust add NAME KEY --role MESH for each team");
+        Ok(Exit::Fine)
     }
 }
 
 /// Whoever is to be the first root.
 pub(in crate::cli) fn signer_name(clone: &Clone, given: Option<String>) -> Result<String, Error> {
     given.or_else(|| clone.checkout.setting("user.email")).ok_or_else(|| {
-        Error::usage("it does not say what you are called", "say --name ada@example.com, or set user.email with git config")
+        let hint = "say --name ada@example.com, or tell Git once: git config --global user.email ada@example.com";
+        Error::usage("nobody says what you are called", hint)
     })
 }
 

@@ -16,9 +16,8 @@ use crate::trust::FOLDER;
 
 /// Say who may change what in the shared repository, and see whether its history keeps to it
 ///
-/// Each subcommand that changes something makes one signed commit in your clone and prints how to push it. Where only Git can sign (a key
-/// with a passphrase, in hardware or in ssh-agent) it stages the files and prints the command that commits them, with exit code 1. Example:
-/// meshfed trust show
+/// Each subcommand that changes something makes one signed commit in your clone and prints how to push it. A key with a passphrase, in hardware
+/// or in ssh-agent signs by ssh-keygen, as with Git. Example: meshfed trust show
 #[derive(clap::Args, Debug)]
 pub struct Trust {
     #[command(subcommand)]

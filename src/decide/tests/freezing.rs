@@ -1,6 +1,6 @@
 //! A branch that does not verify: what goes on, what is told, and what is remembered of what was verified.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
@@ -107,6 +107,22 @@ fn a_new_commit_marks_the_control_plane_and_rewrites_nothing_else() {
 }
 
 #[test]
+fn how_far_a_peers_branch_was_verified_when_its_keys_changed_outlives_the_agents_config_map() {
+    let mut sim = settled();
+    sim.trust.published.insert(ARO.to_owned(), verified(id(5)));
+    sim.trust.published.insert(ROSA.to_owned(), verified(id(7)));
+    sim.trust.main = verified(id(3)); // takes a key of the peer's away
+    sim.settle();
+    let known = || BTreeMap::from([(ARO.to_owned(), BTreeSet::from([id(5)]))]);
+    assert_eq!(marks(&sim.sites[ROSA].server.live()).published, known(), "and nothing of its own branch");
+    sim.trust.published.insert(ARO.to_owned(), verified(id(6)));
+    assert!(sim.decide(ROSA).leaves_cluster(), "the peer's word alone is no reason to write");
+    let pointer = format!("/metadata/annotations/{}", PUBLISHED_ANNOTATION.replace('/', "~1"));
+    sim.site(ROSA).server.edit(CONTROL_PLANE, &pointer, json!(format!("{ARO}={}", id(9))), "kubectl", "Update");
+    assert_eq!(marks(&sim.sites[ROSA].server.live()).published, BTreeMap::new(), "what somebody else writes there is no mark");
+}
+
+#[test]
 fn an_observer_and_who_does_not_verify_mark_nothing() {
     let mut sim = Sim::new(example());
     sim.settle();
@@ -172,6 +188,43 @@ fn a_peer_that_is_not_believed_says_what_to_do() {
     let rosa = sim.federation.meshes.get_mut(ROSA).unwrap().mesh.as_mut().unwrap();
     rosa.keys = vec![public_key(&format!("{} some other comment", public(&key(1)))).unwrap()];
     assert!(!sim.decide(ROSA).holds.iter().any(|hold| hold.reason.contains("the key that this agent signs with")));
+}
+
+#[test]
+fn agents_that_refuse_each_others_branches_come_to_an_end() {
+    let mut sim = settled();
+    let mut told = [3, 4].map(|tip| {
+        let (forked, lost) = (refused(Some(id(5)), id(5), Rule::SourceForked), refused(None, id(6), Rule::SourceRewound));
+        let never = refused(None, id(tip), Rule::UnknownSigner);
+        let branches = [(ARO, forked), (ROSA, lost), ("gcp-dev-mesh", never)];
+        sim.trust.published = branches.map(|(mesh, passage)| (mesh.to_owned(), Passage { tip: Some(id(tip)), ..passage })).into();
+        sim.decide(ROSA).status
+    });
+    told.iter_mut().for_each(|status| status.main.seen.clear());
+    assert_eq!(told[0], told[1], "the tip moves with each word of its agent, also with what that says about us");
+    insta::assert_snapshot!(told[0].holds.join("\n"));
+}
+
+#[test]
+fn nothing_is_published_under_a_key_that_people_have_not_listed_beside_others() {
+    let mut sim = settled();
+    let list = |sim: &mut Sim, keys: &[u8]| {
+        let mesh = sim.federation.meshes.get_mut(ROSA).unwrap().mesh.as_mut().unwrap();
+        mesh.keys = keys.iter().map(|number| public_key(&public(&key(*number))).unwrap()).collect();
+    };
+    sim.trust.own_key = public(&key(1));
+    let warns = Verification::Warn(introduction());
+    for (listed, verification, publishes) in
+        [(&[2][..], sim.trust.verification, false), (&[], sim.trust.verification, true), (&[2], warns, true)]
+    {
+        list(&mut sim, listed);
+        sim.trust.verification = verification;
+        let before = sim.sites[ROSA].messages.len();
+        sim.settle();
+        assert_eq!(sim.sites[ROSA].messages.len() > before, publishes, "{listed:?} {verification:?}");
+        list(&mut sim, &[1, 2]);
+        sim.settle();
+    }
 }
 
 #[test]

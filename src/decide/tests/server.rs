@@ -1,6 +1,7 @@
 //! As much of an API server as a decision can tell from a real one: server-side apply with owners, versions and conflicts.
 //! Lists are one unit here; lists with keys are tested in `compare` and against a real server.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -15,6 +16,8 @@ use crate::object::{FIELD_MANAGER, Key, Live, Object};
 pub struct Server {
     objects: BTreeMap<Key, Value>,
     writes: u64,
+    /// What was read last, of which only what changed is made anew.
+    read: RefCell<LiveObjects>,
     /// The time that it stamps on what is applied.
     pub now: Timestamp,
 }
@@ -22,7 +25,15 @@ pub struct Server {
 impl Server {
     /// All objects as the watches would give them.
     pub fn live(&self) -> LiveObjects {
-        self.objects.iter().map(|(key, value)| (key.clone(), Arc::new(Live::new(value).unwrap()))).collect()
+        let mut read = self.read.borrow_mut();
+        let now: LiveObjects = self.objects.iter().map(|(key, value)| (key.clone(), as_read(value, read.get(key)))).collect();
+        read.clone_from(&now);
+        now
+    }
+
+    /// All objects of one kind.
+    pub fn of_kind(&self, kind: (&str, &str)) -> impl Iterator<Item = (&Key, &Value)> {
+        self.objects.iter().filter(move |(key, _)| *key.kind == *kind.1)
     }
 
     /// How often anything was written.
@@ -64,6 +75,7 @@ impl Server {
     pub fn remove(&mut self, name: &str) {
         let key = self.key(name);
         self.objects.remove(&key);
+        self.writes += 1;
     }
 
     /// A controller writes status.
@@ -175,6 +187,11 @@ impl Server {
             self.writes += 1;
         }
     }
+}
+
+fn as_read(value: &Value, before: Option<&Arc<Live>>) -> Arc<Live> {
+    let same = before.filter(|live| value["metadata"]["resourceVersion"] == *live.resource_version);
+    same.map_or_else(|| Arc::new(Live::new(value).unwrap()), Arc::clone)
 }
 
 fn bump(value: &mut Value, writes: &mut u64) {

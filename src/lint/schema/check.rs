@@ -13,6 +13,32 @@ const MAX_FINDINGS: usize = 10;
 /// Fields of every object, beside those of its kind.
 const COMMON: [&str; 4] = ["apiVersion", "kind", "metadata", "status"];
 
+/// All kinds that objects can have in the groups that Kubernetes keeps for itself and that most applications use (Kubernetes API reference).
+const CLOSED: [(&str, &[&str]); 3] = [
+    (
+        "",
+        &[
+            "ConfigMap",
+            "Endpoints",
+            "Event",
+            "LimitRange",
+            "Namespace",
+            "Node",
+            "PersistentVolume",
+            "PersistentVolumeClaim",
+            "Pod",
+            "PodTemplate",
+            "ReplicationController",
+            "ResourceQuota",
+            "Secret",
+            "Service",
+            "ServiceAccount",
+        ],
+    ),
+    ("apps", &["ControllerRevision", "DaemonSet", "Deployment", "ReplicaSet", "StatefulSet"]),
+    ("batch", &["CronJob", "Job"]),
+];
+
 /// Checks an object of this kind.
 pub fn check<'a>(path: &'a str, kind: &'a Kind, object: &At<Node>, schemas: &'a Schemas) -> Vec<Diagnostic> {
     let mut found = Findings { path, kind: &kind.kind, above: Vec::new(), list: Vec::new() };
@@ -31,7 +57,17 @@ pub fn check<'a>(path: &'a str, kind: &'a Kind, object: &At<Node>, schemas: &'a 
             let message = format!("{} is not served in version `{}`", kind.kind, kind.version.escape_debug());
             found.error(span, message, closest(&kind.version, &versions));
         }
-        Known::Schema(_) | Known::Nothing => {}
+        Known::Nothing => {
+            let of_group = CLOSED.iter().find(|(group, _)| *group == &*kind.group).map(|(_, kinds)| *kinds);
+            // A list is told where it is loaded: it has no name.
+            if let Some(kinds) = of_group.filter(|kinds| !kinds.contains(&&*kind.kind) && !kind.kind.ends_with("List")) {
+                let span = object.get("kind").map_or(object.span, |kind| kind.span);
+                let message =
+                    format!("Kubernetes has no kind `{}` in `{}`", kind.kind.escape_debug(), kind.api_version().escape_debug());
+                found.error(span, message, closest(&kind.kind, kinds));
+            }
+        }
+        Known::Schema(_) => {}
     }
     found.list.truncate(MAX_FINDINGS);
     found.list

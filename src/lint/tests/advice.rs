@@ -30,9 +30,9 @@ fn load_balancers_are_those_of_the_cloud() {
             "//- meshes/a/mesh.yaml\nkind: Mesh\nmetadata: {name: a}\nspec:\n  trustDomain: a.example\n  members: [apps]\n";
         advice(&pair().with(&format!("{text}{spec}")))
     };
-    assert_snapshot!(mesh("  platform: aws\n  ingress: {annotations: {service.beta.kubernetes.io/aws-load-balancer-type: external}}\n"), @"meshes/a/mesh.yaml:5:16: warning[MF012]: `service.beta.kubernetes.io/aws-load-balancer-type: external` replaces the network load balancer (federation needs a load balancer of layer 4: leave the annotation out)");
-    assert_snapshot!(mesh("  platform: aws\n  ingress: {addresses: [34.91.0.7]}\n"), @"meshes/a/mesh.yaml:5:16: warning[MF012]: 34.91.0.7 is an IP address, and load balancers of AWS have names whose addresses change (take `status.loadBalancer.ingress[].hostname` of the ingress Service)");
-    assert_snapshot!(mesh("  platform: gcp\n  ingress: {addresses: [a1b2.elb.us-east-1.amazonaws.com]}\n"), @"meshes/a/mesh.yaml:5:16: warning[MF012]: a1b2.elb.us-east-1.amazonaws.com is a load balancer of AWS, and this mesh runs elsewhere (take `status.loadBalancer.ingress[].ip` of the ingress Service)");
+    assert_snapshot!(mesh("  platform: aws\n  ingress: {annotations: {service.beta.kubernetes.io/aws-load-balancer-type: external}}\n"), @"meshes/a/mesh.yaml:8:12: warning[MF012]: `service.beta.kubernetes.io/aws-load-balancer-type: external` replaces the network load balancer (federation needs a load balancer of layer 4: leave the annotation out)");
+    assert_snapshot!(mesh("  platform: aws\n  ingress: {addresses: [34.91.0.7]}\n"), @"meshes/a/mesh.yaml:8:25: warning[MF012]: 34.91.0.7 is an IP address, and load balancers of AWS have names whose addresses change (take `status.loadBalancer.ingress[].hostname` of the ingress Service)");
+    assert_snapshot!(mesh("  platform: gcp\n  ingress: {addresses: [a1b2.elb.us-east-1.amazonaws.com]}\n"), @"meshes/a/mesh.yaml:8:25: warning[MF012]: a1b2.elb.us-east-1.amazonaws.com is a load balancer of AWS, and this mesh runs elsewhere (take `status.loadBalancer.ingress[].ip` of the ingress Service)");
     assert_snapshot!(mesh("  platform: gcp\n  ingress: {addresses: [ingress.example.com, 34.91.0.7]}\n"), @"");
 }
 

@@ -60,16 +60,11 @@ pub fn mesh(document: MeshDocument, folder: &str, findings: &mut Findings) -> Me
             findings.error(member.span, Code::Duplicate, format!("member `{}` is listed twice", **member), "remove one");
         }
     }
-    let mut addresses: Vec<String> = ingress.addresses.iter().filter_map(|text| static_address(text, findings)).collect();
-    addresses.sort();
-    addresses.dedup();
-    if ingress.service_type == ServiceType::NodePort {
-        node_ports(&ingress, name.span, findings);
-    }
     let base = control_plane.base.map(|spec| base(spec, &namespace, &control_plane_name, findings));
-    let port = |port: Option<At<u16>>, default| port.map_or(default, |port| port.value);
+    let ingress = self::ingress(ingress.unwrap_or_else(|| At { value: IngressSpec::default(), span: name.span }), findings);
     Mesh {
         path: findings.path.to_owned(),
+        name_span: name.span,
         name: name.value,
         cluster: cluster.map(|text| text.value),
         cluster_uid: cluster_uid.map(|text| text.value),
@@ -81,13 +76,7 @@ pub fn mesh(document: MeshDocument, folder: &str, findings: &mut Findings) -> Me
         base,
         platform,
         locality: locality.map(|spec| self::locality(spec, findings)),
-        ingress: Ingress {
-            service_type: ingress.service_type,
-            annotations: ingress.annotations,
-            addresses,
-            discovery_port: port(ingress.discovery_port, defaults::DISCOVERY_PORT),
-            service_port: port(ingress.service_port, defaults::SERVICE_PORT),
-        },
+        ingress,
         ca: self::ca(ca, findings),
         operators: self::operators(operators, findings),
         keys: keys(&agent.keys, findings),
@@ -125,18 +114,45 @@ fn base(spec: BaseSpec, namespace: &str, name: &str, findings: &mut Findings) ->
     Base { labels: metadata.labels, annotations: metadata.annotations, spec: spec.value }
 }
 
+fn ingress(spec: At<IngressSpec>, findings: &mut Findings) -> Ingress {
+    let At { value: spec, span } = spec;
+    let mut addresses: Vec<At<String>> = spec.addresses.iter().filter_map(|text| static_address(text, findings)).collect();
+    addresses.sort();
+    addresses.dedup_by(|one, other| one.value == other.value);
+    if spec.service_type == ServiceType::NodePort {
+        node_ports(&spec, span, findings);
+    }
+    for port in [&spec.discovery_port, &spec.service_port].into_iter().flatten().filter(|port| port.value == 0) {
+        findings.error(port.span, Code::BadValue, "0 is no port", "1 to 65535");
+    }
+    let port = |port: Option<At<u16>>, default| port.map_or(default, |port| port.value);
+    Ingress {
+        service_type: spec.service_type,
+        annotations: spec.annotations,
+        addresses,
+        discovery_port: port(spec.discovery_port, defaults::DISCOVERY_PORT),
+        service_port: port(spec.service_port, defaults::SERVICE_PORT),
+        span,
+    }
+}
+
 /// Node ports are the same on both sides: what the gateways' Services ask for, and what peers dial.
 fn node_ports(ingress: &IngressSpec, span: Span, findings: &mut Findings) {
+    let ports = [("discoveryPort", &ingress.discovery_port), ("servicePort", &ingress.service_port)];
+    let mut missing: Vec<&str> = ports.iter().filter(|(_, port)| port.is_none()).map(|(field, _)| *field).collect();
     if ingress.addresses.is_empty() {
-        let help = "list the nodes' addresses and both node ports under `ingress`";
-        findings.error(span, Code::BadValue, "`ingress.type: NodePort` needs `ingress.addresses`", help);
+        missing.insert(0, "addresses");
     }
     let (low, high) = (defaults::NODE_PORTS.start(), defaults::NODE_PORTS.end());
-    for (field, port) in [("discoveryPort", &ingress.discovery_port), ("servicePort", &ingress.service_port)] {
-        let place = port.as_ref().map_or(span, |port| port.span);
-        if !port.as_ref().is_some_and(|port| defaults::NODE_PORTS.contains(&**port)) {
-            let message = format!("`ingress.type: NodePort` needs an `ingress.{field}` from {low} to {high}");
-            findings.error(place, Code::BadValue, message, "a port that is free on every node");
+    if !missing.is_empty() {
+        let message = format!("`type: NodePort` needs `{}` too", missing.join("`, `"));
+        let help = format!("the nodes' addresses, and two ports from {low} to {high} that are free on every node");
+        findings.error(span, Code::BadValue, message, help);
+    }
+    for (field, port) in ports {
+        if let Some(port) = port.as_ref().filter(|port| !defaults::NODE_PORTS.contains(&***port)) {
+            let message = format!("`type: NodePort` needs a `{field}` from {low} to {high}");
+            findings.error(port.span, Code::BadValue, message, "a port that is free on every node");
         }
     }
     if let (Some(one), Some(other)) = (&ingress.discovery_port, &ingress.service_port)
@@ -146,9 +162,9 @@ fn node_ports(ingress: &IngressSpec, span: Span, findings: &mut Findings) {
     }
 }
 
-fn static_address(text: &At<String>, findings: &mut Findings) -> Option<String> {
+fn static_address(text: &At<String>, findings: &mut Findings) -> Option<At<String>> {
     match address::parse(text) {
-        Ok(address) => Some(address),
+        Ok(address) => Some(At { value: address, span: text.span }),
         Err(message) => {
             findings.error(text.span, Code::BadValue, message, "write a bare IP address or DNS name");
             None

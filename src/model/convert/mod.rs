@@ -44,7 +44,10 @@ impl<'a> Findings<'a> {
 
     fn same_name(&mut self, name: &At<String>, expected: &str, of: &str) {
         if **name != *expected {
-            let help = format!("call it `{expected}`, or rename the {of}");
+            let help = match names::label(expected) {
+                Ok(()) => format!("call it `{expected}`, or rename the {of}"),
+                Err(_) => format!("rename the {of}"),
+            };
             self.error(
                 name.span,
                 Code::NameMismatch,

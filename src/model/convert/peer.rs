@@ -14,7 +14,7 @@ pub fn peer(document: PeerDocument, mesh: &str, file: &str, findings: &mut Findi
     findings.name(&name, names::mesh);
     findings.same_name(&name, file, "file");
     if *name == mesh {
-        findings.error(name.span, Code::BadValue, "a mesh cannot be its own peer", "");
+        findings.error(name.span, Code::BadValue, "a mesh cannot be its own peer", "remove the file");
     }
     let at = |value: String| At { value, span: name.span };
     let ingress = spec.gateways.ingress.unwrap_or_else(|| at(defaults::ingress_gateway(&name)));
@@ -29,6 +29,7 @@ pub fn peer(document: PeerDocument, mesh: &str, file: &str, findings: &mut Findi
     }
     Peer {
         path: findings.path.to_owned(),
+        gateway_spans: [ingress.span, egress.span],
         ingress: ingress.value,
         egress: egress.value,
         exports: spec.exports.into_iter().filter_map(|spec| export(spec, name.span, findings)).collect(),

@@ -1,12 +1,13 @@
 //! Lists of destinations with their weights, and the requests that take them.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use super::Findings;
 use crate::model::at::{At, Span};
 use crate::model::code::Code;
 use crate::model::documents::{LocalSpec, MatchSpec, MirrorSpec, RouteSpec, TextMatchSpec};
-use crate::model::traffic::{Destination, Match, Mirror, Route, Rule, TextMatch};
+use crate::model::traffic::{Destination, Match, Mirror, NameSpans, Route, Rule, TextMatch};
 use crate::model::{defaults, names};
 
 /// Longest text to compare with (Istio refuses longer regular expressions; no header or path that people tell apart is longer).
@@ -97,10 +98,17 @@ pub(super) fn routes(list: Vec<At<RouteSpec>>, findings: &mut Findings) -> Vec<R
         findings.error(route.span, Code::Weights, "this route has no weight", "only a lone route may leave it out");
     }
     let total: Option<u64> = list.iter().map(weight).sum();
-    if let (Some(first), Some(total)) = (list.first(), total)
+    // One that is more than all is reported where it stands.
+    let possible = list.iter().all(|route| weight(route) <= Some(100));
+    if let (Some(first), Some(total)) = (list.first(), total.filter(|_| possible))
         && total != 100
     {
-        findings.error(first.span, Code::Weights, format!("the weights sum to {total}, not 100"), "change the weights");
+        let weights: Vec<String> = list.iter().filter_map(weight).map(|weight| weight.to_string()).collect();
+        let help = match total.cmp(&100) {
+            Ordering::Less => format!("{} is {} short", weights.join(" + "), 100 - total),
+            _ => format!("{} is {} too much", weights.join(" + "), total - 100),
+        };
+        findings.error(first.span, Code::Weights, format!("the weights sum to {total}, not 100"), help);
     }
     list.into_iter().filter_map(|route| self::route(route, findings)).collect()
 }
@@ -116,7 +124,8 @@ fn route(route: At<RouteSpec>, findings: &mut Findings) -> Option<Route> {
             "weights are percentages",
         );
     }
-    Some(Route { to: destination(local, peer, service, subset, span, findings)?, weight: weight.value.min(100), span })
+    let names = name_spans(peer.as_ref(), service.as_ref(), span);
+    Some(Route { to: destination(local, peer, service, subset, span, findings)?, weight: weight.value.min(100), span, names })
 }
 
 /// `mirror`.
@@ -126,7 +135,13 @@ pub(super) fn mirror(mirror: At<MirrorSpec>, findings: &mut Findings) -> Option<
     if !(0.0..=100.0).contains(&*percentage) {
         findings.error(percentage.span, Code::BadValue, format!("{} is not a percentage", *percentage), "0 to 100");
     }
-    Some(Mirror { to: destination(local, peer, service, subset, span, findings)?, percentage: *percentage, span })
+    let names = name_spans(peer.as_ref(), service.as_ref(), span);
+    Some(Mirror { to: destination(local, peer, service, subset, span, findings)?, percentage: *percentage, span, names })
+}
+
+fn name_spans(peer: Option<&At<String>>, service: Option<&At<String>>, whole: Span) -> NameSpans {
+    let place = |name: Option<&At<String>>| name.map_or(whole, |name| name.span);
+    NameSpans { peer: place(peer), service: place(service) }
 }
 
 fn destination(

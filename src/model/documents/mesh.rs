@@ -31,7 +31,7 @@ pub struct MeshSpec {
     /// Where the workloads run, as the nodes' topology labels say.
     pub locality: Option<LocalitySpec>,
     /// How peers reach this mesh.
-    pub ingress: IngressSpec,
+    pub ingress: Option<At<IngressSpec>>,
     /// The mesh's own CA, for a rotation that people plan.
     pub ca: CaSpec,
     /// Operators (OLM Subscriptions) to ensure.
@@ -186,6 +186,6 @@ pub struct AgentSpec {
     /// Public keys (OpenSSH lines) that sign the mesh's published branch.
     pub keys: Vec<At<String>>,
     /// Commits on the mesh's published branch that its agent did not make (whole ids). They are passed over, so that the branch goes on
-    /// after them without being rewritten.
+    /// after them without being rewritten. Also commits of its agent that nobody has any more: the branch then goes on from what is there.
     pub disowned: Vec<At<String>>,
 }

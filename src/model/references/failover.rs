@@ -1,6 +1,6 @@
 //! Findings about failover: does each peer's service join the local one, and does the control plane know which of them is far?
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Found;
 use super::traffic::declared_peer;
@@ -24,7 +24,8 @@ pub(super) fn check(federation: &Federation, mesh: &Mesh, folder: &MeshFolder, t
             error(first.span, Code::Failover, message, format!("add `locality: {{region: …}}` to {}", mesh.path));
         }
     }
-    for name in &traffic.failover {
+    let mut seen = BTreeSet::new(); // a second time is reported as that
+    for name in traffic.failover.iter().filter(|name| seen.insert(&*name.value)) {
         let Some(peer) = declared_peer(federation, mesh, folder, name, name.span, &mut error) else { continue };
         join(peer, traffic, name, &mut error);
         let Some(theirs) = federation.mesh(name) else { continue }; // it is reported there

@@ -18,13 +18,13 @@ pub use peering::offered;
 
 type Found = Vec<Diagnostic>;
 
-/// Adds the findings between documents.
+/// Adds the findings between documents, of which those in `federation.broken` have an error of their own.
 pub fn check(federation: &Federation, found: &mut Found) {
     trust_domains(federation, found);
     for (name, folder) in &federation.meshes {
         let Some(mesh) = &folder.mesh else {
             let path = format!("meshes/{name}/mesh.yaml");
-            if !federation.unreadable.contains(&path) {
+            if !federation.is_broken(&path) {
                 let help = "a mesh's folder begins with it; nothing else in the folder is used without it";
                 found.push(Diagnostic::error(&path, Span::default(), Code::Dangling, "the file is missing", help));
             }
@@ -69,20 +69,30 @@ fn trust_domains(federation: &Federation, found: &mut Found) {
 /// A gateway serves one peer: with a shared one the two peers' policies refuse each other.
 fn gateways(mesh: &Mesh, folder: &MeshFolder, found: &mut Found) {
     for peer in folder.peers.values() {
-        for gateway in [&peer.ingress, &peer.egress] {
-            if let Err(message) = names::gateway(gateway, &mesh.namespace) {
-                let help = "name it under `spec.gateways`";
-                found.push(Diagnostic::error(&peer.path, peer.name.span, Code::BadName, message, help));
-            }
+        let (ingress, egress) = (names::gateway(&peer.ingress, &mesh.namespace), names::gateway(&peer.egress, &mesh.namespace));
+        let [at, other] = peer.gateway_spans;
+        // Both default names are too long where one is: the peer's name is.
+        let egress = egress.err().filter(|_| ingress.is_ok() || at != other);
+        for (message, span) in
+            ingress.err().map(|message| (message, at)).into_iter().chain(egress.map(|message| (message, other)))
+        {
+            let help = "name this side's gateways in the document: `gateways: {ingress: …, egress: …}` under `spec`";
+            found.push(Diagnostic::error(&peer.path, span, Code::BadName, message, help));
         }
     }
-    let all = folder.peers.values().flat_map(|peer| [(&peer.ingress, peer), (&peer.egress, peer)]);
-    twice(all, |gateway, first, second| {
-        let message = format!("gateway `{gateway}` also serves `{}`", *first.name);
-        let help = "each peer needs gateways of its own";
-        let finding = Diagnostic::error(&second.path, second.name.span, Code::Duplicate, message, help);
-        found.push(finding.also(&first.path, first.name.span, format!("`{gateway}` serves this peer")));
-    });
+    let all = folder.peers.values().flat_map(|peer| [(&peer.ingress, peer, 0), (&peer.egress, peer, 1)]);
+    twice(
+        all.map(|(gateway, peer, side)| (gateway, (peer, peer.gateway_spans[side]))),
+        |gateway, (first, at), (second, span)| {
+            if first.path == second.path {
+                return; // said of the document alone
+            }
+            let message = format!("gateway `{gateway}` also serves `{}`", *first.name);
+            let help = "each peer needs gateways of its own";
+            let finding = Diagnostic::error(&second.path, span, Code::Duplicate, message, help);
+            found.push(finding.also(&first.path, *at, format!("`{gateway}` serves this peer")));
+        },
+    );
 }
 
 fn members(mesh: &Mesh) -> String {

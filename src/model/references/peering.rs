@@ -17,11 +17,15 @@ pub(super) fn check(federation: &Federation, name: &str, mesh: &Mesh, peer: &Pee
 }
 
 fn peering(federation: &Federation, name: &str, mesh: &Mesh, peer: &Peer, found: &mut Found) {
-    if !federation
-        .meshes
-        .get(&*peer.name.value)
-        .is_some_and(|folder| folder.mesh.is_some() || has_mesh_file(federation, &peer.name))
-    {
+    // A folder without its mesh.yaml is reported there, and a name that is not that of the file here.
+    if !federation.meshes.contains_key(&*peer.name.value) && peer.path.ends_with(&format!("/{}.yaml", *peer.name)) {
+        let mut meshes = federation.meshes.iter().filter_map(|(folder, of)| Some((folder, of.mesh.as_ref()?)));
+        if let Some((folder, called)) = meshes.find(|(_, mesh)| mesh.name == *peer.name.value) {
+            let message = format!("the folder of the mesh `{}` is called `{folder}`", *peer.name);
+            let finding = Diagnostic::error(&peer.path, peer.name.span, Code::Dangling, message, "rename the folder");
+            found.push(finding.also(&called.path, called.name_span, "called otherwise"));
+            return;
+        }
         let message = format!("there is no mesh `{}`", *peer.name);
         let others = federation.meshes.iter().filter(|(other, folder)| *other != name && folder.mesh.is_some());
         let help = names::closest(&peer.name, &others.map(|(other, _)| other).collect::<Vec<_>>());
@@ -37,11 +41,6 @@ fn peering(federation: &Federation, name: &str, mesh: &Mesh, peer: &Peer, found:
             "the control plane refuses it; rename one",
         ));
     }
-}
-
-/// A broken `mesh.yaml` is reported where it is broken, not at everyone who names it.
-fn has_mesh_file(federation: &Federation, mesh: &str) -> bool {
-    federation.unreadable.contains(&format!("meshes/{mesh}/mesh.yaml"))
 }
 
 fn exports(mesh: &Mesh, peer: &Peer, found: &mut Found) {
@@ -100,14 +99,17 @@ fn outside(mesh: &Mesh, peer: &Peer, namespace: &str, span: Span, found: &mut Fo
 }
 
 fn imports(federation: &Federation, me: &str, mesh: &Mesh, peer: &Peer, found: &mut Found) {
+    let mut again = BTreeSet::new();
     twice(peer.imports.iter().map(|import| (&import.service.value, import.service.span)), |service, first, second| {
+        again.insert(second);
         let name = service.as_ref().map_or("*".to_owned(), ToString::to_string);
         let message = format!("`{name}` is already imported in line {}", first.line);
         let help = "a service is imported under one name";
         let finding = Diagnostic::error(&peer.path, second, Code::Duplicate, message, help);
         found.push(finding.also(&peer.path, *first, "imported here"));
     });
-    let local = peer.imports.iter().filter_map(|import| Some((import.imported_as()?, import.service.span)));
+    let once = peer.imports.iter().filter(|import| !again.contains(&import.service.span));
+    let local = once.filter_map(|import| Some((import.imported_as()?, import.service.span)));
     twice(local, |name, first, second| {
         let message = format!("`{name}` is already the name of the import in line {}", first.line);
         found.push(another_name(peer, second, message).also(&peer.path, *first, "first here"));
@@ -125,15 +127,20 @@ fn imports(federation: &Federation, me: &str, mesh: &Mesh, peer: &Peer, found: &
             ));
         }
     }
-    let Some(theirs) = federation.peer(&peer.name, me) else { return };
+    let Some(theirs) = federation.peer(&peer.name, me).filter(|theirs| !federation.is_broken(&theirs.path)) else { return };
     let Some(offered) = offered(theirs) else { return };
     for import in &peer.imports {
         if let At { value: Some(service), span } = &import.service
             && !offered.contains(service)
         {
             let message = format!("`{}` does not export `{service}` to `{me}`", *peer.name);
-            let help = names::closest(&service.to_string(), &offered.iter().map(ToString::to_string).collect::<Vec<_>>());
-            let help = format!("it waits until then; {help}");
+            let taken = |name: &ServiceName| peer.imports.iter().any(|import| import.service.as_ref() == Some(name));
+            let free: Vec<String> = offered.iter().filter(|name| !taken(name)).map(ToString::to_string).collect();
+            let free: Vec<&str> = free.iter().map(String::as_str).collect();
+            let help = match names::similar(&service.to_string(), &free) {
+                Some(meant) => format!("did you mean `{meant}`? An import waits until the peer exports it"),
+                None => "an import waits until the peer exports it under this name".to_owned(),
+            };
             let finding = Diagnostic::warning(&peer.path, *span, Code::NotExported, message, help);
             found.push(finding.also(&theirs.path, theirs.name.span, exports_of(&offered)));
         }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Found, failover, members, twice};
+use super::{Found, failover, members, offered, twice};
 use crate::model::at::Span;
 use crate::model::code::Code;
 use crate::model::diagnostic::Diagnostic;
@@ -20,7 +20,7 @@ pub(super) fn check(federation: &Federation, mesh: &Mesh, folder: &MeshFolder, f
     by_hand(folder, found);
 }
 
-/// What the mesh declares about a peer that a Traffic names.
+/// What the mesh declares about a peer that a Traffic names, if it can be read.
 pub(super) fn declared_peer<'a>(
     federation: &Federation,
     mesh: &Mesh,
@@ -29,10 +29,17 @@ pub(super) fn declared_peer<'a>(
     span: Span,
     error: &mut dyn FnMut(Span, Code, String, String),
 ) -> Option<&'a Peer> {
-    let peer = folder.peers.get(name);
     let path = format!("meshes/{}/peers/{name}.yaml", mesh.name);
-    if peer.is_none() && !federation.unreadable.contains(&path) {
-        let help = format!("peers are declared in files like {path}");
+    if federation.is_broken(&path) {
+        return None; // what it says, nobody can tell
+    }
+    let peer = folder.peers.get(name);
+    if peer.is_none() {
+        let known: Vec<&str> = folder.peers.keys().map(String::as_str).collect();
+        let help = match names::similar(name, &known) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("peers are declared in files like {path}"),
+        };
         error(span, Code::Dangling, format!("`{name}` is no peer of `{}`", mesh.name), help);
     }
     peer
@@ -46,24 +53,23 @@ fn traffic(federation: &Federation, mesh: &Mesh, folder: &MeshFolder, traffic: &
         let message = format!("`{}` is in a namespace that is no member of `{}`", *traffic.service, mesh.name);
         error(traffic.service.span, Code::OutsideMesh, message, members(mesh));
     }
-    for (destination, span) in traffic.destinations() {
+    for (destination, _, names) in traffic.destinations() {
         let Destination::Imported { peer: name, service } = destination else { continue };
-        let Some(peer) = declared_peer(federation, mesh, folder, name, span, &mut error) else { continue };
+        let Some(peer) = declared_peer(federation, mesh, folder, name, names.peer, &mut error) else { continue };
         let wildcard = peer.imports.iter().any(|import| import.service.is_none());
         match peer.imports.iter().find(|import| import.imported_as() == Some(service)) {
             Some(import) if import.as_local => {
                 let message = format!("`{service}` is imported from `{name}` as local: it has no host of its own");
                 error(
-                    span,
+                    names.service,
                     Code::BadValue,
                     message,
                     "from one peer a service is either failover (`asLocal`) or a target of weights".into(),
                 );
             }
             None if !wildcard => {
-                let names: Vec<String> = peer.imports.iter().filter_map(|i| i.imported_as()).map(ToString::to_string).collect();
                 let message = format!("nothing is imported from `{name}` as `{service}`");
-                error(span, Code::Dangling, message, names::closest(&service.to_string(), &names));
+                error(names.service, Code::Dangling, message, instead(federation, &mesh.name, peer, service));
             }
             _ => {}
         }
@@ -78,6 +84,19 @@ fn traffic(federation: &Federation, mesh: &Mesh, folder: &MeshFolder, traffic: &
         let message = format!("the match in line {} takes all of these requests", first.line);
         error(second, Code::Duplicate, message, "remove one".into());
     });
+}
+
+/// What to do about a destination that is not imported: import it where the peer offers it, else name what is.
+fn instead(federation: &Federation, me: &str, peer: &Peer, service: &ServiceName) -> String {
+    let theirs = federation.peer(&peer.name, me).and_then(offered).unwrap_or_default();
+    if theirs.contains(service) && peer.imports.iter().all(|import| import.service.as_ref() != Some(service)) {
+        return format!("`{}` exports it: import it in {}", *peer.name, peer.path);
+    }
+    let imported: Vec<String> = peer.imports.iter().filter_map(|i| i.imported_as()).map(ToString::to_string).collect();
+    if imported.is_empty() {
+        return format!("import it in {}, as the peer exports it", peer.path);
+    }
+    names::closest(&service.to_string(), &imported)
 }
 
 /// Two declarations for one host overwrite each other: each host has one owner.

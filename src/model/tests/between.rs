@@ -23,10 +23,7 @@ fn a_peer_whose_mesh_is_broken_is_not_reported_twice() {
 
 #[test]
 fn a_folder_without_its_mesh_is_reported() {
-    assert_snapshot!(check_repo(&pair().without("meshes/b/mesh.yaml")), @r"
-    meshes/a/peers/b.yaml:3:18: error[MF005]: there is no mesh `b` (there is none yet)
-    meshes/b/mesh.yaml: error[MF005]: the file is missing (a mesh's folder begins with it; nothing else in the folder is used without it)
-    ");
+    assert_snapshot!(check_repo(&pair().without("meshes/b/mesh.yaml")), @"meshes/b/mesh.yaml: error[MF005]: the file is missing (a mesh's folder begins with it; nothing else in the folder is used without it)");
 }
 
 #[test]
@@ -61,9 +58,9 @@ spec:
 "
     ));
     assert_snapshot!(found, @r"
-    meshes/a/peers/b.yaml:3:18: error[MF003]: `istio-ingressgateway` is reserved by the control plane (name it under `spec.gateways`)
-    meshes/a/peers/c.yaml:3:18: error[MF003]: `1-egress` must begin with a letter, because it names a Service (name it under `spec.gateways`)
-    meshes/a/peers/c.yaml:3:18: error[MF006]: gateway `shared` also serves `b` (each peer needs gateways of its own)
+    meshes/a/peers/b.yaml:5:23: error[MF003]: `istio-ingressgateway` is reserved by the control plane (name this side's gateways in the document: `gateways: {ingress: …, egress: …}` under `spec`)
+    meshes/a/peers/c.yaml:5:23: error[MF006]: gateway `shared` also serves `b` (each peer needs gateways of its own)
+    meshes/a/peers/c.yaml:5:39: error[MF003]: `1-egress` must begin with a letter, because it names a Service (name this side's gateways in the document: `gateways: {ingress: …, egress: …}` under `spec`)
     ");
 }
 
@@ -144,7 +141,7 @@ spec:
   exports: [{service: shop/details}]
 ",
     );
-    assert_snapshot!(found, @"meshes/a/peers/b.yaml:5:23: warning[MF009]: `b` does not export `shop/detail` to `a` (it waits until then; did you mean `shop/details`?)");
+    assert_snapshot!(found, @"meshes/a/peers/b.yaml:5:23: warning[MF009]: `b` does not export `shop/detail` to `a` (did you mean `shop/details`? An import waits until the peer exports it)");
 }
 
 #[test]
@@ -179,11 +176,11 @@ spec:
     );
     assert_snapshot!(found, @r"
     meshes/a/traffic/one.yaml:5:12: error[MF010]: `elsewhere/one` is in a namespace that is no member of `a` (members are: apps)
-    meshes/a/traffic/one.yaml:7:5: error[MF005]: `c` is no peer of `a` (peers are declared in files like meshes/a/peers/c.yaml)
-    meshes/a/traffic/one.yaml:8:5: error[MF005]: nothing is imported from `b` as `shop/detail` (did you mean `shop/details`?)
-    meshes/a/traffic/one.yaml:9:5: error[MF007]: `apps/backup` is imported from `b` as local: it has no host of its own (from one peer a service is either failover (`asLocal`) or a target of weights)
+    meshes/a/traffic/one.yaml:7:12: error[MF005]: `c` is no peer of `a` (did you mean `b`?)
+    meshes/a/traffic/one.yaml:8:24: error[MF005]: nothing is imported from `b` as `shop/detail` (did you mean `shop/details`?)
+    meshes/a/traffic/one.yaml:9:24: error[MF007]: `apps/backup` is imported from `b` as local: it has no host of its own (from one peer a service is either failover (`asLocal`) or a target of weights)
     meshes/a/traffic/one.yaml:11:5: error[MF006]: this destination is already in line 10 (add up their weights)
-    meshes/a/traffic/one.yaml:12:11: error[MF005]: nothing is imported from `b` as `shop/nothing` (there are: shop/details, apps/backup)
+    meshes/a/traffic/one.yaml:12:30: error[MF005]: nothing is imported from `b` as `shop/nothing` (there are: shop/details, apps/backup)
     ");
 }
 
@@ -405,7 +402,7 @@ fn failover_needs_an_import_that_joins_the_service() {
     assert_snapshot!(check_repo(&repo), @r"
     meshes/a/traffic/x.yaml:6:19: error[MF016]: `apps/x` is imported from `b` with a host of its own (failover needs `asLocal: true` in meshes/a/peers/b.yaml; from one peer a service is either failover or a target of weights)
     meshes/a/traffic/x.yaml:6:22: error[MF016]: nothing is imported from `c` as `apps/x` (add an import with `as: apps/x` and `asLocal: true` to meshes/a/peers/c.yaml)
-    meshes/a/traffic/x.yaml:6:25: error[MF005]: `d` is no peer of `a` (peers are declared in files like meshes/a/peers/d.yaml)
+    meshes/a/traffic/x.yaml:6:25: error[MF005]: `d` is no peer of `a` (did you mean `b`?)
     ");
 }
 
@@ -413,7 +410,7 @@ fn failover_needs_an_import_that_joins_the_service() {
 fn a_service_is_either_failover_or_target_of_weights() {
     let routes = "routes: [{local: {}, weight: 90}, {peer: b, service: apps/x, weight: 10}]\n  failover";
     let repo = with_failover().edit("meshes/a/traffic/x.yaml", "failover", routes);
-    assert_snapshot!(check_repo(&repo), @"meshes/a/traffic/x.yaml:6:37: error[MF007]: `apps/x` is imported from `b` as local: it has no host of its own (from one peer a service is either failover (`asLocal`) or a target of weights)");
+    assert_snapshot!(check_repo(&repo), @"meshes/a/traffic/x.yaml:6:56: error[MF007]: `apps/x` is imported from `b` as local: it has no host of its own (from one peer a service is either failover (`asLocal`) or a target of weights)");
 }
 
 #[test]

@@ -42,9 +42,8 @@ spec:
     );
     assert_snapshot!(found, @r"
     meshes/a/traffic/five.yaml:3:18: error[MF007]: `spec.service` is missing (name the Service that clients call: `namespace/name`)
-    meshes/a/traffic/four.yaml:5:32: error[MF001]: not a whole number in range
-    meshes/a/traffic/one.yaml:7:5: error[MF008]: the weights sum to 120, not 100 (change the weights)
-    meshes/a/traffic/three.yaml:7:5: error[MF008]: the weights sum to 101, not 100 (change the weights)
+    meshes/a/traffic/four.yaml:5:32: error[MF001]: `-1` is no whole number that can stand here (digits alone, without sign, fraction or unit)
+    meshes/a/traffic/one.yaml:7:5: error[MF008]: the weights sum to 120, not 100 (60 + 60 is 20 too much)
     meshes/a/traffic/three.yaml:7:35: error[MF008]: a weight of 101 is more than all (weights are percentages)
     meshes/a/traffic/three.yaml:8:5: error[MF007]: a destination is either local or imported from one peer (give `local`, or both `peer` and `service`)
     meshes/a/traffic/three.yaml:9:45: error[MF007]: 120.5 is not a percentage (0 to 100)
@@ -128,12 +127,12 @@ spec:
     meshes/a/traffic/one.yaml:11:42: error[MF007]: no header or path holds a control character
     meshes/a/traffic/one.yaml:11:62: error[MF007]: not a regular expression: look-around, including look-ahead and look-behind, is not supported (the control plane reads RE2 syntax)
     meshes/a/traffic/one.yaml:11:84: error[MF007]: not a regular expression: unclosed character class (the control plane reads RE2 syntax)
-    meshes/a/traffic/one.yaml:12:14: error[MF008]: the weights sum to 90, not 100 (change the weights)
+    meshes/a/traffic/one.yaml:12:14: error[MF008]: the weights sum to 90, not 100 (60 + 30 is 10 short)
     meshes/a/traffic/one.yaml:14:14: error[MF008]: this route has no weight (only a lone route may leave it out)
     meshes/a/traffic/one.yaml:14:27: error[MF008]: this route has no weight (only a lone route may leave it out)
     meshes/a/traffic/one.yaml:16:39: error[MF006]: this destination is already in line 16 (add up their weights)
     meshes/a/traffic/one.yaml:17:5: error[MF006]: the match in line 15 takes all of these requests (remove one)
-    meshes/a/traffic/one.yaml:18:14: error[MF008]: the weights sum to 99, not 100 (change the weights)
+    meshes/a/traffic/one.yaml:18:14: error[MF008]: the weights sum to 99, not 100 (99 is 1 short)
     meshes/a/traffic/three.yaml:6:20: error[MF001]: unknown value `suffix` (there are: exact, prefix, regex)
     meshes/a/traffic/two.yaml:6:33: error[MF001]: only one of these can be given (remove the others)
     ");
@@ -191,9 +190,7 @@ spec: {service: apps/five, failover: {to: []}}
     meshes/a/traffic/three.yaml:6:19: error[MF016]: failover needs the region of `b` (add `locality: {region: …}` to meshes/b/mesh.yaml or to meshes/a/peers/b.yaml)
     meshes/a/traffic/three.yaml:6:19: error[MF016]: nothing is imported from `b` as `apps/three` (add an import with `as: apps/three` and `asLocal: true` to meshes/a/peers/b.yaml)
     meshes/a/traffic/three.yaml:6:22: error[MF006]: `b` is listed twice (remove one)
-    meshes/a/traffic/three.yaml:6:22: error[MF016]: failover needs the region of `b` (add `locality: {region: …}` to meshes/b/mesh.yaml or to meshes/a/peers/b.yaml)
-    meshes/a/traffic/three.yaml:6:22: error[MF016]: nothing is imported from `b` as `apps/three` (add an import with `as: apps/three` and `asLocal: true` to meshes/a/peers/b.yaml)
-    meshes/a/traffic/three.yaml:7:12: error[MF005]: nothing is imported from `b` as `shop/x` (there is none yet)
+    meshes/a/traffic/three.yaml:7:31: error[MF005]: nothing is imported from `b` as `shop/x` (import it in meshes/a/peers/b.yaml, as the peer exports it)
     meshes/a/traffic/two.yaml:6:13: error[MF016]: there is no peer to fail over to (name peers: `to: [aro-stg-mesh]`)
     meshes/a/traffic/two.yaml:7:43: error[MF016]: a subset hides the endpoints that `failover` adds to the service (route to `local: {}`, or remove `failover`)
     ");

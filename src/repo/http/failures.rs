@@ -37,9 +37,14 @@ impl Http {
 
     fn tls_failed(&self, error: &rustls::Error) -> RepoError {
         match error {
-            rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-                self.untrusted("its certificate is of no authority that is believed here; name its CA with --http-ca-file")
-            }
+            rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => match &self.access.ca_file {
+                Some(file) => {
+                    self.untrusted(&format!("its certificate is of no authority in {}; add its CA there", file.display()))
+                }
+                None => {
+                    self.untrusted("its certificate is of no authority that is believed here; name its CA with --http-ca-file")
+                }
+            },
             rustls::Error::InvalidCertificate(reason) => self.untrusted(&format!("its certificate is not valid: {reason}")),
             rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
                 self.denied("it asks for a client certificate: name one with --http-cert-file and --http-key-file")

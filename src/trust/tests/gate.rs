@@ -216,6 +216,45 @@ fn a_branch_goes_on_after_a_commit_that_its_people_disown() {
     assert_eq!(ask(&mut gate, after), (Some(after), None));
 }
 
+#[test]
+fn a_branch_whose_last_commits_are_lost_goes_on_when_its_people_say_so() {
+    let mut store = Store::default();
+    let main = line(&mut store, 1);
+    let first = publish(&mut store, &[], 1, &key(2));
+    let [lost, restored, stranger] =
+        [(2, 2), (3, 2), (4, 3)].map(|(number, signer)| publish(&mut store, &[first], number, &key(signer)));
+    let (gone, older) = (Id([9; 20]), first);
+    let none = Revoked::default();
+    let mut other_agent = gate(&store, main[0]);
+    let ask = |gate: &mut Gate, tip| gate.published(&store, "aro", Some(&none), Some(tip)).unwrap();
+    // One agent still has the commit in its mirror, another one only remembers its name.
+    for (known, mark) in [(Some(lost), lost), (None, gone)] {
+        let mut gate = gate(&store, main[0]);
+        gate.expect("aro", agent(&key(2)));
+        gate.remember(Marks {
+            main: BTreeSet::new(),
+            published: BTreeMap::from([("aro".to_owned(), BTreeSet::from([mark, older]))]),
+        });
+        let refused = ask(&mut gate, restored);
+        assert_eq!(
+            (refused.verified, refused.refusal.unwrap().commit),
+            (known, mark),
+            "by a name that stays when the agent goes on"
+        );
+        gate.expect("aro", Publisher { disowned: BTreeSet::from([mark]), ..agent(&key(2)) });
+        assert_eq!(told(&ask(&mut gate, stranger)), (None, Some(Rule::UnknownSigner)), "that lets nobody else in");
+        assert_eq!(told(&ask(&mut gate, restored)), (Some(restored), None));
+        gate.expect("aro", agent(&key(2)));
+        assert_eq!(
+            told(&ask(&mut gate, first)),
+            (Some(restored), Some(Rule::SourceRewound)),
+            "and from there on it is held again"
+        );
+    }
+    other_agent.expect("aro", Publisher { disowned: BTreeSet::from([lost]), ..agent(&key(2)) });
+    assert_eq!(told(&ask(&mut other_agent, restored)), (Some(restored), None), "who knew nothing of it is not concerned");
+}
+
 /// What a cluster remembers, each part of which may be lost.
 #[derive(Clone, Debug, Default)]
 struct Cluster {

@@ -275,8 +275,8 @@ fn a_published_branch_is_its_agents_alone_and_goes_forward() {
         (other_file, Rule::PathDenied, other_file),
         (link, Rule::NotRegular, link),
         (merge, Rule::NotLinear, merge),
-        (anew, Rule::SourceForked, anew),
-        (root, Rule::SourceRewound, root),
+        (anew, Rule::SourceForked, next),
+        (root, Rule::SourceRewound, next),
     ];
     for (tip, rule, commit) in cases {
         let verdict = published(&store, &publisher, &none, Some(next), tip).unwrap();

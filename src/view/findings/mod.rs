@@ -1,6 +1,7 @@
 //! Findings as people and programs see them: as rustc shows them, as JSON, as SARIF, and as GitHub's workflow commands.
 
 mod github;
+mod page;
 mod sarif;
 mod text;
 
@@ -10,6 +11,7 @@ use serde::Serialize;
 use crate::model::{Also, Diagnostic, InCommit, Severity};
 use crate::words::count;
 pub use github::github;
+pub use page::fit;
 pub use sarif::sarif;
 pub use text::render;
 

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::svg::{CHARACTER, LINE, real};
 use super::*;
 use crate::view::status::testing::{mk_status, mk_status_of};
 
@@ -34,7 +35,7 @@ fn areas(picture: &str) -> Vec<[f64; 4]> {
 
 proptest! {
     #[test]
-    fn nothing_lies_on_something_else(meshes in 1usize..70) {
+    fn nothing_lies_on_something_else(meshes in 1usize..=10) {
         let picture = svg(&mk_status_of(meshes));
         let areas = areas(&picture);
         prop_assert!(areas.len() > meshes);
@@ -46,6 +47,32 @@ proptest! {
                 prop_assert!(apart, "{other:?} and {:?}", areas[at]);
             }
         }
+    }
+}
+
+/// What stands behind `translate(` or in `cx`, `cy`.
+fn points(picture: &str, tag: &str) -> Vec<(f64, f64)> {
+    let lines = picture.lines().filter(|line| line.starts_with(tag));
+    lines.map(|tag| (number(tag, "cx"), number(tag, "cy"))).collect()
+}
+
+#[test]
+fn the_names_of_many_meshes_have_room_around_a_ring_that_fits_a_screen() {
+    for meshes in [11, 30, 60, 100] {
+        let picture = svg(&mk_status_of(meshes));
+        let dots = points(&picture, "<circle");
+        assert_eq!(dots.len(), meshes);
+        for (at, a) in dots.iter().enumerate() {
+            for b in &dots[..at] {
+                assert!((a.0 - b.0).hypot(a.1 - b.1) > 0.9 * LINE, "{meshes}: {a:?} {b:?}");
+            }
+        }
+        let width = number(&picture, "width");
+        let words = picture.lines().filter(|line| line.starts_with("<text transform"));
+        let longest =
+            words.map(|line| line.split_once("bold\">").unwrap().1.replace("</tspan>", "").len() - "</text>".len()).max();
+        let edge = dots.iter().map(|dot| dot.0).fold(0.0, f64::max) + real(longest.unwrap()) * CHARACTER;
+        assert!(edge < width && width < 1400.0, "{meshes}: {edge} {width}");
     }
 }
 

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{Action, Field, Place, Plan, Planned, Waiting, declared, place, warnings};
 use crate::changes::{self, Topic};
+use crate::decide::TRAILER;
 use crate::derive::{Derived, Hold};
 use crate::model::{Federation, Guards, MeshFolder};
 use crate::object::{APPLIED_ANNOTATION, Key, MAIN_ANNOTATION, Object, PUBLISHED_ANNOTATION, SOURCE_ANNOTATION};
@@ -80,7 +81,15 @@ pub fn between<'a>(mesh: &str, from: Half, to: Half, text: &dyn Fn(&str) -> Opti
     let news = to.derived.holds.iter().filter(|hold| !known.contains(hold));
     let waiting = |hold: &Hold| Waiting { subject: hold.subject.clone(), reason: hold.reason.clone(), stuck: hold.stuck };
     let settings = settings(from.federation, after, Some(mesh));
-    Plan { mesh: mesh.to_owned(), settings, changes, holds: news.map(waiting).collect() }
+    let holds = leaving(mesh, from.federation, after).into_iter().chain(news.map(waiting)).collect();
+    Plan { mesh: mesh.to_owned(), settings, changes, holds }
+}
+
+/// A mesh whose folder is gone keeps all that it has until people say that this is meant, however little it is.
+fn leaving(mesh: &str, before: &Federation, after: &Federation) -> Option<Waiting> {
+    let goes = before.meshes.contains_key(mesh) && !after.meshes.contains_key(mesh);
+    let reason = format!("the mesh keeps what it has until a commit on main has the trailer `{TRAILER}: {mesh}`");
+    goes.then(|| Waiting { subject: "deletions".to_owned(), reason, stuck: true })
 }
 
 fn deleted(old: &Object) -> Planned {

@@ -2,9 +2,12 @@
 
 use std::fmt::Write;
 
-use super::text::value;
-use super::{Action, Field, Plan, Planned, Plans, Waiting};
+use super::text::{together, value};
+use super::{Action, Field, Plan, Planned, Plans};
 use crate::words::printable;
+
+/// Bytes of all sections: a comment on GitHub has 65,536 characters, and the names of a hundred meshes need their room too.
+const MAX_COMMENT: usize = 56_000;
 
 /// All plans as Markdown: what needs thought first, then each mesh in a section that can be closed.
 pub fn markdown(plans: &Plans) -> String {
@@ -24,8 +27,18 @@ pub fn markdown(plans: &Plans) -> String {
     if !notes.is_empty() {
         let _ = writeln!(out, "\n{}", notes.join("\n")); // writing to a String cannot fail
     }
+    let mut left_out = Vec::new();
     for plan in plans.meshes.iter().filter(|plan| plan.any() || !plan.holds.is_empty()) {
-        section(&mut out, plan);
+        let mut text = String::new();
+        section(&mut text, plan);
+        if out.len() + text.len() > MAX_COMMENT {
+            left_out.push(inline(&plan.mesh));
+        } else {
+            out.push_str(&text);
+        }
+    }
+    if !left_out.is_empty() {
+        let _ = writeln!(out, "\nA comment has no room for what changes in {}.", left_out.join(", ")); // nor here
     }
     let unchanged: Vec<String> =
         plans.meshes.iter().filter(|plan| !plan.any() && plan.holds.is_empty()).map(|plan| inline(&plan.mesh)).collect();
@@ -56,9 +69,10 @@ fn section(out: &mut String, plan: &Plan) {
         let what = what(change);
         let _ = writeln!(out, "| {sign} | {} | {what} | {} |", inline(&change.object), inline(&change.place())); // nor here
     }
-    for Waiting { subject, reason, stuck } in &plan.holds {
-        let sign = if *stuck { "✋" } else { "⏳" };
-        let _ = writeln!(out, "\n{sign} {} {}", inline(subject), escape(reason)); // nor here
+    for (subjects, reason, stuck) in together(&plan.holds) {
+        let sign = if stuck { "✋" } else { "⏳" };
+        let subjects: Vec<String> = subjects.into_iter().map(inline).collect();
+        let _ = writeln!(out, "\n{sign} {} {}", subjects.join(", "), escape(reason)); // nor here
     }
     out.push_str("\n</details>\n");
 }

@@ -53,6 +53,41 @@ fn a_plan_fits_into_a_merge_request() {
     insta::assert_snapshot!(markdown(&mk_plan()));
 }
 
+#[test]
+fn many_meshes_are_told_in_what_people_read() {
+    let quiet = |number: usize| Plan { mesh: format!("quiet-{number}"), settings: vec![], changes: vec![], holds: vec![] };
+    let hold = |kind: &str, peer: &str| Waiting {
+        subject: format!("{kind}/m/{peer}"),
+        reason: format!("waits for the CA root of {peer}"),
+        stuck: false,
+    };
+    let holds = vec![hold("ConfigMap", "a"), hold("ServiceMeshPeer", "a"), hold("ConfigMap", "b")];
+    let busy = Plan { mesh: "busy".into(), settings: vec![], changes: vec![], holds };
+    let mut all: Vec<Plan> = (0..60).map(quiet).collect();
+    all.push(busy);
+    let text = render(&plans(all), Look::default());
+    assert!(text.contains("\n60 meshes (no change)\n") && !text.contains("quiet-"), "{text}");
+    assert!(text.contains("  … ConfigMap/m/a, ServiceMeshPeer/m/a: waits for the CA root of a\n  … ConfigMap/m/b: "), "{text}");
+
+    let object = |number: usize| Planned {
+        object: format!("ConfigMap/apps/settings-{number}"),
+        action: Action::Create,
+        source: "meshes/m/manifests/settings.yaml".into(),
+        line: 1,
+        warnings: vec![],
+        fields: vec![],
+    };
+    let large = |number: usize| Plan {
+        mesh: format!("m{number}"),
+        settings: vec![],
+        changes: (0..20).map(object).collect(),
+        holds: vec![],
+    };
+    let comment = markdown(&plans((0..60).map(large).collect()));
+    assert!(comment.chars().count() < 65_536, "{}", comment.len());
+    assert!(comment.contains("A comment has no room for what changes in ") && comment.contains("`m59`"), "{comment}");
+}
+
 /// What a change of the example does in each mesh.
 fn change(from: &Repo, to: &Repo) -> String {
     let before = from.load().0;

@@ -15,6 +15,9 @@ const MAX_VALUE: usize = 60;
 /// Columns where nobody says how many there are: what merge requests and split screens show.
 const COLUMNS: usize = 100;
 
+/// Meshes without a change that are named; of more their number says enough.
+const MAX_UNCHANGED: usize = 6;
+
 /// Fewest columns of a value before it goes on a line of its own.
 const FEW: usize = 20;
 
@@ -28,8 +31,13 @@ pub fn render(plans: &Plans, look: Look) -> String {
     for setting in &plans.settings {
         page.put(0, (Tone::Plain, "* "), setting, Tone::Plain);
     }
-    for plan in &plans.meshes {
+    let silent = |plan: &&Plan| !plan.any() && plan.holds.is_empty();
+    let unchanged = plans.meshes.iter().filter(silent).count();
+    for plan in plans.meshes.iter().filter(|plan| unchanged <= MAX_UNCHANGED || !silent(plan)) {
         page.mesh(plan);
+    }
+    if unchanged > MAX_UNCHANGED {
+        page.put(0, (Tone::Plain, ""), &format!("{unchanged} meshes (no change)"), Tone::Plain);
     }
     page.put(0, (Tone::Plain, ""), &plans.summary(), Tone::Plain);
     page.out
@@ -70,9 +78,9 @@ impl Page {
                 self.field(field, change);
             }
         }
-        for Waiting { subject, reason, stuck } in &plan.holds {
-            let sign = if *stuck { (Tone::Bad, "! ") } else { (Tone::Plain, "… ") };
-            self.put(2, sign, &format!("{subject}: {reason}"), Tone::Plain);
+        for (subjects, reason, stuck) in together(&plan.holds) {
+            let sign = if stuck { (Tone::Bad, "! ") } else { (Tone::Plain, "… ") };
+            self.put(2, sign, &format!("{}: {reason}", subjects.join(", ")), Tone::Plain);
         }
     }
 
@@ -147,6 +155,18 @@ impl Page {
             self.put(8, (Tone::Plain, ""), &notes, Tone::Faint);
         }
     }
+}
+
+/// What waits for the same, in one line: where a peer's half is broken, that is all that belongs to it.
+pub(super) fn together(holds: &[Waiting]) -> Vec<(Vec<&str>, &str, bool)> {
+    let mut all: Vec<(Vec<&str>, &str, bool)> = Vec::new();
+    for Waiting { subject, reason, stuck } in holds {
+        match all.iter_mut().find(|(_, known, of)| known == reason && of == stuck) {
+            Some((subjects, ..)) => subjects.push(subject),
+            None => all.push((vec![subject], reason, *stuck)),
+        }
+    }
+    all
 }
 
 impl Planned {

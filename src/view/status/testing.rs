@@ -35,6 +35,7 @@ pub fn mk_mesh(name: &str, platform: &str, address: &str) -> MeshView {
         holds: vec![],
         suspicions: vec![],
         problems: vec![],
+        conditions: vec![],
     }
 }
 
@@ -58,6 +59,7 @@ pub fn mk_peering(peer: &str, why: &str, effective: u32) -> PeeringView {
         suspended: false,
         why: why.into(),
         services: vec![service],
+        conditions: vec![],
     }
 }
 

@@ -6,6 +6,7 @@
 {{- $text := .root.Files.Get (printf "from/%s" .path) | required (printf "the chart lacks %s" .path) -}}
 {{- $text = $text | replace "namespace: meshfed\n" (printf "namespace: %s\n" $namespace) -}}
 {{- $text = $text | replace "serviceaccount:meshfed:" (printf "serviceaccount:%s:" $namespace) -}}
+{{- $text = $text | replace "metadata.name: monitoring}" (printf "metadata.name: %s}" .root.Values.monitoring.namespace) -}}
 {{- $documents := list -}}
 {{- range regexSplit "(?m)^---$" $text -1 -}}
 {{- $documents = append $documents (fromYaml .) -}}
@@ -22,6 +23,9 @@
 {{- end }}
 {{- if $call.labels }}
 {{- $_ := set .metadata "labels" (merge (dict "app.kubernetes.io/name" "meshfed") (.metadata.labels | default dict)) }}
+{{- end }}
+{{- if has .kind (list "ServiceMonitor" "PrometheusRule") }}
+{{- $_ := set .metadata "labels" (merge .metadata.labels $call.root.Values.monitoring.labels) }}
 {{- end }}
 ---
 {{ toYaml . }}
