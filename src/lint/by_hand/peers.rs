@@ -101,13 +101,13 @@ fn identity(scene: &Scene, plain: &Plain, found: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Whether a mesh has a peer for another, in documents or by hand.
+/// Whether a mesh has a peer for another, in documents or by hand. One that may be meant for it counts: what is wrong with it is told there.
 fn peers_back(scene: &Scene, peer: &Side, own: &Side) -> bool {
     let declared = peer.egresses.iter().any(|(_, of)| of.is_some() && *of == own.mesh);
     let back = |back: &Plain| {
-        let domain = back.text(&["spec", "security", "trustDomain"]);
-        back.namespace() == Some(&peer.namespace)
-            && domain.is_none_or(|domain| domain.value == own.trust_domain || is_placeholder(&domain))
+        let Some(domain) = back.text(&["spec", "security", "trustDomain"]) else { return true };
+        let strange = domain.value == peer.trust_domain || scene.trusting(&domain).is_none();
+        domain.value == own.trust_domain || (strange && back.namespace() == Some(&peer.namespace))
     };
     declared || scene.of(kinds::PEER).any(back)
 }

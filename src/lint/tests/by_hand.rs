@@ -232,7 +232,10 @@ fn an_address_is_known_to_other_clusters() {
 fn a_set_needs_its_control_plane_and_its_peer() {
     assert_snapshot!(otherwise("one/iss.yaml", "namespace: one-mesh", "namespace: one-mash"), @"one/iss.yaml:3:39: error[MF021]: `one-mash` holds no control plane, so this ImportedServiceSet is ignored (did you mean `one-mesh`?)");
     let alone = Repo::new(BY_HAND).without("one/smp.yaml").without("one/vs.yaml");
-    assert_snapshot!(by_hand(&alone), @"one/iss.yaml:3:18: warning[MF021]: there is no ServiceMeshPeer `two-mesh` beside this ImportedServiceSet, so it is ignored (give it too: it says who the peer is and where)");
+    assert_snapshot!(by_hand(&alone), @r"
+    one/iss.yaml:3:18: warning[MF021]: there is no ServiceMeshPeer `two-mesh` beside this ImportedServiceSet, so it is ignored (give it too: it says who the peer is and where)
+    two/smp.yaml:8:18: warning[MF021]: the mesh of `one.local` has no ServiceMeshPeer for this one (each side needs one: give that of `one-mesh` too)
+    ");
 }
 
 #[test]

@@ -81,7 +81,7 @@ status: {anything: 1}
 extra: 1
 "), @r#"
     meshes/a/manifests/x.yaml:3:47: error[MF019]: `metadata.labels.x` is a number; a text belongs here (write "1")
-    meshes/a/manifests/x.yaml:9:7: error[MF019]: there is no field `alias` in `spec.exportRules[0].labelSelector` of ExportedServiceSet (did you mean `aliases`?)
+    meshes/a/manifests/x.yaml:9:7: error[MF019]: there is no field `alias` in `spec.exportRules[0].labelSelector` of ExportedServiceSet (did you mean `aliases`? it is a list)
     meshes/a/manifests/x.yaml:10:11: error[MF019]: `spec.exportRules[1].type` cannot be `NameSelektor` (did you mean `NameSelector`?)
     meshes/a/manifests/x.yaml:11:26: error[MF019]: `spec.exportRules[1].nameSelector.name` is a list; a text belongs here
     meshes/a/manifests/x.yaml:12:5: error[MF019]: `spec.exportRules[2].type` of ExportedServiceSet is missing (the API server refuses the object without it)
