@@ -176,9 +176,8 @@ fn words(passage: &Passage, refusal: &Refusal) -> String {
 
 /// The command has no lease on the tip, for the same reason.
 fn reset(mesh: &str, passage: &Passage) -> String {
-    let to =
-        passage.verified.or_else(|| passage.refusal.as_ref().filter(|refusal| refusal.is_lost()).map(|refusal| refusal.commit));
-    match to {
+    let lost = || passage.refusal.as_ref().filter(|refusal| refusal.is_lost()).map(|refusal| refusal.commit);
+    match passage.verified.or_else(lost) {
         Some(id) => format!("reset the branch to {}: git push --force origin {id}:refs/heads/published/{mesh}", id.short()),
         None => format!("delete the branch, and its agent begins it anew: git push origin :refs/heads/published/{mesh}"),
     }

@@ -46,7 +46,7 @@ pub struct Status {
     /// What waits, and for what.
     pub holds: Vec<String>,
     /// How many of these only people can end.
-    #[serde(skip_serializing_if = "is_none")]
+    #[serde(skip_serializing_if = "is_zero")]
     pub stuck: usize,
     /// What makes the repository's host suspect.
     #[serde(skip_serializing_if = "ViewStatus::is_plain")]
@@ -254,7 +254,7 @@ fn stuck(decision: &Decision) -> usize {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
-fn is_none(count: &usize) -> bool {
+fn is_zero(count: &usize) -> bool {
     *count == 0
 }
 

@@ -156,36 +156,35 @@ fn get(cluster: &Cluster, name: &str) -> Option<Value> {
     output.status.success().then(|| serde_json::from_slice(&output.stdout).unwrap())
 }
 
+/// The content of a Secret or a ConfigMap, to which a pod refers by `secret` or by the other.
+fn content(cluster: &Cluster, secret: &Value, map: &Value) -> Vec<(String, Vec<u8>)> {
+    let (kind, of) = if map.is_null() { ("secret", secret) } else { ("configmap", map) };
+    let name = of["secretName"].as_str().or(of["name"].as_str()).unwrap();
+    let object = get(cluster, &format!("{kind}/{name}"));
+    assert!(object.is_some() || of["optional"] == true, "the pod waits for {of}");
+    let object = object.unwrap_or_default();
+    let decode = |(key, value): (&String, &Value)| {
+        let text = value.as_str().unwrap().to_owned();
+        (key.clone(), if kind == "secret" { BASE64_STANDARD.decode(text).unwrap() } else { text.into_bytes() })
+    };
+    object["data"].as_object().into_iter().flatten().map(decode).collect()
+}
+
 /// What a volume shows as files.
 fn files(cluster: &Cluster, volume: &Value) -> BTreeMap<String, Vec<u8>> {
-    let one = |source: &Value| {
-        let name = |of: &Value| of["secretName"].as_str().or(of["name"].as_str()).unwrap().to_owned();
-        let (object, of) = match (&source["secret"], &source["configMap"]) {
-            (secret, Value::Null) => (get(cluster, &format!("secret/{}", name(secret))), secret),
-            (_, map) => (get(cluster, &format!("configmap/{}", name(map))), map),
-        };
-        assert!(object.is_some() || of["optional"] == true, "the pod waits for {of}");
-        let object = object.unwrap_or_default();
-        let text = |value: &Value| value.as_str().unwrap().to_owned();
-        let decode = |(key, value): (&String, &Value)| {
-            let text = text(value);
-            (key.clone(), if object["kind"] == "Secret" { BASE64_STANDARD.decode(text).unwrap() } else { text.into_bytes() })
-        };
-        object["data"].as_object().into_iter().flatten().map(decode).collect::<Vec<_>>()
-    };
+    let one = |source: &Value| content(cluster, &source["secret"], &source["configMap"]);
     match (&volume["emptyDir"], volume["projected"]["sources"].as_array()) {
         (Value::Null, None) => one(volume).into_iter().collect(),
         (_, sources) => sources.into_iter().flatten().flat_map(one).collect(),
     }
 }
 
-/// The variables of a container: those of ConfigMaps, and its own.
+/// The variables of a container: those of ConfigMaps and Secrets, and its own.
 fn settings(cluster: &Cluster, agent: &Value, pod: &str) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     for source in agent["envFrom"].as_array().unwrap() {
-        let name = source["configMapRef"]["name"].as_str().unwrap();
-        let map = get(cluster, &format!("configmap/{name}")).unwrap_or_else(|| panic!("the pod waits for the ConfigMap {name}"));
-        all.extend(map["data"].as_object().unwrap().iter().map(|(key, value)| (key.clone(), value.as_str().unwrap().to_owned())));
+        let content = content(cluster, &source["secretRef"], &source["configMapRef"]);
+        all.extend(content.into_iter().map(|(key, value)| (key, String::from_utf8(value).unwrap())));
     }
     for variable in agent["env"].as_array().unwrap() {
         let value = match variable["valueFrom"]["fieldRef"]["fieldPath"].as_str() {

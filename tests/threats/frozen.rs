@@ -343,7 +343,11 @@ fn t01_t10_what_an_agents_key_did_not_sign_concerns_that_peer_alone() {
     signed.publish("agent-aro", "aro", &root, "192.0.2.3");
     let agent = signed.agent();
     signed.wait_for_address("aro", "192.0.2.3");
-    let keyless = signed.wait_for_status(&["published/keyless: commit", "Nothing of that branch is believed", "lists no key"]);
+    let keyless = signed.wait_for_status(&[
+        "published/keyless: its newest commit UnknownSigner",
+        "Nothing of that branch is believed",
+        "lists no key",
+    ]);
     assert!(!keyless.contains("published/aro"), "{keyless}");
     assert!(signed.solo.get("servicemeshpeer", "keyless").is_none());
 
@@ -374,10 +378,14 @@ fn t01_t10_what_an_agents_key_did_not_sign_concerns_that_peer_alone() {
 }
 
 #[test]
-fn an_agent_whose_key_nobody_lists_says_so() {
+fn an_agent_whose_key_nobody_lists_says_so_and_publishes_nothing() {
     let signed = Signed::new("frozen-unlisted");
     let agent = signed.agent_with("stranger", &[]);
-    agent.wait_for("so that no peer believes what it publishes");
+    agent.wait_for("and nothing is published; list it there under `spec.agent.keys`");
+    signed.declare(Some("root"), &[("a", "one")]);
+    signed.wait_for("a", "one");
+    drop(agent);
+    assert_eq!(signed.status(), "", "it would freeze its branch for its peers");
 }
 
 #[test]
