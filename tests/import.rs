@@ -38,7 +38,8 @@ fn an_import_reads_like_this() {
     insta::assert_snapshot!("an_import_says_what_to_do", ran.err);
     let report = ran.out.lines().skip_while(|line| !line.contains("documents that say the same"));
     assert!(report.chain(ran.err.lines()).all(|line| line.chars().count() <= 100), "{}{}", ran.out, ran.err);
-    let documents = written(&place).into_iter().filter(|(path, _)| !path.contains("/manifests/"));
+    let documents =
+        written(&place).into_iter().filter(|(path, _)| !path.contains("/manifests/") && !path.contains("/not-applied/"));
     let text: String = documents.flat_map(|(path, text)| [format!("//- {path}\n"), text]).collect();
     insta::assert_snapshot!("documents_of_an_import", text);
 }
@@ -158,4 +159,32 @@ fn facts_are_written_with_the_rest_or_not_at_all() {
     fs::write(place.path().join("facts/rosa-prod-mesh.yaml"), "# mine\n").unwrap();
     let refused = import(&place, &["--facts", "facts"]);
     assert!(refused.code == Some(3) && refused.err.contains("facts/rosa-prod-mesh.yaml"), "{}", refused.err);
+}
+
+#[test]
+fn a_chart_is_one_finding_and_stops_nothing() {
+    let place = Place::new();
+    by_hand(&place);
+    let write = |path: &str, text: &str| {
+        let path = place.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    write("by_hand/chart/Chart.yaml", "apiVersion: v2\nname: chart\nversion: 0.1.0\n");
+    write("by_hand/chart/values.yaml", "mesh: one\n");
+    write(
+        "by_hand/chart/templates/peer.yaml",
+        "kind: ServiceMeshPeer\nmetadata:\n  {{- if .Values.mesh }}\n  name: x\n  {{- end }}\n",
+    );
+    write("by_hand/of-all.yaml", "apiVersion: v1\nkind: Namespace\nmetadata: {name: openshift-operators}\n");
+    let ran = import(&place, &[]);
+    let about: Vec<&str> = ran.out.lines().filter(|line| line.contains("by_hand/chart")).collect();
+    assert_eq!(about.len(), 2, "{}", ran.out); // where it is, and what to do
+    assert!(about[1].contains("helm template by_hand/chart"), "{}", ran.out);
+    let before = written(&place);
+    assert!(before.contains_key("unassigned/of-all.yaml"), "{:?}", before.keys());
+    assert_eq!(import(&place, &[]).code, Some(1), "the same again changes nothing");
+    assert_eq!(written(&place), before);
+    let check = place.run(&["check", "repo"]);
+    assert!(check.out.contains("1 file in unassigned/ that no agent reads: of-all.yaml"), "{}", check.out);
 }

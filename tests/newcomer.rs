@@ -107,7 +107,7 @@ fn ten_commands_lead_from_nothing_to_a_verified_federation_of_two_meshes() {
     assert!(lines[agent].contains("--repo \"$(git remote get-url origin)\" \\"), "{said}");
     assert!(lines[agent + 1].contains("--signing-key ../rosa.key \\"), "{said}");
     assert!(lines[agent + 2].contains("--verification enforce --trust-anchor "), "{said}");
-    assert!(said.contains("next: git push origin main"), "{said}");
+    assert!(said.contains("next: git remote add origin URL, then git push origin main"), "{said}");
     let files =
         ["README.md", "federation.yaml", "meshes/aro-stg-mesh/mesh.yaml", "meshes/aro-stg-mesh/peers/rosa-prod-mesh.yaml"];
     let file =
@@ -204,7 +204,7 @@ fn each_step_says_what_is_missing_or_there_already() {
 
     let (_, err) = newcomer.ends(2, "federation", "meshfed peer rosa arro --key ../ada.key");
     assert!(err.contains("did you mean `aro`?"), "{err}");
-    let (out, _) = newcomer.ends(1, "federation/meshes/rosa", "meshfed status");
+    let (out, _) = newcomer.ends(1, "federation/meshes/rosa", "meshfed status --branch master");
     assert!(out.contains("2 meshes"), "from any folder of the clone: {out}");
 
     // A team makes its own half, and not the other's.
@@ -246,6 +246,7 @@ fn without_trust_and_key_a_commit_is_made_all_the_same() {
     newcomer.fine("federation", "git add --all && git commit --quiet -m Begin");
     let (_, err) = newcomer.fine("federation", "meshfed join rosa");
     assert!(err.contains("not signed, as no key is given") && err.contains("--verification off"), "{err}");
+    assert!(err.contains(" --branch master "), "there is no main that an agent could read: {err}");
     assert!(err.contains("next: git remote add origin URL, then git push origin "), "{err}");
 }
 

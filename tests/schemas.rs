@@ -53,6 +53,7 @@ fn every_example_names_its_schema_and_keeps_to_it() {
             Place::Traffic { .. } => "traffic.json",
             Place::Manifests { .. } | Place::Policy | Place::Definition | Place::Foreign => continue,
             Place::Unknown { help } => panic!("repo-layout/{name} is read by nobody: {help}"),
+            Place::Waiting => panic!("repo-layout/{name} waits for a decision"),
         };
         let text = fs::read_to_string(&path).unwrap();
         let named = text.lines().next().and_then(|line| line.strip_prefix(MODELINE)).unwrap_or_default();

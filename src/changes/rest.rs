@@ -65,7 +65,7 @@ fn topic(path: &str) -> Topic {
         Place::Peer { .. } => Topic::Peering,
         Place::Traffic { .. } => Topic::Traffic,
         Place::Policy => Topic::Policy,
-        Place::Manifests { .. } | Place::Definition | Place::Unknown { .. } | Place::Foreign => Topic::Manifest,
+        Place::Manifests { .. } | Place::Definition | Place::Waiting | Place::Unknown { .. } | Place::Foreign => Topic::Manifest,
     }
 }
 

@@ -137,6 +137,6 @@ fn explain(code: &str) -> Result<Exit, Error> {
             format!("there are:\n  {}", all.join("\n  ")),
         ));
     };
-    output::print(&findings::fit(known.page(), output::look()))?;
+    output::print(&findings::fit(known.page(), output::wide_look()))?;
     Ok(Exit::Fine)
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::{committed, output};
 use crate::error::Error;
 use crate::model::Severity;
-use crate::repo::{Checkout, CommitId, Contribution, Head, OpenSshKey, PersonKey, SigningKey};
+use crate::repo::{Checkout, CommitId, Contribution, DEFAULT_BRANCH, Head, OpenSshKey, PersonKey, SigningKey};
 use crate::trust::{self, Digest, FOLDER, Fault, Id, PublicKey, Refusal, Rules, Verifier};
 
 /// Largest file with a public key, in bytes; an RSA key of the longest kind has a fifth of it.
@@ -170,6 +170,12 @@ impl Clone {
             Some(_) => push,
             None => format!("git remote add {remote} URL, then {push}"),
         }
+    }
+
+    /// Whether there is the branch that agents read unless they are told of another.
+    pub(super) fn has_main(&self) -> Result<bool, Error> {
+        let there = format!("refs/remotes/{}/{DEFAULT_BRANCH}", self.head.remote);
+        Ok(self.checkout.branch(DEFAULT_BRANCH)?.is_some() || self.checkout.resolve(&there).is_ok())
     }
 
     /// Keys of all agents, as the branch has them.

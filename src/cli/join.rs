@@ -109,6 +109,7 @@ impl Join {
         }
         let key = private.map_or("FILE".to_owned(), |file| quoted(&file.display().to_string()));
         let url = format!("\"$(git remote get-url {})\"", quoted(&clone.head.remote));
+        let branch = if clone.has_main()? { String::new() } else { format!(" --branch {}", quoted(&clone.head.branch)) };
         let trust = match clone.anchor_flags(commit.into())? {
             Some(flags) => {
                 format!("--verification enforce {}", flags.replace(" --trust-digest", " \\\n        --trust-digest"))
@@ -119,7 +120,7 @@ impl Join {
             "then: meshfed peer {mesh} OTHER shares services with another mesh\n\
              and start the agent, with the cluster's kubeconfig:"
         );
-        eprintln!("      meshfed agent --mesh {mesh} --repo {url} \\\n        --signing-key {key} \\\n        {trust}");
+        eprintln!("      meshfed agent --mesh {mesh} --repo {url}{branch} \\\n        --signing-key {key} \\\n        {trust}");
         Ok(Exit::Fine)
     }
 }

@@ -55,7 +55,7 @@ pub(super) fn width_of_stderr() -> Option<usize> {
     terminal_size::terminal_size_of(io::stderr()).map(|(width, _)| usize::from(width.0)).filter(|width| *width > 0)
 }
 
-/// The same, with lines as long as they are except on a terminal.
+/// How standard output wants its text, with lines as long as they are except on a terminal.
 pub(super) fn wide_look() -> Look {
     if is_terminal() { look() } else { Look::default() }
 }

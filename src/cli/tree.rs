@@ -9,13 +9,13 @@ use sha2::{Digest, Sha256};
 
 use crate::error::Error;
 use crate::model::yaml::MAX_FILE_BYTES;
-use crate::model::{Code, ContentId, Diagnostic, Place, Span, names};
+use crate::model::{Code, ContentId, Diagnostic, Place, Span, UNASSIGNED, names};
 use crate::policy::{self, Cache, Loaded, Verdict};
 use crate::repo::{CommitId, Commits, MAX_DEPTH, MAX_FILES};
 use crate::trust::FOLDER;
 
 /// What a federation has at its top.
-pub(super) const TOPS: [&str; 4] = ["federation.yaml", "meshes", "policies", "crds"];
+pub(super) const TOPS: [&str; 5] = ["federation.yaml", "meshes", "policies", "crds", UNASSIGNED];
 
 /// The files of a federation.
 pub(super) struct Tree {

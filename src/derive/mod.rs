@@ -48,7 +48,7 @@ pub use origin::{Origin, Part, Source, derived, origin};
 pub use peer_roots::{ROOTS_ANNOTATION, digest as roots_digest};
 pub use probe::{ingress_question, question};
 pub use virtual_service::{Share, imported_host, live_weight, not_imported, shares};
-pub use withdrawn::{live_imports, service, why_not_given, withdrawn_exports, withdrawn_imports};
+pub use withdrawn::{is_by_hand, live_imports, service, why_not_given, withdrawn_exports, withdrawn_imports};
 
 /// Everything that objects are derived from.
 #[derive(Clone, Copy)]

@@ -69,11 +69,13 @@ pub fn derived(federation: &Federation, folder: &MeshFolder, key: &Key) -> Optio
     if is(kinds::PEER) {
         return peer(&key.name).map(|half| half.peer());
     }
+    // A Peer that says nothing of services leaves them to a set in `manifests/`.
+    let by_hand = || folder.manifests.iter().any(|manifest| manifest.object.key == *key);
     if is(kinds::EXPORTED) {
-        return peer(&key.name).map(|half| half.exports());
+        return peer(&key.name).filter(|half| !half.ours.exports.is_empty() || !by_hand()).map(|half| half.exports());
     }
     if is(kinds::IMPORTED) {
-        return peer(&key.name).map(|half| half.imports());
+        return peer(&key.name).filter(|half| !half.ours.imports.is_empty() || !by_hand()).map(|half| half.imports());
     }
     if is(kinds::VIRTUAL_SERVICE) {
         return traffic().filter(|traffic| !traffic.rules.is_empty()).map(|traffic| virtual_service(folder, traffic));

@@ -32,7 +32,7 @@ pub(super) fn derive(context: &mut Context, ours: &Peer) {
             });
         }
     }
-    // An absent mesh.yaml is an error in our half (a dangling reference), so that we do not come here.
+    // An absent folder is an error in our half (a dangling reference), an absent mesh.yaml one of that path: we do not come here.
     let (Some(mesh), Some(theirs)) = (federation.mesh(name), federation.peer(name, &context.mesh.name)) else {
         let reason = format!("{name} does not declare this peering yet ({half_path})");
         return context.hold(Hold::part(format!("peering {name}"), reason));

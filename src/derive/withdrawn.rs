@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{ImportState, Inputs, PeerState};
+use super::{ImportState, Inputs, PeerState, kinds};
 use crate::model::{Federation, Peer, ServiceName, offered};
 
 /// One half of a peering, as far as it can be told.
@@ -42,11 +42,21 @@ pub fn why_not_given(inputs: Inputs, peer: &str, imported_as: &ServiceName) -> O
     }
 }
 
+/// Whether the service set of a peer stands in `manifests/`: then people say there what crosses, and nothing is withdrawn for them.
+pub fn is_by_hand(federation: &Federation, mesh: &str, set: (&str, &str), peer: &str) -> bool {
+    let folder = federation.meshes.get(mesh);
+    let declared = folder.and_then(|folder| Some((folder, folder.mesh.as_ref()?)));
+    declared.is_some_and(|(folder, mesh)| {
+        let key = kinds::key(set, &mesh.namespace, peer);
+        folder.manifests.iter().any(|manifest| manifest.object.key == key)
+    })
+}
+
 /// Hosts of imported services that the two halves no longer give.
 pub fn withdrawn_imports(inputs: Inputs) -> BTreeSet<String> {
     let Inputs { federation, me, observed, .. } = inputs;
     let mut hosts = BTreeSet::new();
-    for (peer, state) in &observed.peers {
+    for (peer, state) in observed.peers.iter().filter(|(peer, _)| !is_by_hand(federation, me, kinds::IMPORTED, peer)) {
         let (ours, theirs) = (half(federation, me, peer), half(federation, peer, me));
         let given = |exported: &ServiceName| match &theirs {
             Half::Absent => false,
@@ -88,7 +98,8 @@ pub fn service(short: &str) -> Option<ServiceName> {
 pub fn withdrawn_exports(inputs: Inputs) -> BTreeMap<String, BTreeSet<ServiceName>> {
     let Inputs { federation, me, observed, .. } = inputs;
     let mut withdrawn = BTreeMap::new();
-    for (peer, state) in observed.peers.iter().filter(|(_, state)| !state.exports.is_empty()) {
+    let by_hand = |peer: &str| is_by_hand(federation, me, kinds::EXPORTED, peer);
+    for (peer, state) in observed.peers.iter().filter(|(peer, state)| !state.exports.is_empty() && !by_hand(peer)) {
         let (ours, theirs) = (half(federation, me, peer), half(federation, peer, me));
         let kept = match (&ours, &theirs) {
             (Half::Absent, _) | (Half::Declared(_), Half::Absent) => Some(BTreeSet::new()),

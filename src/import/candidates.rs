@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::documents::{PeerSpec, write};
 use super::meshes::{is, text};
-use super::peer::{Identity, Objects, Reason};
+use super::peer::{Identity, Objects, Reason, Refused};
 use super::scene::Scene;
 use super::traffic::{self, Imported};
 use crate::derive::kinds;
@@ -21,24 +21,38 @@ pub(super) struct Candidate {
     pub peer: Option<String>,
 }
 
+impl Candidate {
+    /// The kind of service set that a line of the text is about.
+    pub fn set_at(&self, line: u32) -> Option<(&'static str, &'static str)> {
+        let above: Vec<&str> = self.text.lines().take(line as usize).collect();
+        let part = above.iter().rfind(|line| line.starts_with("  ") && !line.starts_with("  -") && !line.starts_with("   "))?;
+        match part.trim_end_matches(':').trim() {
+            "exports" => Some(kinds::EXPORTED),
+            "imports" => Some(kinds::IMPORTED),
+            _ => None,
+        }
+    }
+}
+
 impl Scene<'_> {
     /// All of them; what can be in none gets its reason.
-    pub fn candidates(&self, reasons: &mut BTreeMap<usize, Reason>) -> Vec<Candidate> {
+    pub fn candidates(&mut self, reasons: &mut BTreeMap<usize, Reason>) -> Vec<Candidate> {
         let mut candidates = Vec::new();
-        for plane in (0..self.planes.len()).filter(|plane| self.wanted(*plane)) {
-            let mesh = &self.planes[plane].mesh;
+        for plane in 0..self.planes.len() {
+            if !self.wanted(plane) {
+                continue;
+            }
             let mut imported = Vec::new();
-            for peer in self.peers(plane) {
-                let name = self.objects[peer].key.name.to_string();
-                let (said, objects) = self.peer(plane, peer);
-                match self.half(plane, &name, said) {
-                    Ok(spec) => {
-                        imported.extend(imports(&name, &spec));
-                        let text = write("Peer", &name, &spec);
-                        let path = format!("meshes/{mesh}/peers/{name}.yaml");
-                        candidates.push(Candidate { plane, path, text, objects, peer: Some(name) });
+            for peer in self.peers(plane).collect::<Vec<_>>() {
+                match self.half(plane, peer, reasons) {
+                    Ok((candidate, taken)) => {
+                        imported.extend(taken);
+                        candidates.push(candidate);
                     }
-                    Err(reason) => objects.into_iter().for_each(|i| drop(reasons.insert(i, reason.clone()))),
+                    Err(reason) => {
+                        let (_, objects) = self.peer(plane, peer);
+                        objects.into_iter().for_each(|i| drop(reasons.insert(i, reason.clone())));
+                    }
                 }
             }
             self.traffic(plane, &imported, &mut candidates, reasons);
@@ -46,11 +60,37 @@ impl Scene<'_> {
         candidates
     }
 
-    fn half(&self, plane: usize, name: &str, said: Objects) -> Result<PeerSpec, Reason> {
+    /// The document of a peer, with what it imports. A service set that it cannot say is left to stand beside it.
+    pub fn half(
+        &mut self,
+        plane: usize,
+        peer: usize,
+        reasons: &mut BTreeMap<usize, Reason>,
+    ) -> Result<(Candidate, Vec<Imported>), Reason> {
+        let name = self.objects[peer].key.name.to_string();
+        let path = format!("meshes/{}/peers/{name}.yaml", self.planes[plane].mesh);
+        loop {
+            let (said, objects) = self.peer(plane, peer);
+            let spec = match self.spec(plane, &name, said) {
+                Ok(spec) => spec,
+                Err(Refused { set, words }) => {
+                    let Some(set) = set.and_then(|kind| self.set(plane, peer, kind)) else { return Err(words) };
+                    reasons.insert(set, words);
+                    self.apart.insert(set);
+                    continue;
+                }
+            };
+            let (text, imported) = (write("Peer", &name, &spec), imports(&name, &spec));
+            return Ok((Candidate { plane, path, text, objects, peer: Some(name) }, imported));
+        }
+    }
+
+    fn spec(&self, plane: usize, name: &str, said: Objects) -> Result<PeerSpec, Refused> {
         let Identity { domain, .. } = said.identity()?;
         let other = self.planes.iter().enumerate().find(|(i, other)| *i != plane && other.domain.as_ref() == Some(&domain));
         if let Some((_, other)) = other.filter(|(i, other)| other.mesh != name && self.wanted(*i)) {
-            return Err(format!("the mesh with this trust domain is `{}`, and has one name in the repository", other.mesh));
+            let words = format!("the mesh with this trust domain is `{}`, and has one name in the repository", other.mesh);
+            return Err(words.into());
         }
         said.document(name)
     }

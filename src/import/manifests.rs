@@ -4,13 +4,8 @@ use std::collections::BTreeMap;
 
 use super::meshes::{Plane, namespace};
 use super::read::{Given, Text};
+use crate::model::{NOT_APPLIED, UNASSIGNED};
 use crate::object::Kind;
-
-/// Folder for objects that nothing assigns to a mesh. No agent reads it.
-pub(super) const UNASSIGNED: &str = "unassigned";
-
-/// Folder in `manifests/` for objects that an agent refuses, so that they do not spoil the files of the others.
-const NOT_APPLIED: &str = "not-applied";
 
 /// Kinds that the roles in `deploy/roles/` let an agent write, by group.
 const GRANTED: [(&str, &[&str]); 5] = [
@@ -57,7 +52,7 @@ impl Folder<'_> {
     fn path(self) -> String {
         match self {
             Self::Applied(mesh) => format!("meshes/{mesh}/manifests"),
-            Self::NotApplied(mesh) => format!("meshes/{mesh}/manifests/{NOT_APPLIED}"),
+            Self::NotApplied(mesh) => format!("meshes/{mesh}/{NOT_APPLIED}"),
             Self::Unassigned => UNASSIGNED.to_owned(),
         }
     }
@@ -88,8 +83,12 @@ pub(super) fn paths(to: Folder, objects: &[&Given]) -> Vec<String> {
     objects.iter().map(path).collect()
 }
 
-/// A path that is read in a repository: YAML, and no part of it hidden. Several documents are no JSON any more.
+/// Characters that no file may have in its name where somebody clones the repository on Windows ("Naming Files, Paths, and Namespaces").
+const NOT_IN_NAMES: [char; 8] = ['<', '>', ':', '"', '\\', '|', '?', '*'];
+
+/// A path that is read in a repository, and wherever it is cloned: YAML, and no part of it hidden. Several documents are no JSON any more.
 fn fitting(path: &str, alone: bool) -> String {
+    let path = path.replace(|c: char| c.is_control() || NOT_IN_NAMES.contains(&c), "-");
     let parts = path.split('/').filter(|part| !["", ".", ".."].contains(part));
     let shown = |part: &str| {
         let hidden = part.starts_with('.') || part.to_ascii_lowercase().starts_with("readme");
@@ -147,6 +146,7 @@ mod tests {
     #[test]
     fn paths_are_those_that_a_repository_reads() {
         assert_eq!(fitting("../a/.b/README.json", true), "a/from-b/from-README.json");
+        assert_eq!(fitting("C:\\a\"b?.yaml", true), "C--a-b-.yaml");
         assert_eq!((fitting("-", true), fitting("a.json", false)), ("stdin.yaml".to_owned(), "a.yaml".to_owned()));
     }
 }

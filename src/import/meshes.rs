@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::read::Given;
 use crate::derive::kinds;
 use crate::lint::nearness;
-use crate::model::names;
+use crate::model::{is_placeholder, names};
 use crate::object::Kind;
 
 /// A mesh as its control plane tells it.
@@ -22,6 +22,8 @@ pub(super) struct Plane<'a> {
     pub members: Vec<String>,
     /// Its control plane names no namespace; ours is a guess.
     pub homeless: bool,
+    /// Names of its additional gateways.
+    gateways: BTreeSet<String>,
     /// Where its control plane is written.
     path: &'a str,
 }
@@ -50,6 +52,11 @@ pub(super) fn is(given: &Given, (api_version, kind): (&str, &str)) -> bool {
     given.kind.group == wanted.group && given.kind.kind == wanted.kind
 }
 
+fn gateways(given: &Given, side: &str) -> Vec<String> {
+    let gateways = given.value.pointer(&format!("/spec/gateways/{side}")).and_then(Value::as_object);
+    gateways.into_iter().flat_map(|gateways| gateways.keys().cloned()).collect()
+}
+
 /// `maistra.io/v1` has other fields, and none for federation.
 fn domain(given: &Given) -> Option<String> {
     let current = given.kind.version == kinds::kind(kinds::CONTROL_PLANE).version;
@@ -59,7 +66,9 @@ fn domain(given: &Given) -> Option<String> {
 /// The meshes among the objects. One control plane that is written several times is one mesh.
 pub(super) fn planes<'a>(objects: &[Given<'a>]) -> Vec<Plane<'a>> {
     let mut planes: Vec<Plane> = Vec::new();
-    for given in objects.iter().filter(|given| is(given, kinds::CONTROL_PLANE)) {
+    // What was never filled in names no mesh.
+    let filled = |given: &&Given| !is_placeholder(&given.key.name) && !given.key.namespace.as_deref().is_some_and(is_placeholder);
+    for given in objects.iter().filter(|given| is(given, kinds::CONTROL_PLANE)).filter(filled) {
         if !planes.iter().any(|plane| plane.is(given)) {
             planes.push(Plane {
                 mesh: String::new(),
@@ -68,6 +77,7 @@ pub(super) fn planes<'a>(objects: &[Given<'a>]) -> Vec<Plane<'a>> {
                 domain: domain(given),
                 members: Vec::new(),
                 homeless: given.key.namespace.is_none(),
+                gateways: ["additionalIngress", "additionalEgress"].into_iter().flat_map(|side| gateways(given, side)).collect(),
                 path: given.path,
             });
         }
@@ -80,8 +90,9 @@ pub(super) fn planes<'a>(objects: &[Given<'a>]) -> Vec<Plane<'a>> {
             .flat_map(|list| list.as_array().cloned().unwrap_or_default())
             .filter_map(|name| Some(name.as_str()?.to_owned()))
             .collect();
-        for of in rivals(object, &planes) {
-            planes[of].members.extend(names.iter().cloned());
+        // Of a roll that may be one mesh's or another's nobody knows whose members it lists.
+        if let [of] = rivals(object, &planes).as_slice() {
+            planes[*of].members.extend(names);
         }
     }
     for object in objects.iter().filter(|object| is(object, kinds::MEMBER)) {
@@ -143,27 +154,43 @@ pub(super) fn rivals(object: &Given, planes: &[Plane]) -> Vec<usize> {
     if members.is_empty() { near } else { members }
 }
 
-/// Whose each object may be. A service set goes with the peer of its name, so one that nothing else assigns is that peer's mesh's.
+/// Whose each object may be. Where namespace and place leave several, what it says may tell them apart.
 pub(super) fn all_rivals(objects: &[Given], planes: &[Plane]) -> Vec<Vec<usize>> {
     let mut all: Vec<Vec<usize>> = objects.iter().map(|object| rivals(object, planes)).collect();
-    for i in 0..objects.len() {
-        let set = is(&objects[i], kinds::EXPORTED) || is(&objects[i], kinds::IMPORTED);
-        if all[i].len() < 2 || !set {
-            continue;
-        }
+    let undecided = |all: &[Vec<usize>], kinds: &[(&str, &str)]| -> Vec<usize> {
+        (0..objects.len()).filter(|i| all[*i].len() > 1 && kinds.iter().any(|kind| is(&objects[*i], *kind))).collect()
+    };
+    for i in undecided(&all, &[kinds::PEER]) {
+        let peer = &objects[i].value;
+        let domain = text(peer, "/spec/security/trustDomain").map(str::to_owned);
+        narrow(&mut all[i], |plane| domain.is_none() || planes[plane].domain != domain); // nobody is a peer of itself
+        let used = ["ingress", "egress"].map(|side| text(peer, &format!("/spec/gateways/{side}/name")).unwrap_or_default());
+        narrow(&mut all[i], |plane| used.iter().any(|gateway| planes[plane].gateways.contains(*gateway)));
+    }
+    for i in undecided(&all, &[kinds::EXPORTED, kinds::IMPORTED]) {
         let key = &objects[i].key;
-        let same = |other: &&usize| {
-            let peer = &objects[**other];
-            is(peer, kinds::PEER) && peer.key.name == key.name && peer.key.namespace == key.namespace
-        };
-        let numbers: Vec<usize> = (0..objects.len()).collect();
-        let with: BTreeSet<usize> = numbers.iter().filter(same).flat_map(|peer| all[*peer].clone()).collect();
-        let with: Vec<usize> = all[i].iter().copied().filter(|plane| with.contains(plane)).collect();
-        if with.len() == 1 {
-            all[i] = with;
-        }
+        let with = with_peer(objects, &all, |peer| peer.key.name == key.name && peer.key.namespace == key.namespace);
+        narrow(&mut all[i], |plane| with.contains(&plane));
+    }
+    for i in undecided(&all, &[kinds::VIRTUAL_SERVICE]) {
+        let text = objects[i].value.to_string();
+        let with = with_peer(objects, &all, |peer| text.contains(&format!(".svc.{}-imports.local\"", peer.key.name)));
+        narrow(&mut all[i], |plane| with.contains(&plane));
     }
     all
+}
+
+/// Leaves those that fit, where any does.
+fn narrow(rivals: &mut Vec<usize>, fits: impl Fn(usize) -> bool) {
+    if rivals.iter().any(|plane| fits(*plane)) {
+        rivals.retain(|plane| fits(*plane));
+    }
+}
+
+/// Meshes that have a peer of this kind.
+fn with_peer(objects: &[Given], all: &[Vec<usize>], wanted: impl Fn(&Given) -> bool) -> BTreeSet<usize> {
+    let peers = objects.iter().zip(all).filter(|(peer, _)| is(peer, kinds::PEER) && wanted(peer));
+    peers.flat_map(|(_, planes)| planes.iter().copied()).collect()
 }
 
 /// The namespace that an object is in, or is.

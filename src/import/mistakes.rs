@@ -12,6 +12,7 @@ use crate::lint::{Plain, lint_objects};
 use crate::model::names::closest;
 use crate::model::{Code, Diagnostic, Severity, Span};
 use crate::object::Key;
+use crate::words::count;
 
 /// All mistakes, at the places where they were written.
 pub(super) fn find(
@@ -89,36 +90,53 @@ fn told(objects: &[Given], group: &[usize]) -> Option<Diagnostic> {
     Some(first.iter().fold(finding, |finding, i| finding.also(objects[*i].path, place(&objects[*i]), "so is this one")))
 }
 
-/// Objects whose place and namespace do not tell one mesh.
-pub(super) fn astray(objects: &[Given], planes: &[Plane], rivals: &[Vec<usize>]) -> Vec<Diagnostic> {
-    let told = |(given, rivals): (&Given, &Vec<usize>)| {
-        let mesh = |i: &usize| planes[*i].mesh.as_str();
-        let (message, help) = match rivals.as_slice() {
-            [only] => {
-                let namespace = namespace(given).filter(|namespace| !planes[*only].has(namespace))?;
-                let other = planes.iter().find(|plane| plane.has(namespace))?;
-                let message = format!(
-                    "this stands beside the control plane of `{}`, and `{namespace}` is a namespace of `{}`",
-                    mesh(only),
-                    other.mesh
-                );
-                (message, format!("make the namespace a member of `{}`, or move the file", mesh(only)))
-            }
-            several => {
-                let names: Vec<&str> = several.iter().map(mesh).collect();
-                let elsewhere = namespace(given).is_none_or(|namespace| !planes.iter().any(|plane| plane.has(namespace)));
-                let help = match &*given.kind.kind {
-                    "Subscription" => "a Mesh has `operators` for it, or leave it to others to apply",
-                    _ if elsewhere => "it is in no mesh's namespaces: leave it to others to apply, or give it one",
-                    _ => "give each mesh a folder of its own, or import each by itself: name only its files",
-                };
-                (doubt(&names), help.to_owned())
-            }
+/// Objects whose place and namespace do not tell one mesh; those of one file together. Of what is in no control plane's namespace and should be,
+/// that is said already.
+pub(super) fn astray(objects: &[Given], planes: &[Plane], rivals: &[Vec<usize>], found: &[Diagnostic]) -> Vec<Diagnostic> {
+    let mut all: Vec<(Diagnostic, usize)> = Vec::new();
+    for (given, rivals) in objects.iter().zip(rivals) {
+        let span_of = |path: &[&str]| given.node.at(path).map(|node| node.span);
+        let ignored = |finding: &Diagnostic| {
+            finding.path == given.path
+                && finding.code == Code::ByHand
+                && Some(finding.span) == span_of(&["metadata", "namespace"])
         };
-        let place = given.node.at(&["metadata", "name"]).map_or(given.span, |name| name.span);
-        Some(Diagnostic::warning(given.path, place, Code::OutsideMesh, message, help))
+        let Some((message, help)) = stray(given, planes, rivals).filter(|_| !found.iter().any(ignored)) else { continue };
+        let place = span_of(&["metadata", "name"]).unwrap_or(given.span);
+        match all.iter_mut().find(|(first, _)| (&*first.path, &first.message, &first.help) == (given.path, &message, &help)) {
+            Some((_, more)) => *more += 1,
+            None => all.push((Diagnostic::warning(given.path, place, Code::OutsideMesh, message, help), 0)),
+        }
+    }
+    for (finding, more) in all.iter_mut().filter(|(_, more)| *more > 0) {
+        finding.message = format!("{}; so of {} below it", finding.message, count(*more, "object"));
+    }
+    all.into_iter().map(|(finding, _)| finding).collect()
+}
+
+fn stray(given: &Given, planes: &[Plane], rivals: &[usize]) -> Option<(String, String)> {
+    let mesh = |i: &usize| planes[*i].mesh.as_str();
+    if let [only] = rivals {
+        let namespace = namespace(given).filter(|namespace| !planes[*only].has(namespace))?;
+        let other = planes.iter().find(|plane| plane.has(namespace))?;
+        let message = format!(
+            "this stands beside the control plane of `{}`, and `{namespace}` is a namespace of `{}`",
+            mesh(only),
+            other.mesh
+        );
+        return Some((message, format!("make the namespace a member of `{}`, or move the file", mesh(only))));
+    }
+    let names: Vec<&str> = rivals.iter().map(mesh).collect();
+    let elsewhere = |namespace: &str| !planes.iter().any(|plane| plane.has(namespace));
+    let help = match (&*given.kind.kind, namespace(given)) {
+        ("Subscription", _) => "a Mesh has `operators` for it, or leave it to others to apply".to_owned(),
+        (_, None) => "it names no namespace: write the one into which it is applied with -n".to_owned(),
+        (_, Some(namespace)) if elsewhere(namespace) => {
+            format!("`{namespace}` is in no mesh here: leave it to others to apply, or give the roll that makes it a member")
+        }
+        _ => "give each mesh a folder of its own, or import each by itself: name only its files".to_owned(),
     };
-    objects.iter().zip(rivals).filter_map(told).collect()
+    Some((doubt(&names), help))
 }
 
 /// Memberships in control planes that are not there.
@@ -156,6 +174,19 @@ pub(super) fn unsaid(
         }
     }
     all
+}
+
+/// What is wrong with addresses and roots of an object that a document says: it is in no document, for the peer's agent publishes it.
+pub(super) fn excuse_facts(given: &Given, found: &mut [Diagnostic]) {
+    let addresses = given.node.at(&["spec", "remote", "addresses"]).map(|list| list.items()).unwrap_or_default();
+    let roots = given.node.at(&["data", kinds::ROOTS_KEY]);
+    let places: Vec<Span> = addresses.iter().chain(roots).map(|node| node.span).collect();
+    for finding in found.iter_mut().filter(|finding| finding.path == given.path && finding.code == Code::ByHand) {
+        if places.contains(&finding.span) {
+            finding.severity = Severity::Warning;
+            "nothing to do: it is in no document, for the peer's agent publishes its own".clone_into(&mut finding.help);
+        }
+    }
 }
 
 /// The finding for which the API server refuses an object.

@@ -10,7 +10,7 @@
 //! | what becomes of each object; what stays as it is | [`fates`], [`manifests`] |
 //!
 //! **Invariant: nothing is lost.** A document takes the place of objects only if what is derived from it says every field that was written.
-//! All else stays as it is: in `manifests/`, apart from the rest where an agent refuses it, or in `unassigned/` where nothing says whose it is.
+//! All else stays as it is: in `manifests/`, in `not-applied/` where an agent would refuse it, or in `unassigned/` where nothing says whose it is.
 //! Only secrets are left out, and what is no Kubernetes object.
 
 mod candidates;
@@ -33,8 +33,9 @@ mod traffic;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::derive::kinds;
 use crate::facts::Facts;
-use crate::model::{Diagnostic, Span};
+use crate::model::{Code, Diagnostic, Span};
 use crate::object::Kind;
 pub use compare::Difference;
 pub use live::stripped;
@@ -123,8 +124,10 @@ pub enum Fate {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Nothing {
     /// No control plane is among the objects.
-    #[error("there is no ServiceMeshControlPlane among the objects")]
+    #[error("{}", if *template { "no ServiceMeshControlPlane has a name and a namespace that are filled in" } else { "there is no ServiceMeshControlPlane among the objects" })]
     NoControlPlane {
+        /// One is there, and was never filled in.
+        template: bool,
         /// What could not be read: it may be there.
         found: Vec<Diagnostic>,
     },
@@ -149,10 +152,18 @@ pub fn import(inputs: Inputs) -> Result<Imported, Nothing> {
     for (path, text) in inputs.texts {
         read.text(path, text);
     }
-    let read::Read { objects, mut found, .. } = read;
+    let read::Read { objects, mut found, gaps, .. } = read;
     let mut planes = meshes::planes(&objects);
     if planes.is_empty() {
-        return Err(Nothing::NoControlPlane { found });
+        let owners = vec![None; objects.len()];
+        found.extend(
+            mistakes::find(&objects, &planes, &owners, inputs.repository)
+                .into_iter()
+                .filter(|finding| finding.code == Code::ByHand && !gaps.contains(&(&*finding.path, finding.span.line))),
+        );
+        found.sort();
+        let template = objects.iter().any(|given| meshes::is(given, kinds::CONTROL_PLANE));
+        return Err(Nothing::NoControlPlane { found, template });
     }
     if let (Some(wanted), [only]) = (inputs.mesh, planes.as_mut_slice()) {
         wanted.clone_into(&mut only.mesh); // it is said what it is called
@@ -165,8 +176,10 @@ pub fn import(inputs: Inputs) -> Result<Imported, Nothing> {
     let rivals = meshes::all_rivals(&objects, &planes);
     let owners: Vec<Option<usize>> =
         rivals.iter().map(|all| if let [only] = all.as_slice() { Some(*only) } else { None }).collect();
-    found.extend(mistakes::find(&objects, &planes, &owners, inputs.repository));
-    found.extend(mistakes::astray(&objects, &planes, &rivals));
+    let mistakes = mistakes::find(&objects, &planes, &owners, inputs.repository);
+    found.extend(mistakes.into_iter().filter(|finding| !gaps.contains(&(&*finding.path, finding.span.line))));
+    let astray = mistakes::astray(&objects, &planes, &rivals, &found);
+    found.extend(astray);
     found.extend(mistakes::memberless(&objects, &planes));
     // Whoever asks for one mesh looks after that one; what is read beside it is not theirs.
     let theirs = |path: &str| {
@@ -176,6 +189,11 @@ pub fn import(inputs: Inputs) -> Result<Imported, Nothing> {
     found.retain(|finding| theirs(&finding.path));
     let mut settled = settle::settle(&objects, &planes, (&owners, &rivals), inputs);
     found.extend(mistakes::unsaid(&objects, &planes, &settled.refused, &found));
+    for (given, fate) in objects.iter().zip(&settled.fates) {
+        if matches!(fate, Fate::Document { .. }) {
+            mistakes::excuse_facts(given, &mut found);
+        }
+    }
     found.sort();
     found.dedup();
     for (i, fate) in settled.fates.iter_mut().enumerate() {
@@ -186,9 +204,13 @@ pub fn import(inputs: Inputs) -> Result<Imported, Nothing> {
             *reason = if reason.is_empty() { refusal } else { format!("{reason}; {refusal}") };
         }
     }
-    let kept = objects.iter().zip(&settled.fates).filter(|(_, fate)| matches!(fate, Fate::Manifest { .. }));
+    // Whoever grants a kind that no API server knows has gained nothing.
+    let kept =
+        objects.iter().enumerate().zip(&settled.fates).filter(|((i, _), fate)| {
+            matches!(fate, Fate::Manifest { .. }) && mistakes::unacceptable(&objects, *i, &found).is_none()
+        });
     let not_granted =
-        kept.filter(|(given, _)| !manifests::is_granted(&given.kind)).map(|(given, _)| of_group(&given.kind)).collect();
+        kept.filter(|((_, given), _)| !manifests::is_granted(&given.kind)).map(|((_, given), _)| of_group(&given.kind)).collect();
     let told = objects.iter().zip(&owners).zip(settled.fates).map(|((given, owner), fate)| Object {
         name: given.key.to_string(),
         path: given.path.to_owned(),

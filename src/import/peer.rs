@@ -8,10 +8,24 @@ use super::documents::{Alias, Export, Gateways, Import, PeerSpec};
 use super::meshes::text;
 use crate::derive::kinds;
 use crate::facts::{Endpoint, Root};
-use crate::model::{address, defaults, root};
+use crate::model::{address, defaults, is_shouted, root};
 
 /// Why something cannot be said in a document.
 pub(super) type Reason = String;
+
+/// Why a half of a peering cannot be said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refused {
+    /// The service set that is the reason; without it the rest can be said.
+    pub set: Option<(&'static str, &'static str)>,
+    pub words: Reason,
+}
+
+impl From<Reason> for Refused {
+    fn from(words: Reason) -> Self {
+        Self { set: None, words }
+    }
+}
 
 /// What the objects of one peer say.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +46,8 @@ pub(super) struct Identity {
 
 impl Objects<'_> {
     /// The document.
-    pub fn document(&self, name: &str) -> Result<PeerSpec, Reason> {
+    pub fn document(&self, name: &str) -> Result<PeerSpec, Refused> {
+        let of = |set| move |words| Refused { set: Some(set), words };
         let gateway = |side: &str, default: String| {
             let given = text(self.peer, &format!("/spec/gateways/{side}/name"));
             let given = given.ok_or_else(|| format!("spec.gateways.{side}.name is missing"))?;
@@ -44,8 +59,8 @@ impl Objects<'_> {
         };
         Ok(PeerSpec {
             gateways,
-            exports: rules(self.exports, "exportRules", export)?,
-            imports: rules(self.imports, "importRules", import)?,
+            exports: rules(self.exports, "exportRules", export).map_err(of(kinds::EXPORTED))?,
+            imports: rules(self.imports, "importRules", import).map_err(of(kinds::IMPORTED))?,
             accept_roots: self.roots().into_iter().map(|root| root.fingerprint).collect(),
             locality: self.imports.and_then(|set| set.pointer("/spec/locality").cloned()),
         })
@@ -72,7 +87,10 @@ impl Objects<'_> {
     /// Where it is reached, if every address is one.
     pub fn endpoint(&self) -> Option<Endpoint> {
         let given = self.peer.pointer("/spec/remote/addresses")?.as_array()?;
-        let addresses: Vec<String> = given.iter().map(|address| address::parse(address.as_str()?).ok()).collect::<Option<_>>()?;
+        let addresses: Vec<String> = given
+            .iter()
+            .map(|address| address::parse(address.as_str().filter(|address| !is_shouted(address))?).ok())
+            .collect::<Option<_>>()?;
         let port = |field: &str, default: u16| {
             let given = self.peer.pointer(&format!("/spec/remote/{field}")).and_then(Value::as_u64);
             given.and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0).unwrap_or(default)

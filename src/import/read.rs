@@ -1,5 +1,7 @@
 //! Texts in, objects out, each with its own text and place. A document that cannot be read hides none of the others.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::live;
@@ -42,6 +44,8 @@ pub(super) enum Text<'a> {
 pub(super) struct Read<'a> {
     pub objects: Vec<Given<'a>>,
     pub found: Vec<Diagnostic>,
+    /// Lines of templates that have a gap.
+    pub gaps: BTreeSet<(&'a str, u32)>,
     /// Secrets in objects of the document that is read.
     secrets: Vec<Diagnostic>,
 }
@@ -73,8 +77,9 @@ impl<'a> Read<'a> {
             Err(finding) => match yaml::expanded(path, segment.text) {
                 Ok(nodes) => (nodes, Text::Anew),
                 Err(_) => {
-                    let Template { finding, mended } = template::look(path, segment.text, *finding);
+                    let Template { finding, mended, lines } = template::look(path, segment.text, *finding);
                     self.found.push(moved(finding, segment.above));
+                    self.gaps.extend(lines.into_iter().map(|line| (path, line + segment.above)));
                     let mended = mended.unwrap_or_default();
                     if leaks.is_empty() {
                         leaks = secrets_in(&mended);
@@ -101,6 +106,7 @@ impl<'a> Read<'a> {
         let field = |name: &str| node.get(name).and_then(|field| field.text());
         let (Some(version), Some(kind)) = (field("apiVersion"), field("kind")) else {
             let (message, help) = match path.rsplit('/').next() {
+                Some("kustomization.yaml" | "kustomization.yml") if only_lists(&node) => return,
                 Some("kustomization.yaml" | "kustomization.yml") => (KUSTOMIZATION, BUILD),
                 _ => (
                     "this is no Kubernetes object: it lacks `apiVersion` or `kind`",
@@ -126,11 +132,16 @@ impl<'a> Read<'a> {
                 _ if node.at(&["metadata", "name"]).is_some() => {
                     ("`metadata.name` is no text", "put it in quotes; it is left out until then")
                 }
+                "Kustomization" if only_lists(&node) => return,
                 "Kustomization" => (KUSTOMIZATION, BUILD),
                 _ => ("the object has no `metadata.name`", "it is left out; give it a name"),
             };
             return self.found.push(Diagnostic::warning(path, node.span, Code::Misplaced, message, help));
         };
+        if let Some(help) = holds_others(&kind) {
+            let message = format!("objects that a {} holds are not looked into", kind.kind);
+            self.found.push(Diagnostic::warning(path, node.span, Code::Misplaced, message, help));
+        }
         let key = Key::new(&kind, namespace, name);
         let given = node.value.value();
         let value = live::stripped(given.clone());
@@ -145,6 +156,24 @@ impl<'a> Read<'a> {
             self.secrets.extend(leaks.into_iter().take(1).map(|leak| Diagnostic { path: path.to_owned(), span, ..leak }));
         }
         self.objects.push(Given { path, span: node.span, kind, key, node, value, text });
+    }
+}
+
+/// Whether a Kustomization makes nothing of the files that it lists.
+fn only_lists(kustomization: &Node) -> bool {
+    let plain = ["apiVersion", "kind", "metadata", "resources", "bases", "components"];
+    kustomization.fields().iter().all(|(field, _)| plain.contains(&field.as_str()))
+}
+
+/// What to do about objects that others are written in.
+fn holds_others(kind: &Kind) -> Option<&'static str> {
+    match (&*kind.group, &*kind.kind) {
+        ("template.openshift.io", "Template") => Some("import what it makes: oc process -f FILE | meshfed import -"),
+        ("policy.open-cluster-management.io", "Policy" | "ConfigurationPolicy")
+        | ("work.open-cluster-management.io", "ManifestWork") => {
+            Some("import what it made: oc get … -o yaml | meshfed import -, or with --live")
+        }
+        _ => None,
     }
 }
 

@@ -27,6 +27,8 @@ pub(super) struct Scene<'a> {
     pub used: BTreeSet<usize>,
     /// Objects that another one of the same name says all of.
     pub said: BTreeMap<usize, usize>,
+    /// Service sets that no document says, beside a document that says the rest of their peering.
+    pub apart: BTreeSet<usize>,
     /// Meshes whose control plane no Mesh document can say, and why.
     pub refused: BTreeMap<usize, String>,
 }
@@ -58,14 +60,19 @@ impl<'a> Scene<'a> {
     pub fn peer(&self, plane: usize, peer: usize) -> (Objects<'a>, Vec<usize>) {
         let Plane { namespace, .. } = &self.planes[plane];
         let name = &*self.objects[peer].key.name;
-        let named = |kind| self.find(plane, kind, namespace, name);
-        let (exports, imports) = (named(kinds::EXPORTED), named(kinds::IMPORTED));
+        let (exports, imports) = (self.set(plane, peer, kinds::EXPORTED), self.set(plane, peer, kinds::IMPORTED));
         let roots =
             text(self.value(peer), "/spec/security/certificateChain/name").map_or_else(|| kinds::roots_name(name), str::to_owned);
         let roots = self.find(plane, kinds::CONFIG_MAP, namespace, &roots);
         let value = |i: Option<usize>| i.map(|i| self.value(i));
         let objects = Objects { peer: self.value(peer), roots: value(roots), exports: value(exports), imports: value(imports) };
         (objects, [Some(peer), roots, exports, imports].into_iter().flatten().collect())
+    }
+
+    /// The service set of a peer, unless it stays apart.
+    pub fn set(&self, plane: usize, peer: usize, kind: (&'static str, &'static str)) -> Option<usize> {
+        let found = self.find(plane, kind, &self.planes[plane].namespace, &self.objects[peer].key.name);
+        found.filter(|i| !self.apart.contains(i))
     }
 
     /// ServiceMeshPeers where the control plane looks for them.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::candidates::Candidate;
 use super::compare::{Difference, differences, rest};
-use super::meshes::{Plane, is};
+use super::meshes::{Plane, is, text};
 use super::mistakes::{twins, widest};
 use super::peer::Reason;
 use super::read::Given;
@@ -15,7 +15,7 @@ use super::scene::Scene;
 use super::{Fate, Inputs};
 use crate::derive::{Derived, Inputs as From, Observed, derive, kinds};
 use crate::facts::Facts;
-use crate::model::{Cache, ContentId, Diagnostic, Federation, Severity};
+use crate::model::{Cache, ContentId, Diagnostic, Federation, Severity, UNASSIGNED};
 use crate::object::Key;
 
 /// What came out.
@@ -35,6 +35,8 @@ pub(super) struct Settled {
 struct Failure {
     /// The object that it is about; all of them where there is none.
     object: Option<usize>,
+    /// It follows from what is wrong elsewhere, and may be gone once that is.
+    follows: bool,
     words: Reason,
 }
 
@@ -66,7 +68,7 @@ pub(super) fn settle(
 ) -> Settled {
     let used = (0..objects.len()).collect();
     let (said, refused) = (BTreeMap::new(), BTreeMap::new());
-    let mut scene = Scene { objects, planes, owners, rivals, inputs, used, said, refused };
+    let mut scene = Scene { objects, planes, owners, rivals, inputs, used, said, apart: BTreeSet::new(), refused };
     let mut reasons: BTreeMap<usize, Reason> = BTreeMap::new();
     for group in twins(objects, owners) {
         let wide = widest(objects, &group);
@@ -85,7 +87,10 @@ pub(super) fn settle(
     let mut candidates = scene.candidates(&mut reasons);
     loop {
         let round = scene.round(&candidates);
-        let failed = scene.failed(&candidates, &round);
+        let mut failed = scene.failed(&candidates, &round);
+        if failed.values().any(|failure| !failure.follows) {
+            failed.retain(|_, failure| !failure.follows);
+        }
         if failed.is_empty() {
             let refused = scene.refusals(&round.found);
             if refused.is_empty() {
@@ -93,7 +98,11 @@ pub(super) fn settle(
             }
             scene.refused.extend(refused);
         }
-        for (i, reason) in &failed {
+        let mended: BTreeMap<usize, Candidate> = failed
+            .iter()
+            .filter_map(|(i, failure)| Some((*i, scene.without_set(&candidates[*i], failure, &mut reasons)?)))
+            .collect();
+        for (i, reason) in failed.iter().filter(|(i, _)| !mended.contains_key(i)) {
             for object in &candidates[*i].objects {
                 let with = |first: &usize| format!("it goes with {}", objects[*first].key);
                 let own = reason.object.is_none_or(|first| first == *object);
@@ -103,6 +112,8 @@ pub(super) fn settle(
         }
         let mut number = 0..;
         candidates.retain(|_| number.next().is_none_or(|i| !failed.contains_key(&i)));
+        candidates.extend(mended.into_values());
+        candidates.sort_by(|a, b| a.path.cmp(&b.path));
     }
 }
 
@@ -113,12 +124,31 @@ impl Scene<'_> {
             if self.planes[plane].homeless {
                 return Some("it names no namespace".to_owned());
             }
+            if self.planes[plane].domain.is_none() {
+                return Some("it has no `spec.security.trust.domain`, so its trust domain is that of every other".to_owned());
+            }
             let path = self.mesh_path(plane);
             let mut errors = found.iter().filter(|finding| finding.severity == Severity::Error);
             errors.find(|finding| finding.path == path).map(|finding| finding.message.clone())
         };
         let new = self.planes_wanted().filter(|plane| !self.refused.contains_key(plane));
         new.filter_map(|plane| Some((plane, error(plane)?))).collect()
+    }
+
+    /// The document of a peering without the service set for which it fails.
+    fn without_set(
+        &mut self,
+        candidate: &Candidate,
+        failure: &Failure,
+        reasons: &mut BTreeMap<usize, Reason>,
+    ) -> Option<Candidate> {
+        let set = failure
+            .object
+            .filter(|i| is(&self.objects[*i], kinds::EXPORTED) || is(&self.objects[*i], kinds::IMPORTED))
+            .filter(|_| candidate.peer.is_some())?;
+        self.apart.insert(set);
+        reasons.entry(set).or_insert_with(|| failure.words.clone());
+        self.half(candidate.plane, candidate.objects[0], reasons).ok().map(|(mended, _)| mended)
     }
 
     fn planes_wanted(&self) -> impl Iterator<Item = usize> {
@@ -128,6 +158,7 @@ impl Scene<'_> {
     /// The repository without the meshes that are imported.
     fn ground(&self) -> BTreeMap<String, String> {
         let mut files = self.inputs.repository.clone();
+        files.retain(|path, _| !path.starts_with(UNASSIGNED)); // what is there now is found again, or left as it is
         for plane in self.planes_wanted() {
             let folder = format!("meshes/{}/", self.planes[plane].mesh);
             files.retain(|path, _| !path.starts_with(&folder));
@@ -176,7 +207,7 @@ impl Scene<'_> {
         let mut failed = BTreeMap::new();
         for (number, candidate) in candidates.iter().enumerate() {
             if let Some(refusal) = self.refused.get(&candidate.plane) {
-                failed.insert(number, Failure { object: None, words: format!("its Mesh is refused: {refusal}") });
+                failed.insert(number, Failure { object: None, follows: false, words: format!("its Mesh is refused: {refusal}") });
                 continue;
             }
             let errors = round.found.iter().filter(|finding| finding.severity == Severity::Error);
@@ -192,10 +223,15 @@ impl Scene<'_> {
                 finding.path == candidate.path || (stub(&finding.path) && round.stubs.contains(&finding.path))
             };
             if let Some(error) = errors.clone().find(about) {
-                failed.insert(number, Failure { object: None, words: error.message.clone() });
+                let set = candidate.set_at(error.span.line).filter(|_| error.path == candidate.path);
+                let object = set.and_then(|kind| self.set(candidate.plane, candidate.objects[0], kind));
+                failed.insert(number, Failure { object, follows: false, words: error.message.clone() });
                 continue;
             }
-            let unlike = |i: &usize| Some(Failure { object: Some(*i), words: self.unlike(*i, candidate, round).err()? });
+            let follows = |i: &usize| !round.derived[&candidate.plane].wanted.contains_key(&self.objects[*i].key);
+            let unlike = |i: &usize| {
+                Some(Failure { object: Some(*i), follows: follows(i), words: self.unlike(*i, candidate, round).err()? })
+            };
             failed.extend(candidate.objects.iter().find_map(unlike).map(|failure| (number, failure)));
         }
         for (plane, derived) in &round.derived {
@@ -204,7 +240,7 @@ impl Scene<'_> {
             for (key, wanted) in derived.wanted.iter().filter(|(key, _)| !given.contains(key) && &*key.kind != "ConfigMap") {
                 if let Some(number) = candidates.iter().position(|candidate| candidate.path == *wanted.object.source) {
                     let words = format!("a document would also make {key}, which is not there");
-                    failed.entry(number).or_insert(Failure { object: None, words });
+                    failed.entry(number).or_insert(Failure { object: None, follows: false, words });
                 }
             }
         }
@@ -223,7 +259,8 @@ impl Scene<'_> {
                     .iter()
                     .find(|hold| candidate.peer.as_ref().is_some_and(|peer| hold.subject == format!("peering {peer}")))
             });
-            return Err(hold.map_or_else(|| "documents do not make it".to_owned(), |hold| hold.reason.clone()));
+            let reason = || hold.map_or_else(|| "documents do not make it".to_owned(), |hold| hold.reason.clone());
+            return Err(self.other_half(candidate, round).unwrap_or_else(reason));
         };
         let skip = self.facts_of(i, candidate);
         let found = differences(&given.value, &wanted.object.value(), &skip);
@@ -236,6 +273,31 @@ impl Scene<'_> {
             Some(Difference { path, .. }) => Err(format!("{path}: a document has nothing for it")),
             None => Ok(found),
         }
+    }
+
+    /// That a peering waits for its other half, where that is among the objects and no document says it.
+    fn other_half(&self, candidate: &Candidate, round: &Round) -> Option<Reason> {
+        let path = format!("meshes/{}/peers/{}.yaml", candidate.peer.as_ref()?, self.planes[candidate.plane].mesh);
+        if round.files.contains_key(&path) {
+            return self.other_exports(candidate);
+        }
+        let theirs = self.planes.iter().position(|plane| candidate.peer.as_ref() == Some(&plane.mesh))?;
+        let me = self.planes[candidate.plane].domain.as_ref()?;
+        let back = |i: &usize| text(self.value(*i), "/spec/security/trustDomain") == Some(me);
+        let back = self.peers(theirs).find(back)?;
+        Some(format!("no document says the other half of the peering, {}", self.objects[back].key))
+    }
+
+    /// That what a peer exports is in no document, so that none can say what is imported.
+    fn other_exports(&self, candidate: &Candidate) -> Option<Reason> {
+        let me = &self.planes[candidate.plane].mesh;
+        let theirs = |i: &&usize| {
+            is(&self.objects[**i], kinds::EXPORTED)
+                && *self.objects[**i].key.name == **me
+                && self.owners[**i].is_some_and(|owner| candidate.peer.as_ref() == Some(&self.planes[owner].mesh))
+        };
+        let set = self.apart.iter().find(theirs)?;
+        Some(format!("no document says what the peer exports, {}", self.objects[*set].key))
     }
 
     /// Fields that are facts, which peers publish and nobody declares.

@@ -195,7 +195,7 @@ fn place_tells_meshes_apart_whose_namespaces_are_called_alike() {
 fn a_broken_membership_does_not_make_an_object_another_meshs() {
     let (one, other) = (mk_mesh("one", Some("one.local"), &["appz"]), mk_mesh("other", Some("other.local"), &["apps"]));
     let files = [("a/m.yaml", one), ("b/m.yaml", other), ("a/x.yaml", mk_map("apps")), ("b/x.yaml", mk_map("apps"))];
-    let refused = "one meshes/one/manifests/not-applied/x.yaml the agent refuses it (MF010): `apps` is no namespace of one, neither \
+    let refused = "one meshes/one/not-applied/x.yaml the agent refuses it (MF010): `apps` is no namespace of one, neither \
                    its control plane's nor a member";
     assert_eq!(fates_of_x(&files, None), [refused, "other meshes/other/manifests/x.yaml "]);
     let texts = files.iter().map(|(path, text)| ((*path).to_owned(), text.clone())).collect();
@@ -220,8 +220,8 @@ fn a_membership_in_a_control_plane_that_is_not_there_is_told() {
 #[test]
 fn a_control_plane_that_no_mesh_can_say_stays_as_it_is() {
     let files = [("a/m.yaml", mk_mesh("one", None, &["apps"]).replace("name: basic", "name: x")), ("a/x.yaml", mk_map("apps"))];
-    let plane = "x meshes/x/manifests/m.yaml a Mesh cannot say it: `spec.trustDomain` is missing. Until one can, the agent does \
-                 nothing for x";
+    let plane = "x meshes/x/manifests/m.yaml a Mesh cannot say it: it has no `spec.security.trust.domain`, so its trust domain \
+                 is that of every other. Until one can, the agent does nothing for x";
     assert_eq!(fates_of_x(&files, None), [plane, "x meshes/x/manifests/x.yaml "]);
 }
 
@@ -232,6 +232,179 @@ fn names_that_lead_out_of_the_repository_name_no_file() {
     for path in run(&texts, false).files.keys() {
         assert!(!path.split('/').any(|part| ["", ".", ".."].contains(&part)), "{path}");
     }
+}
+
+/// A peering half that people wrote: the ServiceMeshPeer of `peer` in `namespace`.
+fn mk_peer(peer: &str, namespace: &str, other: &str, egress: &str) -> String {
+    format!(
+        "apiVersion: federation.maistra.io/v1\nkind: ServiceMeshPeer\nmetadata: {{name: {peer}, namespace: {namespace}}}\nspec:\n\
+         \x20 remote: {{addresses: [192.0.2.1]}}\n  gateways: {{ingress: {{name: {peer}-ingress}}, egress: {{name: {peer}-egress}}}}\n\
+         \x20 security: {{trustDomain: {peer}.local, clientID: {peer}.local/ns/{other}/sa/{egress}-service-account}}\n"
+    )
+}
+
+fn mk_set(kind: &str, peer: &str, namespace: &str, rules: &str) -> String {
+    let list = if kind == "ImportedServiceSet" { "importRules" } else { "exportRules" };
+    format!(
+        "apiVersion: federation.maistra.io/v1\nkind: {kind}\nmetadata: {{name: {peer}, namespace: {namespace}}}\nspec: {{{list}: {rules}}}\n"
+    )
+}
+
+/// A control plane with gateways for one peer, and a roll.
+fn mk_federated(mesh: &str, namespace: &str, peer: &str, members: &[&str]) -> String {
+    let gateway = |side: &str, discovery: &str| {
+        let network = if side == "egress" { format!("requestedNetworkView: [network-{peer}], ") } else { String::new() };
+        format!(
+            "{{{peer}-{side}: {{enabled: true, {network}service: {{ports: [{{port: 15443, name: tls}}, {{port: 8188, name: {discovery}}}]}}}}}}"
+        )
+    };
+    format!(
+        "apiVersion: maistra.io/v2\nkind: ServiceMeshControlPlane\nmetadata: {{name: basic, namespace: {namespace}}}\nspec:\n\
+         \x20 version: v2.5\n  security: {{trust: {{domain: {mesh}.local}}}}\n  gateways:\n    additionalIngress: {}\n    \
+         additionalEgress: {}\n---\napiVersion: maistra.io/v1\nkind: ServiceMeshMemberRoll\n\
+         metadata: {{name: default, namespace: {namespace}}}\nspec: {{members: [{}]}}\n",
+        gateway("ingress", "https-discovery"),
+        gateway("egress", "http-discovery"),
+        members.join(", ")
+    )
+}
+
+fn imported(files: &[(&str, String)]) -> Imported {
+    run(&files.iter().map(|(path, text)| ((*path).to_owned(), text.clone())).collect(), false)
+}
+
+/// Each object whose name contains `part`, with its mesh and file.
+fn places(imported: &Imported, part: &str) -> Vec<String> {
+    let place = |object: &Object| match &object.fate {
+        Fate::Document { path, .. } | Fate::Manifest { path, .. } | Fate::NotApplied { path, .. } => {
+            format!("{} {path}", object.name)
+        }
+        Fate::LeftOut { .. } => object.name.clone(),
+    };
+    imported.objects.iter().filter(|object| object.name.contains(part)).map(place).collect()
+}
+
+fn messages(imported: &Imported) -> Vec<String> {
+    imported.found.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_set_that_no_document_can_say_stands_beside_the_peering_that_one_can() {
+    let all_of = "[{type: NameSelector, nameSelector: {namespace: shop}}]";
+    let one = [
+        mk_federated("one", "one", "two", &["apps"]),
+        mk_peer("two", "one", "two", "one-egress"),
+        mk_set("ImportedServiceSet", "two", "one", all_of),
+    ];
+    let two = [
+        mk_federated("two", "two", "one", &["shop"]),
+        mk_peer("one", "two", "one", "two-egress"),
+        mk_set("ExportedServiceSet", "one", "two", "[{type: NameSelector, nameSelector: {namespace: shop, name: x}}]"),
+    ];
+    let imported = imported(&[("a/m.yaml", one.join("---\n")), ("b/m.yaml", two.join("---\n"))]);
+    assert_eq!(
+        places(&imported, "ServiceMeshPeer"),
+        ["ServiceMeshPeer/one/two meshes/one/peers/two.yaml", "ServiceMeshPeer/two/one meshes/two/peers/one.yaml"]
+    );
+    assert_eq!(
+        places(&imported, "ServiceSet"),
+        ["ImportedServiceSet/one/two meshes/one/manifests/m.yaml", "ExportedServiceSet/two/one meshes/two/peers/one.yaml"]
+    );
+    let (_, found) = load(&imported.files);
+    assert_eq!(found, []);
+}
+
+#[test]
+fn what_a_peer_says_tells_two_meshes_in_namespaces_of_one_name_apart() {
+    let split = "# mine\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: x, namespace: shop}\nspec:\n  hosts: [y]\n  \
+                 http: [{route: [{destination: {host: y.shop.svc.two-imports.local}}]}]\n";
+    let system = "istio-system";
+    let files = [
+        ("one.yaml", mk_federated("one", system, "two", &["shop"])),
+        ("two.yaml", mk_federated("two", system, "one", &["shop"])),
+        ("a.yaml", mk_peer("one", system, system, "two-egress")),
+        ("b.yaml", mk_peer("two", system, system, "one-egress")),
+        ("c.yaml", mk_set("ExportedServiceSet", "one", system, "[{type: NameSelector, nameSelector: {namespace: shop}}]")),
+        ("d.yaml", split.to_owned()),
+    ];
+    let imported = imported(&files);
+    let of = |part: &str| {
+        imported.objects.iter().filter(|object| object.name.contains(part)).map(|object| object.mesh.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (of("ServiceMeshPeer"), of("ExportedServiceSet"), of("VirtualService")),
+        (vec!["two".into(), "one".into()], vec!["two".into()], vec!["one".into()])
+    );
+    assert!(!messages(&imported).iter().any(|message| message.contains("own trust domain")), "{:#?}", messages(&imported));
+}
+
+#[test]
+fn a_roll_that_may_be_any_meshs_gives_members_to_none() {
+    let roll =
+        "apiVersion: maistra.io/v1\nkind: ServiceMeshMemberRoll\nmetadata: {name: default}\nspec: {members: [NAMESPACE]}\n";
+    let files = [
+        ("one.yaml", mk_mesh("one", Some("one.local"), &["apps"])),
+        ("two.yaml", mk_mesh("two", Some("two.local"), &["shop"])),
+        ("roll.yaml", roll.to_owned()),
+    ];
+    let imported = imported(&files);
+    assert!(!imported.files["meshes/one/mesh.yaml"].contains("NAMESPACE"), "{}", imported.files["meshes/one/mesh.yaml"]);
+    assert_eq!(
+        messages(&imported),
+        [
+            "roll.yaml:3:18: warning[MF010]: nothing says which mesh it belongs to: one, two (it names no namespace: write the one into which it is applied with -n)"
+        ]
+    );
+}
+
+#[test]
+fn a_template_is_one_finding_and_keeps_its_other_mistakes() {
+    let peer = mk_peer("two", "one", "two", "one-egress").replace("two.local/ns/two/", "tow.local/ns/two/");
+    let template = peer.replace(
+        "remote: {addresses: [192.0.2.1]}",
+        "remote:\n    discoveryPort: {{ .Port }}\n    addresses:\n    - {{ .Address }}",
+    );
+    let files = [("m.yaml", mk_federated("one", "one", "two", &["apps"])), ("p.yaml", template)];
+    let found = messages(&imported(&files));
+    let [gaps, other] = found.as_slice() else { panic!("{found:#?}") };
+    assert!(
+        gaps.starts_with("p.yaml:6:20: error[MF001]: `{{ .Port }}` was never filled in, nor one more gap below it"),
+        "{gaps}"
+    );
+    assert!(
+        other.starts_with("p.yaml:10:48: error[MF021]: `tow.local/ns/two/sa/one-egress-service-account` is not in"),
+        "{other}"
+    );
+}
+
+#[test]
+fn a_control_plane_that_was_never_filled_in_is_no_mesh() {
+    let plane = mk_federated("one", "$SYSTEM", "two", &["apps"]);
+    let texts = BTreeMap::from([("m.yaml".to_owned(), plane)]);
+    let inputs = Inputs { texts: &texts, repository: &BTreeMap::new(), mesh: None, adapt: false };
+    let Err(Nothing::NoControlPlane { found, template: true }) = import(inputs) else { panic!("there is no mesh") };
+    assert!(found.iter().any(|finding| finding.message == "`$SYSTEM` was never filled in"), "{found:#?}");
+}
+
+#[test]
+fn what_no_document_has_is_nothing_to_mend() {
+    let peer = |of: &str, other: &str| mk_peer(of, other, of, &format!("{other}-egress")).replace("192.0.2.1", "'<ADDRESS>'");
+    let files = [
+        ("a/m.yaml", format!("{}---\n{}", mk_federated("one", "one", "two", &[]), peer("two", "one"))),
+        ("b/m.yaml", format!("{}---\n{}", mk_federated("two", "two", "one", &[]), peer("one", "two"))),
+    ];
+    let found = messages(&imported(&files));
+    let nothing = "warning[MF021]: `<ADDRESS>` was never filled in (nothing to do: it is in no document, for the peer's agent publishes its own)";
+    assert!(found.len() == 2 && found.iter().all(|message| message.ends_with(nothing)), "{found:#?}");
+}
+
+#[test]
+fn a_kustomization_that_changes_nothing_is_no_news() {
+    let lists = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [m.yaml]\n";
+    let mesh = mk_mesh("one", Some("one.local"), &["apps"]);
+    let told = |text: String| messages(&imported(&[("kustomization.yaml", text), ("m.yaml", mesh.clone())]));
+    assert_eq!(told(lists.to_owned()), Vec::<String>::new());
+    assert_eq!(told(format!("{lists}namePrefix: x-\n")).len(), 1);
 }
 
 proptest! {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::documents::{Match, Route, TrafficSpec};
 use super::meshes::text;
 use super::peer::Reason;
-use crate::model::defaults;
+use crate::model::{defaults, is_placeholder};
 
 /// A service that is imported from a peer under a host.
 #[derive(Clone, Debug)]
@@ -187,5 +187,5 @@ fn istio_outliers() -> [(&'static str, Value); 4] {
 
 /// The region that a DestinationRule says this mesh is in.
 pub(super) fn region(rule: &Value) -> Option<&str> {
-    text(rule, "/spec/trafficPolicy/loadBalancer/localityLbSetting/failover/0/from")
+    text(rule, "/spec/trafficPolicy/loadBalancer/localityLbSetting/failover/0/from").filter(|region| !is_placeholder(region))
 }

@@ -10,6 +10,7 @@ mod roots;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 use std::collections::BTreeMap;
 
@@ -56,6 +57,9 @@ pub fn lint(inputs: Inputs) -> Vec<Diagnostic> {
     nowhere::check(inputs.federation, &mut found);
     platform::check(inputs.federation, &mut found);
     roots::check(inputs, &mut found);
+    if !inputs.plain {
+        waiting::check(inputs.texts.keys().copied(), &mut found);
+    }
     objects(inputs, &mut found);
     found
 }

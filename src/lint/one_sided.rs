@@ -1,5 +1,6 @@
 //! Peerings, exports and imports of which only one side knows.
 
+use crate::derive::{is_by_hand, kinds};
 use crate::model::{Code, Diagnostic, Federation, Peer, ServiceName, offered};
 
 pub(super) fn check(federation: &Federation, found: &mut Vec<Diagnostic>) {
@@ -7,6 +8,8 @@ pub(super) fn check(federation: &Federation, found: &mut Vec<Diagnostic>) {
         for peer in folder.peers.values() {
             let path = format!("meshes/{}/peers/{name}.yaml", *peer.name);
             match federation.peer(&peer.name, name) {
+                // What a set in its manifests/ imports is nobody's to tell here.
+                Some(_) if is_by_hand(federation, &peer.name, kinds::IMPORTED, name) => {}
                 Some(theirs) => exports(name, peer, theirs, found),
                 None if federation.is_broken(&path) || federation.mesh(&peer.name).is_none() => {} // it is reported there
                 None => {

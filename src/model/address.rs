@@ -25,6 +25,11 @@ const METADATA: [&str; 4] = ["fd00:ec2::254", "168.63.129.16", "100.100.100.200"
 /// Ends of names that mean something else in each cluster (Kubernetes, "DNS for Services and Pods").
 const OF_THE_CLUSTER: [&str; 3] = [".svc", ".cluster.local", ".localhost"];
 
+/// Whether a name means something else in each cluster.
+pub fn is_inside(address: &str) -> bool {
+    !address.contains('.') || OF_THE_CLUSTER.iter().any(|end| address.ends_with(end))
+}
+
 /// Whether a peer may name this (already parsed) address: not the importer's own host, link or every host, unless people allow the range;
 /// never a name that leads into the importer's own cluster, nor its cloud's metadata.
 pub fn allowed(address: &str, ranges: &[Cidr]) -> Result<(), String> {
@@ -32,8 +37,7 @@ pub fn allowed(address: &str, ranges: &[Cidr]) -> Result<(), String> {
         return Err(format!("{address} answers for the metadata of whoever's machine asks"));
     }
     let Ok(ip) = address.parse::<IpAddr>() else {
-        let inside = !address.contains('.') || OF_THE_CLUSTER.iter().any(|end| address.ends_with(end));
-        return if inside {
+        return if is_inside(address) {
             Err(format!("{address} means something else in each cluster: publish a full DNS name"))
         } else {
             Ok(())

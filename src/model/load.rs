@@ -104,7 +104,7 @@ fn take_all(entries: &BTreeMap<String, ContentId>, read: &mut Reader, cache: &mu
     let mut places: Vec<(&String, ContentId, Place)> = entries
         .iter()
         .map(|(path, id)| (path, *id, Place::of(path)))
-        .filter(|(_, _, place)| !matches!(place, Place::Policy | Place::Definition))
+        .filter(|(_, _, place)| !matches!(place, Place::Policy | Place::Definition | Place::Waiting))
         .collect();
     // Meshes first: the set that objects belong to is named after the control plane's namespace. Manifests last: however many there are,
     // they must not crowd out a peering.
@@ -186,7 +186,7 @@ fn content(path: &str, place: &Place, set: &str, bytes: Vec<u8>) -> File {
             let found = Diagnostic::warning(path, Span::default(), Code::Misplaced, "this file is not read", *help);
             File::new(Content::Nothing, vec![found])
         }
-        Place::Policy | Place::Definition | Place::Foreign => File::new(Content::Nothing, Vec::new()),
+        Place::Policy | Place::Definition | Place::Waiting | Place::Foreign => File::new(Content::Nothing, Vec::new()),
     };
     placeholder::name_them(&text, &mut file.found);
     file

@@ -39,8 +39,8 @@ pub use key::{MAX_RSA_BITS, MIN_RSA_BITS, PublicKey, public_key};
 pub use load::{Cache, ContentId, MAX_TOTAL_BYTES, Reader, load, load_some, withdraw};
 pub use network::Cidr;
 pub use node::Node;
-pub use place::Place;
-pub use placeholder::is_placeholder;
+pub use place::{NOT_APPLIED, Place, UNASSIGNED};
+pub use placeholder::{has_variable, is_placeholder, is_shouted};
 pub use references::offered;
 pub use traffic::{Destination, Match, Mirror, NameSpans, OutlierDetection, Retries, Route, Rule, TextMatch, Traffic};
 

@@ -1,5 +1,11 @@
 //! Which document lies where in the repository.
 
+/// Folder of a mesh for objects that its agent would refuse.
+pub const NOT_APPLIED: &str = "not-applied";
+
+/// Folder for objects of which nothing says whose they are.
+pub const UNASSIGNED: &str = "unassigned";
+
 /// What a path in the repository is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -30,6 +36,8 @@ pub enum Place {
     Policy,
     /// `crds/**.yaml`: schemas of kinds, for `check` alone.
     Definition,
+    /// `meshes/<mesh>/not-applied/**`, `unassigned/**`: what an import found and nobody applies until people decide about it.
+    Waiting,
     /// Under `meshes/` or `policies/`, but nowhere that is read: probably a slip.
     Unknown {
         /// What to do about it.
@@ -57,6 +65,7 @@ impl Place {
             {
                 Self::Manifests { mesh: (*mesh).into() }
             }
+            ["meshes", _, NOT_APPLIED, .., _] | [UNASSIGNED, .., _] => Self::Waiting,
             ["crds", .., name] if name.ends_with(".yaml") || name.ends_with(".yml") || name.ends_with(".json") => {
                 Self::Definition
             }
@@ -72,7 +81,7 @@ impl Place {
     pub fn mesh(&self) -> Option<&str> {
         match self {
             Self::Mesh(mesh) | Self::Peer { mesh, .. } | Self::Traffic { mesh, .. } | Self::Manifests { mesh } => Some(mesh),
-            Self::Federation | Self::Policy | Self::Definition | Self::Unknown { .. } | Self::Foreign => None,
+            Self::Federation | Self::Policy | Self::Definition | Self::Waiting | Self::Unknown { .. } | Self::Foreign => None,
         }
     }
 
@@ -83,7 +92,7 @@ impl Place {
             Self::Mesh(mesh) => mesh == me || peers.contains(mesh),
             Self::Peer { mesh, file } => mesh == me || (file == me && peers.contains(mesh)),
             Self::Traffic { mesh, .. } | Self::Manifests { mesh } => mesh == me,
-            Self::Definition | Self::Unknown { .. } | Self::Foreign => false,
+            Self::Definition | Self::Waiting | Self::Unknown { .. } | Self::Foreign => false,
         }
     }
 }
@@ -97,6 +106,10 @@ mod tests {
         let peer = Place::Peer { mesh: "a".into(), file: "b".into() };
         assert_eq!(Place::of("meshes/a/peers/b.yaml"), peer);
         assert_eq!(Place::of("meshes/a/manifests/x/y.yml"), Place::Manifests { mesh: "a".into() });
+        assert_eq!(
+            (Place::of("meshes/a/not-applied/x/y.yaml"), Place::of("unassigned/a.yaml")),
+            (Place::Waiting, Place::Waiting)
+        );
         assert!(matches!(Place::of("meshes/a/peers/b.yml"), Place::Unknown { .. }));
         assert!(matches!(Place::of("meshes/a/peer/b.yaml"), Place::Unknown { .. }));
         assert_eq!(Place::of("meshes/README.md"), Place::Foreign);

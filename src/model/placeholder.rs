@@ -15,7 +15,18 @@ const WORDS: [&str; 8] = ["REPLACE", "CHANGEME", "CHANGE_ME", "CHANGE-ME", "INSE
 /// Whether a value was never filled in.
 pub fn is_placeholder(text: &str) -> bool {
     let upper = text.to_ascii_uppercase();
-    BRACKETS.iter().map(|(begin, _)| begin).chain(&WORDS).any(|sign| upper.contains(sign))
+    BRACKETS.iter().map(|(begin, _)| begin).chain(&WORDS).any(|sign| upper.contains(sign)) || has_variable(text)
+}
+
+/// Whether a text has a variable of a shell: `$NAME`.
+pub fn has_variable(text: &str) -> bool {
+    text.split('$').skip(1).any(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase() || c == '_'))
+}
+
+/// Whether an address is only the name of one: `ADDRESS`, `INGRESS_IP`.
+pub fn is_shouted(text: &str) -> bool {
+    text.contains(|c: char| c.is_ascii_uppercase())
+        && text.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
 }
 
 /// Where a value was never filled in, that is what is wrong, whatever its reader makes of it.

@@ -60,8 +60,8 @@ impl<T: AsRef<str>> From<T> for Cell {
     }
 }
 
-/// Draws a table; each line ends without blanks. Where the columns before the last are wider than the screen, the widest lose the middle of what
-/// they hold.
+/// Draws a table; each line ends without blanks. Where the columns before the last are wider than the screen, they lose the middle of what they
+/// hold.
 pub fn render(header: &[&str], rows: &[Vec<Cell>], look: Look) -> String {
     let rows = &squeezed(header, rows, look.width.unwrap_or(usize::MAX));
     let head: Vec<Cell> = header.iter().map(|text| Cell::new(text, Tone::Strong)).collect();
@@ -101,20 +101,21 @@ pub fn render(header: &[&str], rows: &[Vec<Cell>], look: Look) -> String {
     out
 }
 
-/// The rows with all columns before the last cut to fit the screen, the widest first.
-fn squeezed(header: &[&str], rows: &[Vec<Cell>], width: usize) -> Vec<Vec<Cell>> {
+/// The rows with the columns before the last cut to fit the screen: the first, then the widest.
+fn squeezed(header: &[&str], rows: &[Vec<Cell>], screen: usize) -> Vec<Vec<Cell>> {
     let mut rows = rows.to_vec();
-    let widest = |rows: &[Vec<Cell>]| {
-        let width = |column: usize| {
-            rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.text.chars().count()).max().unwrap_or(0)
-        };
-        (0..header.len().saturating_sub(1)).map(|column| (width(column), column)).max()
+    let width = |rows: &[Vec<Cell>], column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.text.chars().count()).max().unwrap_or(0)
     };
+    let columns = header.len().saturating_sub(1);
+    let widest = |rows: &[Vec<Cell>]| (0..columns).map(|column| (width(rows, column), column)).max();
     // The blanks behind the last of these columns may lie outside.
-    while before_last(header, &rows) > width.saturating_add(2) {
-        let excess = before_last(header, &rows) - width - 2;
-        let Some((wide, column)) = widest(&rows).filter(|(wide, _)| *wide > MIN_CELL) else { break };
-        let room = wide.saturating_sub(excess).max(wide / 2).max(MIN_CELL);
+    while before_last(header, &rows) > screen.saturating_add(2) {
+        let excess = before_last(header, &rows) - screen - 2;
+        // Names in the first column stand elsewhere too, and whole with `-o wide`.
+        let first = Some((width(&rows, 0), 0)).filter(|(wide, _)| *wide > 2 * MIN_CELL);
+        let Some((wide, column)) = first.or_else(|| widest(&rows)).filter(|(wide, _)| *wide > MIN_CELL) else { break };
+        let room = wide.saturating_sub(excess).max(if first.is_some() { 2 * MIN_CELL } else { MIN_CELL });
         rows.iter_mut().filter_map(|row| row.get_mut(column)).for_each(|cell| cell.shorten(room));
     }
     rows

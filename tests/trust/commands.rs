@@ -97,7 +97,7 @@ fn a_key_is_for_its_owner_and_never_replaced() {
 fn a_repository_is_introduced_and_each_change_is_one_that_agents_follow() {
     let desk = Desk::new();
     let ran = desk.fine(&["trust", "introduce", "--name", "ada@example.com", "--key", "../k"]);
-    assert!(ran.err.contains("next: git push origin main"), "{}", ran.err);
+    assert!(ran.err.contains("next: git remote add origin URL, then git push origin main"), "{}", ran.err);
     let anchor = desk.git(&["rev-parse", "HEAD"]);
     let digest = desk.git(&["log", "-1", "--format=%H"]);
     assert!(ran.out.starts_with(&format!("--trust-anchor {digest} --trust-digest sha256:")), "{}", ran.out);

@@ -19,7 +19,7 @@ const MAX_STDIN: u64 = 64 << 20;
 pub(super) struct Gathered {
     /// Texts of all files that may have objects, by path.
     pub(super) texts: BTreeMap<String, String>,
-    /// Files that should have objects, and that nobody can read.
+    /// Files that should have objects, and that nobody can read, and charts.
     pub(super) found: Vec<Diagnostic>,
     /// Files beside them, which are not looked into: scripts and the like.
     pub(super) others: Vec<String>,
@@ -40,6 +40,7 @@ pub(super) fn gather(paths: &[PathBuf]) -> Result<Gathered, Error> {
         return Err(Error::unavailable("there is no YAML or JSON file there", "name files or folders with objects"));
     }
     all.others.sort();
+    all.found.sort();
     Ok(all)
 }
 
@@ -62,6 +63,13 @@ impl Gathered {
         if depth > MAX_DEPTH || self.texts.len() > MAX_FILES {
             let message = format!("{} is too large or too deep", path.display());
             return Err(Error::unavailable(message, "name the folders with objects"));
+        }
+        let chart = path.join("Chart.yaml");
+        if chart.is_file() {
+            let help = format!("import what it makes: helm template {} … | meshfed import -", shown(path));
+            let message = "a Helm chart stands for objects that are made from it: none of its files is looked into";
+            self.found.push(Diagnostic::warning(&shown(&chart), Span::default(), Code::Misplaced, message, help));
+            return Ok(());
         }
         for entry in fs::read_dir(path).map_err(|error| unreadable(path, &error))? {
             let place = entry.map_err(|error| unreadable(path, &error))?.path();

@@ -13,7 +13,7 @@ use super::output::{self, Format};
 use super::remote::ClusterArgs;
 use crate::error::{Error, Exit};
 use crate::facts::{Facts, published};
-use crate::import::{Imported, Inputs, Nothing, import};
+use crate::import::{Fate, Imported, Inputs, Nothing, import};
 use crate::model::{Diagnostic, names};
 use crate::view::Look;
 use crate::view::findings::{self, Finding};
@@ -29,7 +29,7 @@ const MAX_NAMED: usize = 3;
 ///
 /// Reads Kubernetes objects from files, folders, stdin (`-`, as `oc get -o yaml` prints them) or, with --live, from a cluster, and writes for each
 /// mesh among them the documents from which its agent derives the same objects. What no document can say goes to manifests/ as it is
-/// written, what an agent would refuse to manifests/not-applied/, and what nothing assigns to a mesh to unassigned/. Mistakes are told with
+/// written, what an agent would refuse to not-applied/, and what nothing assigns to a mesh to unassigned/: no agent reads these two. Mistakes are told with
 /// their places; an object that has one stays as it is, unless --adapt. No file that is there is replaced, unless --force. Exit code 1 means
 /// that something was found.
 ///
@@ -89,6 +89,9 @@ impl Import {
             let names: Vec<&str> = others.iter().map(String::as_str).collect();
             say(&format!("not looked into, because they are neither YAML nor JSON: {}", words::some(&names, MAX_NAMED)));
         }
+        if !self.adapt {
+            tell_of_adapting(&imported, inputs);
+        }
         let facts = match &self.facts {
             Some(_) => facts_files(&imported)?,
             None => BTreeMap::new(),
@@ -106,11 +109,12 @@ impl Import {
 
     fn explain(&self, nothing: &Nothing, unreadable: &[Diagnostic], texts: &BTreeMap<String, String>) -> Error {
         let hint = match nothing {
-            Nothing::NoControlPlane { found } => {
+            Nothing::NoControlPlane { found, template } => {
                 let all = [unreadable, found].concat();
                 eprint!("{}", findings::render(&all, "", &|path| texts.get(path).map(String::as_str), Look::default()));
                 let live = self.live.then_some("the cluster has none, or you may not read it");
-                live.unwrap_or("give it too: it says which mesh the others belong to").to_owned()
+                let filled = template.then_some("fill in the gaps first, as its script does: envsubst < FILE | meshfed import -");
+                live.or(filled).unwrap_or("give it too: it says which mesh the others belong to").to_owned()
             }
             Nothing::NoSuchMesh { known, .. } => format!("there is: {}", known.join(", ")),
         };
@@ -147,9 +151,23 @@ impl Import {
             ));
         }
         eprintln!("next: meshfed check {folder}");
-        if let Some(mesh) = imported.meshes.first() {
-            eprintln!("then: meshfed plan --live --mesh {mesh} --repo {folder} (labels and annotations); then commit");
-        }
+        let mesh = if let [only] = imported.meshes.as_slice() { only } else { "MESH" };
+        eprintln!("then: meshfed plan --live --mesh {mesh} --repo {folder}");
+        say("which shows labels and annotations alone where all is right; then commit");
+    }
+}
+
+/// What more would become documents if they might say other values.
+fn tell_of_adapting(imported: &Imported, inputs: Inputs) {
+    let documents =
+        |imported: &Imported| imported.objects.iter().filter(|object| matches!(object.fate, Fate::Document { .. })).count();
+    let Ok(adapted) = import(Inputs { adapt: true, ..inputs }) else { return };
+    let more = documents(&adapted).saturating_sub(documents(imported));
+    if more > 0 {
+        let objects = words::count(more, "more object");
+        say(&format!(
+            "with --adapt, documents would take the place of {objects}, and each value that they say otherwise would be told"
+        ));
     }
 }
 

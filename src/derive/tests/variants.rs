@@ -390,3 +390,23 @@ fn a_manifest_does_not_fight_with_what_is_derived() {
         "{text}"
     );
 }
+
+#[test]
+fn a_set_in_manifests_is_what_crosses() {
+    let set = |kind: &str| {
+        format!(
+            "//- meshes/a/manifests/{kind}.yaml\napiVersion: federation.maistra.io/v1\nkind: {kind}\nmetadata: {{name: b, namespace: a}}\n"
+        )
+    };
+    let mut observed = mk_live("b", &["x.shop.svc.b-imports.local"]);
+    let state = observed.peers.get_mut("b").unwrap();
+    state.imports = BTreeMap::from([("x.shop".to_owned(), ImportState::Live("x.shop.svc.b-imports.local".to_owned()))]);
+    state.exports.insert("y.apps".to_owned());
+    let withdrawn = |federation: &Federation| {
+        let inputs = Inputs { federation, me: "a", facts: &BTreeMap::new(), observed: &observed };
+        (withdrawn_imports(inputs).len(), withdrawn_exports(inputs).len())
+    };
+    assert_eq!(withdrawn(&pair().valid()), (1, 1));
+    let by_hand = pair().with(&set("ImportedServiceSet")).with(&set("ExportedServiceSet"));
+    assert_eq!(withdrawn(&by_hand.valid()), (0, 0));
+}

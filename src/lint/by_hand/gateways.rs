@@ -18,9 +18,11 @@ pub(super) fn of<'a>(plain: &'a Plain, side: &str) -> impl Iterator<Item = (&'a 
 }
 
 pub(super) fn check(scene: &Scene, found: &mut Vec<Diagnostic>) {
-    for plain in scene.of(kinds::CONTROL_PLANE).filter(|plain| plain.whole()) {
-        trust_domain(scene, plain, found);
-        let peers: Vec<&Plain> = scene.beside(plain, kinds::PEER).filter(|peer| peer.namespace() == plain.namespace()).collect();
+    for plain in scene.of(kinds::CONTROL_PLANE) {
+        if plain.whole() {
+            trust_domain(scene, plain, found);
+        }
+        let peers: Vec<&Plain> = scene.beside(plain, kinds::PEER).filter(|peer| peer.namespace() == scene.home(plain)).collect();
         let mut seen: BTreeMap<&str, &At<String>> = BTreeMap::new();
         for (side, field) in [("additionalIngress", "ingress"), ("additionalEgress", "egress")] {
             for (name, gateway) in of(plain, side) {
@@ -32,20 +34,34 @@ pub(super) fn check(scene: &Scene, found: &mut Vec<Diagnostic>) {
                     );
                     found.push(finding.also(plain.path, first.span, "first here"));
                 }
+                if let Some(peer) = documented(scene, plain, side, name) {
+                    // The rest of it is derived; what the document says of it counts.
+                    if side == "additionalEgress" && gateway.get("requestedNetworkView").is_some() {
+                        network_view(plain, name, gateway, peer, found);
+                    }
+                    continue;
+                }
                 let using: Vec<&Plain> = peers.iter().copied().filter(|peer| uses(peer, field, name)).collect();
                 if is_for_a_peer(gateway) || !using.is_empty() {
-                    one(plain, name, gateway, found);
+                    one(scene, plain, name, gateway, found);
                     shared(plain, name, &using, found);
                     if side == "additionalIngress" {
                         load_balancer(scene, plain, name, gateway, found);
                     }
-                    if side == "additionalEgress" {
-                        network_view(plain, name, gateway, &using, found);
+                    if let Some(peer) = using.first().and_then(|peer| peer.name()).filter(|_| side == "additionalEgress") {
+                        network_view(plain, name, gateway, peer.value, found);
                     }
                 }
             }
         }
     }
+}
+
+/// The peer for which documents derive a gateway that a Mesh document says something of.
+fn documented<'a>(scene: &Scene<'a>, plain: &Plain<'a>, side: &str, name: &str) -> Option<&'a str> {
+    let folder = scene.federation.meshes.get(super::folder(plain).filter(|_| !plain.whole())?)?;
+    let gateway = |peer: &'a crate::model::Peer| if side == "additionalEgress" { &peer.egress } else { &peer.ingress };
+    folder.peers.iter().find(|(_, peer)| gateway(peer) == name).map(|(peer, _)| peer.as_str())
 }
 
 fn trust_domain(scene: &Scene, plain: &Plain, found: &mut Vec<Diagnostic>) {
@@ -91,8 +107,8 @@ fn is_for_a_peer(gateway: &Node) -> bool {
 }
 
 /// What the operator leaves out, and what istiod looks for.
-fn one(plain: &Plain, name: &At<String>, gateway: &At<Node>, found: &mut Vec<Diagnostic>) {
-    if let Err(message) = names::gateway(name, plain.namespace().unwrap_or_default()) {
+fn one<'a>(scene: &Scene<'a>, plain: &'a Plain<'a>, name: &At<String>, gateway: &At<Node>, found: &mut Vec<Diagnostic>) {
+    if let Err(message) = names::gateway(name, scene.home(plain).unwrap_or_default()) {
         found.push(plain.error(name.span, message, ""));
     }
     if gateway.get("enabled").is_none_or(|enabled| enabled.value != Node::Scalar(Value::Bool(true))) {
@@ -123,7 +139,13 @@ fn shared(plain: &Plain, name: &At<String>, using: &[&Plain], found: &mut Vec<Di
 
 /// On AWS a classic load balancer, the default, does not pass on TLS as federation needs it. Where a mesh runs is declared, or seen in the
 /// addresses by which its peers reach it.
-fn load_balancer(scene: &Scene, plain: &Plain, name: &At<String>, gateway: &At<Node>, found: &mut Vec<Diagnostic>) {
+fn load_balancer<'a>(
+    scene: &Scene<'a>,
+    plain: &'a Plain<'a>,
+    name: &At<String>,
+    gateway: &At<Node>,
+    found: &mut Vec<Diagnostic>,
+) {
     let service = |path: &[&str]| gateway.at(&[&["service"], path].concat()).and_then(|node| node.text());
     if service(&["type"]) != Some("LoadBalancer") || service(&["metadata", "annotations", AWS_TYPE]) == Some(NLB) {
         return;
@@ -147,9 +169,8 @@ fn load_balancer(scene: &Scene, plain: &Plain, name: &At<String>, gateway: &At<N
 }
 
 /// The code has `network-<peer>`, the documentation says otherwise (maistra/istio pkg/servicemesh/federation/discovery).
-fn network_view(plain: &Plain, name: &At<String>, gateway: &At<Node>, using: &[&Plain], found: &mut Vec<Diagnostic>) {
-    let Some(peer) = using.first().and_then(|peer| peer.name()) else { return };
-    let view = format!("network-{}", peer.value);
+fn network_view(plain: &Plain, name: &At<String>, gateway: &At<Node>, peer: &str, found: &mut Vec<Diagnostic>) {
+    let view = format!("network-{peer}");
     let given = gateway.get("requestedNetworkView");
     if !given.is_some_and(|given| given.items().iter().any(|item| item.text() == Some(&view))) {
         let message =

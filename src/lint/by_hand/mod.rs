@@ -12,7 +12,7 @@ use crate::derive::kinds;
 use crate::lint::Plain;
 use crate::lint::platform::AWS_TYPE;
 use crate::model::documents::Platform;
-use crate::model::{At, Code, Diagnostic, Federation, Node, Place, Span};
+use crate::model::{At, Code, Diagnostic, Federation, Node, Place, Span, is_placeholder};
 
 /// One mesh, as far as documents or objects tell.
 struct Side<'a> {
@@ -64,12 +64,24 @@ impl<'a> Scene<'a> {
         self.of(kind).filter(move |other| folder(other) == mesh.as_deref())
     }
 
+    /// The namespace of a control plane: what a Mesh document begins is in the one that the document names.
+    fn home(&self, plain: &'a Plain<'a>) -> Option<&'a str> {
+        if plain.whole() {
+            return plain.namespace();
+        }
+        Some(&self.federation.mesh(folder(plain)?)?.namespace)
+    }
+
     /// The mesh that an object of a control plane's namespace belongs to.
-    fn own(&self, plain: &Plain) -> Option<&Side<'a>> {
-        let own = self.sides.iter().filter(|side| plain.namespace() == Some(&*side.namespace));
+    fn own(&self, plain: &'a Plain<'a>) -> Option<&Side<'a>> {
+        let home = self.home(plain);
+        let own = self.sides.iter().filter(|side| home == Some(&*side.namespace));
         // Many meshes call their namespaces alike.
         let declared = folder(plain).and_then(|mesh| own.clone().find(|side| side.mesh == Some(mesh)));
-        declared.or_else(|| own.rev().max_by_key(|side| nearness(side.path, plain.path)))
+        let near = own.clone().map(|side| nearness(side.path, plain.path)).max();
+        let mut nearest = own.filter(|side| Some(nearness(side.path, plain.path)) == near);
+        // Of two in namespaces of one name nothing tells which it is.
+        declared.or_else(|| nearest.next().filter(|_| nearest.next().is_none()))
     }
 
     /// The mesh with a trust domain.
@@ -100,7 +112,10 @@ fn sides<'a>(federation: &'a Federation, objects: &'a [Plain<'a>]) -> Vec<Side<'
             namespace: mesh.namespace.clone(),
             trust_domain: mesh.trust_domain.value.clone(),
             egresses: folder.peers.iter().map(|(peer, half)| (half.egress.clone(), Some(peer.as_str()))).collect(),
-            platform: Some(mesh.platform),
+            platform: Some(mesh.platform).filter(|platform| *platform != Platform::Other).or_else(|| {
+                let cluster = mesh.cluster.as_deref().unwrap_or_default();
+                named(&[&mesh.name, &mesh.namespace, cluster])
+            }),
             mesh: Some(name),
             path: "",
         });
@@ -109,6 +124,9 @@ fn sides<'a>(federation: &'a Federation, objects: &'a [Plain<'a>]) -> Vec<Side<'
         let (Some(namespace), Some(domain)) = (plain.namespace(), plain.text(&["spec", "security", "trust", "domain"])) else {
             continue;
         };
+        if is_placeholder(namespace) || is_placeholder(&domain) {
+            continue; // nothing can be held against what was never filled in
+        }
         let names = gateways::of(plain, "additionalEgress").map(|(name, _)| (name.value.clone(), None));
         match sides.iter_mut().find(|side| side.namespace == namespace && side.trust_domain == *domain) {
             Some(side) => side.egresses.extend(names),
@@ -116,7 +134,10 @@ fn sides<'a>(federation: &'a Federation, objects: &'a [Plain<'a>]) -> Vec<Side<'
                 namespace: namespace.to_owned(),
                 trust_domain: domain.value.to_owned(),
                 egresses: names.collect(),
-                platform: aws(plain).then_some(Platform::Aws).or_else(|| named(plain)),
+                platform: aws(plain).then_some(Platform::Aws).or_else(|| {
+                    let names = [&["metadata", "name"][..], &["metadata", "namespace"], &["spec", "cluster", "name"]];
+                    named(&names.map(|path| plain.text(path).map_or("", |name| name.value)))
+                }),
                 mesh: folder(plain),
                 path: plain.path,
             }),
@@ -132,9 +153,8 @@ fn aws(plain: &Plain) -> bool {
 }
 
 /// The cloud that a mesh or its cluster is named after.
-fn named(plain: &Plain) -> Option<Platform> {
-    let names = [&["metadata", "name"][..], &["metadata", "namespace"], &["spec", "cluster", "name"]];
-    let names: String = names.iter().filter_map(|path| plain.text(path)).flat_map(|name| [name.value, "-"]).collect();
+fn named(names: &[&str]) -> Option<Platform> {
+    let names = names.join("-");
     names.to_ascii_lowercase().split(|c: char| !c.is_ascii_alphanumeric()).find_map(|part| match part {
         "aws" | "rosa" | "eks" => Some(Platform::Aws),
         "azure" | "aro" | "aks" => Some(Platform::Azure),

@@ -1,17 +1,21 @@
 //! ServiceMeshPeers: who the peer is, where it is, and by which roots it is believed.
 
+use std::net::IpAddr;
+
+use super::gaps::GAP;
 use super::{Scene, Side};
 use crate::derive::kinds;
 use crate::lint::{Plain, platform};
 use crate::model::names::closest;
-use crate::model::{At, Diagnostic, Node, address, is_placeholder, root};
+use crate::model::{At, Diagnostic, Node, address, is_placeholder, is_shouted, root};
 
 /// Key of the roots in their ConfigMap.
 const ROOTS_KEY: &str = "root-cert.pem";
 
 pub(super) fn check(scene: &Scene, found: &mut Vec<Diagnostic>) {
+    let placed = [kinds::PEER, kinds::EXPORTED, kinds::IMPORTED, kinds::MEMBER_ROLL];
+    placed.into_iter().flat_map(|kind| scene.of(kind)).for_each(|plain| place(scene, plain, found));
     for plain in scene.of(kinds::PEER) {
-        place(scene, plain, found);
         identity(scene, plain, found);
         addresses(scene, plain, found);
         roots(scene, plain, found);
@@ -19,14 +23,17 @@ pub(super) fn check(scene: &Scene, found: &mut Vec<Diagnostic>) {
     }
 }
 
-/// The control plane looks only into its own namespace.
+/// Whether a control plane looks into the namespace that an object is in; it looks only into its own.
+pub(super) fn is_placed(scene: &Scene, plain: &Plain) -> bool {
+    let of_side = |own: &str| scene.sides.iter().any(|side| side.namespace == own);
+    let of_plane = |own: &str| scene.of(kinds::CONTROL_PLANE).any(|plane| plane.namespace() == Some(own));
+    scene.sides.is_empty() || plain.namespace().is_none_or(|own| of_side(own) || of_plane(own))
+}
+
 fn place(scene: &Scene, plain: &Plain, found: &mut Vec<Diagnostic>) {
     let known: Vec<&str> = scene.sides.iter().map(|side| side.namespace.as_str()).collect();
-    if let Some(namespace) = plain.text(&["metadata", "namespace"])
-        && !known.is_empty()
-        && !known.contains(&namespace.value)
-    {
-        let message = format!("`{}` holds no control plane, so this peer is ignored", namespace.escape_debug());
+    if let Some(namespace) = plain.text(&["metadata", "namespace"]).filter(|_| !is_placed(scene, plain)) {
+        let message = format!("`{}` holds no control plane, so this {} is ignored", namespace.escape_debug(), plain.kind.kind);
         found.push(plain.error(namespace.span, message, closest(&namespace, &known)));
     }
 }
@@ -65,6 +72,13 @@ fn identity(scene: &Scene, plain: &Plain, found: &mut Vec<Diagnostic>) {
         .and_then(|domain| scene.trusting(domain))
         .filter(|peer| own.is_none_or(|own| own.trust_domain != peer.trust_domain));
     let expected = peer.map(|peer| expected(peer, own)).unwrap_or_default();
+    if let (Some(peer), Some(own), Some(domain)) = (peer, own, &domain)
+        && !peers_back(scene, peer, own)
+    {
+        let message = format!("the mesh of `{}` has no ServiceMeshPeer for this one", domain.escape_debug());
+        let help = format!("each side needs one: give that of `{}` too", peer.namespace);
+        found.push(plain.warning(domain.span, message, help));
+    }
     if let Some(own) = own.filter(|own| own.egresses.iter().any(|(egress, _)| own.identity(egress) == id.value)) {
         let message = format!("this is the egress of `{}` itself, and the peer's requests are refused (403)", own.namespace);
         return found.push(plain.error(id.span, message, help(&expected)));
@@ -85,6 +99,17 @@ fn identity(scene: &Scene, plain: &Plain, found: &mut Vec<Diagnostic>) {
         }
         _ => {}
     }
+}
+
+/// Whether a mesh has a peer for another, in documents or by hand. One that may be meant for it counts: what is wrong with it is told there.
+fn peers_back(scene: &Scene, peer: &Side, own: &Side) -> bool {
+    let declared = peer.egresses.iter().any(|(_, of)| of.is_some() && *of == own.mesh);
+    let back = |back: &Plain| {
+        let Some(domain) = back.text(&["spec", "security", "trustDomain"]) else { return true };
+        let strange = domain.value == peer.trust_domain || scene.trusting(&domain).is_none();
+        domain.value == own.trust_domain || (strange && back.namespace() == Some(&peer.namespace))
+    };
+    declared || scene.of(kinds::PEER).any(back)
 }
 
 /// As whom a mesh comes to another: by the egress that its documents have for it, else by any that is not for somebody else.
@@ -110,10 +135,10 @@ fn addresses(scene: &Scene, plain: &Plain, found: &mut Vec<Diagnostic>) {
     let domain = plain.text(&["spec", "security", "trustDomain"]);
     let peer = domain.and_then(|domain| scene.trusting(&domain));
     for given in plain.items(&["spec", "remote", "addresses"]).iter().filter_map(At::<Node>::located) {
-        if is_placeholder(&given) {
+        if is_placeholder(&given) || is_shouted(&given) {
             found.push(plain.error(
                 given.span,
-                format!("`{}` was never filled in", given.escape_debug()),
+                format!("`{}` {GAP}", given.escape_debug()),
                 "write the address of the peer's ingress",
             ));
             continue;
@@ -124,6 +149,13 @@ fn addresses(scene: &Scene, plain: &Plain, found: &mut Vec<Diagnostic>) {
                 message,
                 "write a bare IP address or DNS name; ports have fields of their own",
             )),
+            Ok(address) if address.parse::<IpAddr>().is_err() && address::is_inside(&address) => {
+                if !is_cluster_ip(scene, plain, &address) {
+                    let message = format!("`{}` says nothing outside of one cluster", given.escape_debug());
+                    let help = "write the address of the peer's ingress: oc get svc INGRESS -o wide, in its cluster";
+                    found.push(plain.warning(given.span, message, help));
+                }
+            }
             Ok(address) => {
                 if let Err(message) = address::allowed(&address, &scene.federation.allow_addresses) {
                     found.push(plain.warning(given.span, message, ""));
@@ -133,6 +165,23 @@ fn addresses(scene: &Scene, plain: &Plain, found: &mut Vec<Diagnostic>) {
             }
         }
     }
+}
+
+/// Whether a name is that of the peer's ingress, which is there for its own cluster alone: then both meshes are in it.
+fn is_cluster_ip(scene: &Scene, plain: &Plain, address: &str) -> bool {
+    let parts: Vec<&str> = address.split('.').collect();
+    let ([service, namespace, "svc"] | [service, namespace, "svc", "cluster", "local"]) = parts.as_slice() else { return false };
+    let domain = plain.text(&["spec", "security", "trustDomain"]).map(|domain| domain.value);
+    let of_peer = |plane: &&Plain| {
+        plane.namespace() == Some(*namespace)
+            && plane.text(&["spec", "security", "trust", "domain"]).map(|own| own.value) == domain
+    };
+    let mut planes = scene.of(kinds::CONTROL_PLANE).filter(of_peer);
+    let of_type = |plane: &Plain| {
+        let path = ["spec", "gateways", "additionalIngress", service, "service", "type"];
+        plane.text(&path).is_none_or(|given| given.value == "ClusterIP")
+    };
+    planes.any(|plane| super::gateways::of(plane, "additionalIngress").any(|(name, _)| name.value == *service) && of_type(plane))
 }
 
 /// The ConfigMap with the peer's roots, where it is written by hand too.
@@ -170,18 +219,19 @@ fn roots(scene: &Scene, plain: &Plain, found: &mut Vec<Diagnostic>) {
 
 /// Its gateways must be there, in the control plane that is written beside it.
 fn gateways(scene: &Scene, plain: &Plain, found: &mut Vec<Diagnostic>) {
-    let planes: Vec<&Plain> = scene
-        .beside(plain, kinds::CONTROL_PLANE)
-        .filter(|plane| plane.whole() && plane.namespace() == plain.namespace())
-        .collect();
+    let planes: Vec<&Plain> =
+        scene.beside(plain, kinds::CONTROL_PLANE).filter(|plane| scene.home(plane) == plain.namespace()).collect();
     for (field, side) in [("ingress", "additionalIngress"), ("egress", "additionalEgress")] {
         let Some(given) = plain.text(&["spec", "gateways", field, "name"]) else {
             let message = format!("the peer has no `spec.gateways.{field}.name`, and nothing works without it");
             found.push(plain.error(plain.span(), message, format!("name the {side} of this mesh that is for it")));
             continue;
         };
-        let names: Vec<&str> =
-            planes.iter().flat_map(|plane| super::gateways::of(plane, side)).map(|(name, _)| name.as_str()).collect();
+        let derived = super::folder(plain).and_then(|mesh| scene.federation.meshes.get(mesh));
+        let derived = derived.iter().flat_map(|folder| folder.peers.values());
+        let derived = derived.map(|peer| if field == "egress" { peer.egress.as_str() } else { peer.ingress.as_str() });
+        let written = planes.iter().flat_map(|plane| super::gateways::of(plane, side)).map(|(name, _)| name.as_str());
+        let names: Vec<&str> = written.chain(derived).collect();
         if !planes.is_empty() && !names.contains(&given.value) {
             let message = format!("the control plane has no {side} `{}`", given.escape_debug());
             found.push(plain.error(given.span, message, closest(&given, &names)));

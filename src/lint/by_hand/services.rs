@@ -8,7 +8,7 @@ use super::Scene;
 use crate::derive::kinds;
 use crate::lint::Plain;
 use crate::model::names::closest;
-use crate::model::{At, Diagnostic, Node, Span};
+use crate::model::{At, Diagnostic, Node, Peer, Span};
 
 pub(super) fn check(scene: &Scene, found: &mut Vec<Diagnostic>) {
     for plain in scene.of(kinds::EXPORTED).chain(scene.of(kinds::IMPORTED)) {
@@ -31,10 +31,16 @@ fn peer(scene: &Scene, plain: &Plain, found: &mut Vec<Diagnostic>) {
     let mut peers: Vec<&str> = by_hand.filter_map(|peer| Some(peer.name()?.value)).collect();
     let folder = super::folder(plain).and_then(|mesh| scene.federation.meshes.get(mesh));
     peers.extend(folder.iter().flat_map(|folder| folder.peers.keys()).map(String::as_str));
-    if !peers.is_empty() && !peers.contains(&name.value) {
-        let message =
-            format!("there is no ServiceMeshPeer `{}` beside this {}, so it is ignored", name.escape_debug(), plain.kind.kind);
+    if peers.contains(&name.value) || !super::peers::is_placed(scene, plain) {
+        return;
+    }
+    let message =
+        format!("there is no ServiceMeshPeer `{}` beside this {}, so it is ignored", name.escape_debug(), plain.kind.kind);
+    if !peers.is_empty() {
         found.push(plain.error(name.span, message, closest(&name, &peers)));
+    } else if scene.own(plain).is_some() {
+        // Its mesh is here, so its peer may be expected here too.
+        found.push(plain.warning(name.span, message, "give it too: it says who the peer is and where"));
     }
 }
 
@@ -112,7 +118,10 @@ fn rules(plain: &Plain, found: &mut Vec<Diagnostic>) {
 fn meet(scene: &Scene, plain: &Plain, found: &mut Vec<Diagnostic>) {
     let Some(theirs) = other_side(scene, plain) else { return };
     let offered: Vec<At<String>> = exported(theirs);
-    let names: Vec<&str> = offered.iter().map(|name| name.value.as_str()).collect();
+    let declared = documents(scene, plain).map(|(_, theirs)| theirs);
+    let documented = declared.iter().flat_map(|half| &half.exports).filter_map(|export| export.exported_name());
+    let documented: Vec<String> = documented.map(|name| name.value.to_string()).collect();
+    let names: Vec<&str> = offered.iter().map(|name| name.value.as_str()).chain(documented.iter().map(String::as_str)).collect();
     for wanted in imported(plain).into_iter().filter_map(|(from, _)| from) {
         let namespace = wanted.value.split('/').next().unwrap_or_default();
         if !names.contains(&wanted.value.as_str())
@@ -135,15 +144,28 @@ fn may_give(rule: &At<Node>, namespace: &str) -> bool {
     if let Some(selector) = rule.get("labelSelector") {
         let aliases = selector.get("aliases").map(|aliases| aliases.items()).unwrap_or_default();
         let into = |alias: &At<Node>| fixed(alias.get("alias"), "namespace").is_none_or(|into| into.value == namespace);
-        return within(selector) || aliases.iter().any(into);
+        // One that takes whatever the selector finds leaves nothing its own namespace.
+        let all = |alias: &At<Node>| ["namespace", "name"].iter().all(|part| fixed(Some(alias), part).is_none());
+        return aliases.iter().any(into) || (within(selector) && !aliases.iter().any(all));
     }
     let Some(selector) = rule.get("nameSelector").filter(|selector| names(selector).1.is_none()) else { return false };
     fixed(selector.get("alias"), "namespace").map_or_else(|| within(selector), |into| into.value == namespace)
 }
 
+/// The two halves of the peering that a set belongs to, where documents have them.
+fn documents<'a>(scene: &Scene<'a>, plain: &'a Plain<'a>) -> Option<(&'a str, &'a Peer)> {
+    let mesh = super::folder(plain)?;
+    let ours = scene.federation.peer(mesh, plain.name()?.value)?;
+    Some((mesh, scene.federation.peer(&ours.name, mesh)?))
+}
+
 /// The ExportedServiceSet of the peer for this mesh: each side has its own name for the other.
 fn other_side<'a>(scene: &Scene<'a>, plain: &'a Plain<'a>) -> Option<&'a Plain<'a>> {
     let name = plain.name()?;
+    if let Some((mesh, _)) = documents(scene, plain) {
+        let theirs = |set: &&Plain| super::folder(set) == Some(name.value) && set.name().is_some_and(|back| back.value == mesh);
+        return scene.of(kinds::EXPORTED).find(theirs);
+    }
     let domain_of = |peer: &'a Plain<'a>| peer.text(&["spec", "security", "trustDomain"]);
     let named = |peer: &&Plain| peer.namespace() == plain.namespace() && peer.name().is_some_and(|peer| peer.value == name.value);
     let peer = scene.beside(plain, kinds::PEER).find(named)?;

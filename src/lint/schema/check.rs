@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Fields, Known, Schema, Schemas};
+use super::{Fields, Known, Schema, Schemas, served};
 use crate::model::names::closest;
 use crate::model::{At, Code, Diagnostic, Node, Span, yaml};
 use crate::object::Kind;
@@ -40,8 +40,13 @@ const CLOSED: [(&str, &[&str]); 3] = [
 ];
 
 /// Checks an object of this kind.
-pub fn check(path: &str, kind: &Kind, object: &At<Node>, schemas: &Schemas) -> Vec<Diagnostic> {
-    let mut found = Findings { path, kind: &kind.kind, list: Vec::new() };
+pub fn check<'a>(path: &'a str, kind: &'a Kind, object: &At<Node>, schemas: &'a Schemas) -> Vec<Diagnostic> {
+    let mut found = Findings { path, kind: &kind.kind, above: Vec::new(), list: Vec::new() };
+    if let Some((message, help)) = served::unknown(kind, schemas) {
+        let span = object.get("apiVersion").map_or(object.span, |version| version.span);
+        found.error(span, message, help);
+        return found.list; // what it may have is another question
+    }
     if let Some(metadata) = object.get("metadata") {
         found.value(schemas.metadata(), metadata, "metadata");
     }
@@ -71,15 +76,17 @@ pub fn check(path: &str, kind: &Kind, object: &At<Node>, schemas: &Schemas) -> V
 struct Findings<'a> {
     path: &'a str,
     kind: &'a str,
+    /// Fields that can stand beside the mappings around the one that is looked at.
+    above: Vec<&'a Fields>,
     list: Vec<Diagnostic>,
 }
 
-impl Findings<'_> {
+impl<'a> Findings<'a> {
     fn error(&mut self, span: Span, message: String, help: String) {
         self.list.push(Diagnostic::error(self.path, span, Code::Schema, message, help));
     }
 
-    fn value(&mut self, schema: &Schema, node: &At<Node>, path: &str) {
+    fn value(&mut self, schema: &'a Schema, node: &At<Node>, path: &str) {
         let wanted = match (schema, &node.value) {
             (_, Node::Scalar(Value::Null)) // the API server takes it for nothing
             | (Schema::Any, _)
@@ -124,8 +131,9 @@ impl Findings<'_> {
         self.error(node.span, format!("`{path}` is {}; {wanted} belongs here", what(node)), help);
     }
 
-    fn fields(&mut self, schema: &Fields, node: &At<Node>, path: &str, common: &[&str]) {
+    fn fields(&mut self, schema: &'a Fields, node: &At<Node>, path: &str, common: &[&str]) {
         let inside = |field: &str| if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") };
+        self.above.push(schema);
         for (key, value) in node.fields() {
             match schema.known.get(&**key) {
                 _ if common.contains(&key.as_str()) => {}
@@ -134,15 +142,39 @@ impl Findings<'_> {
                 None => {
                     let at = if path.is_empty() { self.kind.to_owned() } else { format!("`{path}` of {}", self.kind) };
                     let names: Vec<&String> = schema.known.keys().collect();
-                    self.error(key.span, format!("there is no field `{}` in {at}", key.escape_debug()), closest(key, &names));
+                    let help = self.elsewhere(schema, key, path).unwrap_or_else(|| like(schema, closest(key, &names)));
+                    self.error(key.span, format!("there is no field `{}` in {at}", key.escape_debug()), help);
                 }
             }
         }
+        self.above.pop();
         for missing in schema.required.iter().filter(|field| node.get(field).is_none()) {
             let message = format!("`{}` of {} is missing", inside(missing), self.kind);
             self.error(node.span, message, "the API server refuses the object without it".to_owned());
         }
     }
+}
+
+impl Findings<'_> {
+    /// Where a field belongs that slipped one level up or down.
+    fn elsewhere(&self, schema: &Fields, key: &str, path: &str) -> Option<String> {
+        let outer = self.above.len().checked_sub(2).map(|outer| &self.above[outer]);
+        let own = path.rsplit('.').next().unwrap_or_default();
+        if outer.is_some_and(|outer| outer.known.contains_key(key)) {
+            return Some(format!("it belongs one level up, beside `{}`", own.split('[').next().unwrap_or_default()));
+        }
+        let has = |inner: &Schema| matches!(inner, Schema::Fields(inner) if inner.known.contains_key(key));
+        let within: Vec<&String> = schema.known.iter().filter(|(_, inner)| has(inner)).map(|(name, _)| name).collect();
+        let [name] = within.as_slice() else { return None };
+        Some(format!("it belongs one level down, under `{name}`"))
+    }
+}
+
+/// A field that is like another may still be of another type.
+fn like(schema: &Fields, help: String) -> String {
+    let meant = help.strip_prefix("did you mean `").and_then(|rest| rest.strip_suffix("`?"));
+    let list = meant.is_some_and(|meant| matches!(schema.known.get(meant), Some(Schema::List(_))));
+    if list { format!("{help} it is a list") } else { help }
 }
 
 fn what(node: &Node) -> &'static str {

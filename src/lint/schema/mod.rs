@@ -3,6 +3,7 @@
 
 mod check;
 mod definition;
+mod served;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -77,6 +78,11 @@ impl Schemas {
     /// Adds the definition of a kind; it counts instead of what is carried.
     pub fn add(&mut self, group: String, kind: String, versions: BTreeMap<String, Schema>) {
         self.defined.insert((group, kind), versions);
+    }
+
+    /// Whether `crds/` defines a kind.
+    fn defines(&self, kind: &Kind) -> bool {
+        self.defined.contains_key(&(kind.group.to_string(), kind.kind.to_string()))
     }
 
     /// What is known of a kind.

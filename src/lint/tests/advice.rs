@@ -44,13 +44,14 @@ fn what_documents_ask_for_is_not_written_by_hand_too() {
     };
     let by_hand = [("ConfigMap", "b-ca-root-cert"), ("ExportedServiceSet", "b"), ("ConfigMap", "other")];
     let text: String = by_hand.iter().map(|(kind, name)| manifest(kind, name)).collect();
-    let repo = pair().with(&format!("//- meshes/a/manifests/all.yaml\n{text}"));
+    let peer = "//- meshes/a/peers/b.yaml\nkind: Peer\nmetadata: {name: b}\nspec: {exports: [{service: apps/x}]}\n";
+    let repo = pair().with(&format!("//- meshes/a/manifests/all.yaml\n{text}")).with(peer);
     let federation = repo.valid();
     let mut found = Vec::new();
     derived_too::check(&federation, &mut found);
     assert_snapshot!(show(&found), @r"
     meshes/a/manifests/all.yaml:2:1: warning[MF006]: ConfigMap/a/b-ca-root-cert is derived from meshes/a/peers/b.yaml too (remove it here; it is not applied once the other can be)
-    meshes/a/manifests/all.yaml:6:1: warning[MF006]: ExportedServiceSet/a/b is derived from the documents too (remove it here; it is not applied once the other can be)
+    meshes/a/manifests/all.yaml:6:1: warning[MF006]: ExportedServiceSet/a/b is derived from meshes/a/peers/b.yaml too (remove it here; it is not applied once the other can be)
     ");
 }
 
@@ -122,4 +123,40 @@ fn roots_that_expire_are_told_in_time() {
     assert!(lines.starts_with("published/b:published.yaml: warning[MF018]") && lines.lines().count() == 1, "{lines}");
     facts.retiring.insert(all.last().unwrap().fingerprint.clone(), now());
     assert_eq!(told(&facts), "", "what retires may expire");
+}
+
+#[test]
+fn a_peer_may_leave_its_services_to_sets_in_manifests() {
+    let sets = "//- meshes/a/manifests/set.yaml\napiVersion: federation.maistra.io/v1\nkind: ImportedServiceSet\n\
+                metadata: {name: b, namespace: a}\nspec:\n  importRules:\n\
+                \x20 - {type: NameSelector, nameSelector: {namespace: shop}}\n\
+                //- meshes/b/peers/a.yaml\nkind: Peer\nmetadata: {name: a}\nspec: {exports: [{service: shop/x}]}\n";
+    assert_snapshot!(advice(&pair().with(sets)), @"");
+    let misses = sets.replace("{namespace: shop}", "{namespace: shop, name: y}");
+    let exports = "//- meshes/b/manifests/set.yaml\napiVersion: federation.maistra.io/v1\nkind: ExportedServiceSet\n\
+                   metadata: {name: a, namespace: b}\nspec:\n  exportRules:\n\
+                   \x20 - {type: NameSelector, nameSelector: {namespace: shop, name: z}}\n\
+                   //- meshes/b/peers/a.yaml\nkind: Peer\nmetadata: {name: a}\n";
+    assert_snapshot!(advice(&pair().with(&misses).with(exports)), @"meshes/a/manifests/set.yaml:6:64: error[MF021]: nobody exports `shop/y` to this mesh (did you mean `shop/z`?)");
+}
+
+#[test]
+fn what_an_import_set_aside_waits_for_a_decision() {
+    let aside = "//- meshes/a/not-applied/x.yaml\na: {{ B }}\n//- meshes/a/not-applied/deep/y.yaml\n\n//- unassigned/z.yaml\n\n";
+    assert_snapshot!(advice(&pair().with(aside)), @r"
+    meshes/a/not-applied/deep/y.yaml: warning[MF002]: 2 files in meshes/a/not-applied/ that no agent reads: deep/y.yaml, x.yaml (mend what is meant and move it to meshes/a/manifests/, and delete the rest; meshfed import says why each is here)
+    unassigned/z.yaml: warning[MF002]: 1 file in unassigned/ that no agent reads: z.yaml (move each to manifests/ of the mesh whose it is, and delete what others apply)
+    ");
+}
+
+#[test]
+fn gateways_in_the_base_of_a_mesh_are_looked_at_too() {
+    let mesh = "//- meshes/a/mesh.yaml\nkind: Mesh\nmetadata: {name: a}\nspec:\n  trustDomain: a.example\n  members: [apps]\n  \
+                controlPlane:\n    base:\n      spec:\n        version: v2.5\n        gateways:\n          additionalEgress:\n            \
+                b-egress: {requestedNetworkView: [b-network]}\n            old-egress:\n              enabled: true\n              \
+                service: {metadata: {labels: {federation.maistra.io/egress-for: old}}, ports: [{port: 15443}]}\n";
+    assert_snapshot!(advice(&pair().with(mesh)), @r"
+    meshes/a/mesh.yaml:13:46: warning[MF021]: gateway `b-egress` does not request the network of its peer `b` (write `requestedNetworkView: [network-b]`)
+    meshes/a/mesh.yaml:16:93: error[MF021]: the Service of gateway `old-egress` lacks port 8188 (federation speaks on 8188 (discovery) and 15443 (tls))
+    ");
 }

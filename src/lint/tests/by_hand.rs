@@ -196,3 +196,60 @@ fn in_a_repository_the_declarations_are_the_other_side() {
     assert_snapshot!(peer("c", "b.example/ns/b/sa/istio-egressgateway-service-account"), @"meshes/a/manifests/peer.yaml:7:48: error[MF021]: `b.example/ns/b/sa/istio-egressgateway-service-account` is no egress gateway of the peer for this mesh: its requests are refused (403) (write `b.example/ns/b/sa/a-egress-service-account`)");
     assert_snapshot!(peer("c", "a.example/ns/a/sa/b-egress-service-account"), @"meshes/a/manifests/peer.yaml:7:48: error[MF021]: this is the egress of `a` itself, and the peer's requests are refused (403) (write `b.example/ns/b/sa/a-egress-service-account`)");
 }
+
+/// The two meshes with one thing written otherwise.
+fn otherwise(path: &str, from: &str, to: &str) -> String {
+    by_hand(&Repo::new(BY_HAND).edit(path, from, to))
+}
+
+#[test]
+fn what_was_never_filled_in_is_told_once_and_nothing_is_held_against_it() {
+    let told = [
+        otherwise("one/smp.yaml", "[20.71.4.9]", "[INGRESS_IP]"),
+        otherwise("one/smp.yaml", "[20.71.4.9]", "[$TWO_INGRESS]"),
+        otherwise("one/smp.yaml", "two.local/ns", "$TWO.local/ns"),
+        otherwise("one/iss.yaml", "namespace: one-mesh", "namespace: $ONE_SYSTEM"),
+        by_hand(&Repo::new(BY_HAND).edit("two/smcp.yaml", "domain: two.local", "domain: '{{ .Domain }}'")),
+    ];
+    assert_snapshot!(told.join("\n"));
+}
+
+#[test]
+fn an_address_is_known_to_other_clusters() {
+    assert_snapshot!(otherwise("one/smp.yaml", "[20.71.4.9]", "[two-ingress-url]"), @"one/smp.yaml:5:24: warning[MF021]: `two-ingress-url` says nothing outside of one cluster (write the address of the peer's ingress: oc get svc INGRESS -o wide, in its cluster)");
+    // The Service of the peer's ingress, which is in one cluster with whoever reaches it so.
+    let inside = "[ingress-one.two-mesh.svc.cluster.local]";
+    assert_eq!(otherwise("one/smp.yaml", "[20.71.4.9]", inside), "");
+    let balanced = Repo::new(BY_HAND).edit("one/smp.yaml", "[20.71.4.9]", inside).edit(
+        "two/smcp.yaml",
+        "service: {ports: [{port: 15443, name: tls}, {port: 8188, name: https",
+        "service: {type: LoadBalancer, ports: [{port: 15443, name: tls}, {port: 8188, name: https",
+    );
+    assert_snapshot!(by_hand(&balanced), @"one/smp.yaml:5:24: warning[MF021]: `ingress-one.two-mesh.svc.cluster.local` says nothing outside of one cluster (write the address of the peer's ingress: oc get svc INGRESS -o wide, in its cluster)");
+}
+
+#[test]
+fn a_set_needs_its_control_plane_and_its_peer() {
+    assert_snapshot!(otherwise("one/iss.yaml", "namespace: one-mesh", "namespace: one-mash"), @"one/iss.yaml:3:39: error[MF021]: `one-mash` holds no control plane, so this ImportedServiceSet is ignored (did you mean `one-mesh`?)");
+    let alone = Repo::new(BY_HAND).without("one/smp.yaml").without("one/vs.yaml");
+    assert_snapshot!(by_hand(&alone), @r"
+    one/iss.yaml:3:18: warning[MF021]: there is no ServiceMeshPeer `two-mesh` beside this ImportedServiceSet, so it is ignored (give it too: it says who the peer is and where)
+    two/smp.yaml:8:18: warning[MF021]: the mesh of `one.local` has no ServiceMeshPeer for this one (each side needs one: give that of `one-mesh` too)
+    ");
+}
+
+#[test]
+fn of_two_control_planes_in_namespaces_of_one_name_nothing_is_assumed() {
+    let plane = |domain: &str| {
+        format!(
+            "//- {domain}.yaml\napiVersion: maistra.io/v2\nkind: ServiceMeshControlPlane\n\
+             metadata: {{name: basic, namespace: istio-system}}\nspec: {{security: {{trust: {{domain: {domain}}}}}}}\n"
+        )
+    };
+    let peer = "//- peer.yaml\napiVersion: federation.maistra.io/v1\nkind: ServiceMeshPeer\n\
+                metadata: {name: one, namespace: istio-system}\nspec:\n  remote: {addresses: [192.0.2.1]}\n\
+                \x20 gateways: {ingress: {name: i}, egress: {name: e}}\n\
+                \x20 security: {trustDomain: one.local, clientID: one.local/ns/istio-system/sa/e-service-account}\n";
+    let told = by_hand(&Repo::new(&format!("{}{}{peer}", plane("one.local"), plane("two.local"))));
+    assert!(!told.contains("own trust domain") && !told.contains("itself"), "{told}");
+}

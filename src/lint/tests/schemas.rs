@@ -80,9 +80,8 @@ spec:
 status: {anything: 1}
 extra: 1
 "), @r#"
-    meshes/a/manifests/x.yaml:1:1: warning[MF006]: ExportedServiceSet/a/b is derived from the documents too (remove it here; it is not applied once the other can be)
     meshes/a/manifests/x.yaml:3:47: error[MF019]: `metadata.labels.x` is a number; a text belongs here (write "1")
-    meshes/a/manifests/x.yaml:9:7: error[MF019]: there is no field `alias` in `spec.exportRules[0].labelSelector` of ExportedServiceSet (did you mean `aliases`?)
+    meshes/a/manifests/x.yaml:9:7: error[MF019]: there is no field `alias` in `spec.exportRules[0].labelSelector` of ExportedServiceSet (did you mean `aliases`? it is a list)
     meshes/a/manifests/x.yaml:10:11: error[MF019]: `spec.exportRules[1].type` cannot be `NameSelektor` (did you mean `NameSelector`?)
     meshes/a/manifests/x.yaml:11:26: error[MF019]: `spec.exportRules[1].nameSelector.name` is a list; a text belongs here
     meshes/a/manifests/x.yaml:12:5: error[MF019]: `spec.exportRules[2].type` of ExportedServiceSet is missing (the API server refuses the object without it)
@@ -287,4 +286,37 @@ fn the_table_agrees_with_the_definitions_of_the_lab() {
         }
     }
     assert_eq!(found, Vec::<String>::new());
+}
+
+#[test]
+fn a_field_that_slipped_a_level_is_told_where_it_belongs() {
+    let up = "apiVersion: federation.maistra.io/v1\nkind: ImportedServiceSet\nmetadata: {name: b, namespace: a}\nspec:\n  importRules:\n  \
+              - {type: NameSelector, nameSelector: {importAsLocal: true, name: x, namespace: shop}}\n";
+    assert_snapshot!(object(up), @"meshes/a/manifests/x.yaml:6:41: error[MF019]: there is no field `importAsLocal` in `spec.importRules[0].nameSelector` of ImportedServiceSet (it belongs one level up, beside `nameSelector`)");
+    let down = "apiVersion: federation.maistra.io/v1\nkind: ExportedServiceSet\nmetadata: {name: b, namespace: a}\nspec:\n  exportRules:\n  \
+                - {type: LabelSelector, labelSelector: {namespace: apps, matchLabels: {app: x}}}\n";
+    assert_snapshot!(object(down), @"meshes/a/manifests/x.yaml:6:60: error[MF019]: there is no field `matchLabels` in `spec.exportRules[0].labelSelector` of ExportedServiceSet (it belongs one level down, under `selector`)");
+}
+
+#[test]
+fn kinds_that_no_api_server_knows_are_told() {
+    let of = |version: &str, kind: &str| {
+        object(&format!("apiVersion: {version}\nkind: {kind}\nmetadata: {{name: c, namespace: a}}\n"))
+    };
+    let told = [
+        of("networking.istio.io/v1beta1", "ServiceMeshPeer"),
+        of("v1", "ExportedServiceSet"),
+        of("federation.maistra.io/v1alpha1", "ImportedServiceSet"),
+        of("maistra.io/v2", "ServiceMeshMemberRoll"),
+        of("maistra.io/v1", "MeshFederation"),
+    ];
+    assert_snapshot!(told.join("\n"), @r"
+    meshes/a/manifests/x.yaml:1:13: error[MF019]: ServiceMeshPeer is no kind of `networking.istio.io` (write `apiVersion: federation.maistra.io/v1`)
+    meshes/a/manifests/x.yaml:1:13: error[MF019]: ExportedServiceSet is no kind of the core group (write `apiVersion: federation.maistra.io/v1`)
+    meshes/a/manifests/x.yaml:1:13: error[MF019]: ImportedServiceSet is not served in version `v1alpha1` (write `apiVersion: federation.maistra.io/v1`)
+    meshes/a/manifests/x.yaml:3:18: error[MF021]: there is no ServiceMeshPeer `c` beside this ImportedServiceSet, so it is ignored (did you mean `b`?)
+    meshes/a/manifests/x.yaml:1:13: error[MF019]: ServiceMeshMemberRoll is not served in version `v2` (write `apiVersion: maistra.io/v1`)
+    meshes/a/manifests/x.yaml:1:13: error[MF019]: MeshFederation was tried before federation was released, and no control plane knows it (write what it says as ServiceMeshPeer of federation.maistra.io/v1)
+    ");
+    assert_eq!(of("example.com/v1", "Anything"), "");
 }

@@ -52,7 +52,7 @@ fn what_is_not_yaml_is_refused_at_its_place() {
     let found = check("//- meshes/a/peers/b.yaml\nkind: Peer\nmetadata: {name: b\nspec: x\n");
     assert_snapshot!(found, @"meshes/a/peers/b.yaml:4:5: error[MF001]: a `{` before this is not closed (add the `}`, or the `,` between two fields)");
     let found = check("//- meshes/a/peers/b.yaml\nkind: Peer\n\tmetadata: x\n");
-    assert_snapshot!(found, @"meshes/a/peers/b.yaml:2:7: error[MF001]: while scanning a plain scalar, found a tab");
+    assert_snapshot!(found, @"meshes/a/peers/b.yaml:2:7: error[MF001]: a tab indents this line (YAML is indented with blanks)");
     assert_snapshot!(check("//- meshes/a/peers/b.yaml\n"), @"meshes/a/peers/b.yaml:1:1: error[MF001]: the file is empty (write the document, or remove the file)");
     assert_snapshot!(check("//- meshes/a/peers/b.yaml\n- a\n"), @"meshes/a/peers/b.yaml:1:1: error[MF001]: a mapping belongs here (write `key: value` lines)");
 }

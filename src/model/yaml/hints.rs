@@ -57,7 +57,9 @@ fn missing(field: &str, path: &str) -> String {
         Place::Mesh(_) => "Mesh",
         Place::Peer { .. } => "Peer",
         Place::Traffic { .. } => "Traffic",
-        Place::Manifests { .. } | Place::Policy | Place::Definition | Place::Unknown { .. } | Place::Foreign => "",
+        Place::Manifests { .. } | Place::Policy | Place::Definition | Place::Waiting | Place::Unknown { .. } | Place::Foreign => {
+            ""
+        }
     };
     match field {
         "apiVersion" => format!("add `apiVersion: {API_VERSION}`"),
@@ -135,7 +137,9 @@ fn for_people(message: &str, word: &str) -> (String, String) {
         _ if message.starts_with("while scanning an anchor or alias") => {
             plain("`*` and `&` mean something to YAML", "put the text into quotes: `'*'`")
         }
-        _ if message.starts_with("tabs disallowed") => plain("a tab indents this line", "YAML is indented with blanks"),
+        _ if message.starts_with("tabs disallowed") || message.ends_with("found a tab") => {
+            plain("a tab indents this line", "YAML is indented with blanks")
+        }
         _ if message.starts_with("invalid u") => (
             format!("`{word}` is no whole number that can stand here"),
             "digits alone, without sign, fraction or unit".to_owned(),
