@@ -146,9 +146,9 @@ impl Explain {
             [kind, namespace, name] => (Some(*kind), Some(*namespace), *name),
             _ => return Err(Error::usage("an object is KIND/NAME or KIND/NAMESPACE/NAME", "for example smp/aro-stg-mesh")),
         };
-        let named = |key: &&Key| *key.name == *name && (namespace.is_none() || namespace == key.namespace.as_deref());
+        let is_called = |key: &&Key| *key.name == *name && (namespace.is_none() || namespace == key.namespace.as_deref());
         let meant = |key: &&Key| kind.is_none_or(|kind| is_kind(kind, &key.kind));
-        let found: Vec<&Key> = all.iter().copied().filter(meant).filter(named).collect();
+        let found: Vec<&Key> = all.iter().copied().filter(meant).filter(is_called).collect();
         let list = |keys: &[&Key]| {
             let texts: Vec<String> = keys.iter().map(ToString::to_string).collect();
             crate::words::some(&texts.iter().map(String::as_str).collect::<Vec<_>>(), NAMED)

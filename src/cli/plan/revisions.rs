@@ -131,8 +131,8 @@ fn common(remote: &Remote, one: Option<CommitId>, other: Option<CommitId>) -> Re
 fn rules_of(before: &Tree, after: &Tree) -> Vec<String> {
     let (was, is) = (before.rules(), after.rules());
     let paths: BTreeSet<&str> = was.keys().chain(is.keys()).copied().collect();
-    let changed = paths.into_iter().filter(|path| was.get(path) != is.get(path));
-    let changes = files(changed.map(|path| (path, was.contains_key(path), is.contains_key(path))));
+    let differing = paths.into_iter().filter(|path| was.get(path) != is.get(path));
+    let changes = files(differing.map(|path| (path, was.contains_key(path), is.contains_key(path))));
     changes.into_iter().map(|change| change.words).collect()
 }
 

@@ -29,8 +29,8 @@ pub(super) fn is_empty(text: &str) -> bool {
 /// The library's message about a place of a file, for people.
 pub(super) fn said(message: &str, path: &str, source: &str, span: Span) -> Said {
     if let Some(line) = source.lines().position(|line| line.starts_with(CONFLICT)) {
-        let line = u32::try_from(line + 1).unwrap_or(u32::MAX);
-        let span = Span { line, column: 1, len: CONFLICT.len() as u32, ..Span::default() };
+        let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let span = Span { line: small(line + 1), column: 1, len: small(CONFLICT.len()), ..Span::default() };
         let help = "keep one of its sides, and remove the three lines that Git wrote".to_owned();
         return Said { message: "a merge conflict was left here".to_owned(), help, span };
     }
