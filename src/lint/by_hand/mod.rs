@@ -121,6 +121,13 @@ fn sides<'a>(federation: &'a Federation, objects: &'a [Plain<'a>]) -> Vec<Side<'
         });
     }
     for plain in objects.iter().filter(|plain| *plain.kind.kind == *kinds::CONTROL_PLANE.1) {
+        if !plain.whole() {
+            // What a Mesh document begins has gateways that people made, beside those that follow from its peers.
+            if let Some(side) = sides.iter_mut().find(|side| side.mesh == folder(plain)) {
+                side.egresses.extend(gateways::of(plain, "additionalEgress").map(|(name, _)| (name.value.clone(), None)));
+            }
+            continue;
+        }
         let (Some(namespace), Some(domain)) = (plain.namespace(), plain.text(&["spec", "security", "trust", "domain"])) else {
             continue;
         };

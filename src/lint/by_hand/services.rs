@@ -129,13 +129,23 @@ fn meet(scene: &Scene, plain: &Plain, found: &mut Vec<Diagnostic>) {
         {
             let message = format!("nobody exports `{}` to this mesh", wanted.escape_debug());
             let place = offered.first().map_or(theirs.span(), |name| name.span);
-            found.push(plain.error(wanted.span, message, closest(&wanted, &names)).also(
-                theirs.path,
-                place,
-                "the peer's exports",
-            ));
+            let help = if names.is_empty() { exported_into(theirs) } else { closest(&wanted, &names) };
+            found.push(plain.error(wanted.span, message, help).also(theirs.path, place, "the peer's exports"));
         }
     }
+}
+
+/// Where a set without names of its own exports to.
+fn exported_into(set: &Plain) -> String {
+    let alias = |rule: &At<Node>| {
+        let list = rule.at(&["labelSelector", "aliases"]).map(|list| list.items()).unwrap_or_default();
+        let of = |entry: &At<Node>| fixed(entry.get("alias"), "namespace").map(|into| into.value.to_owned());
+        list.iter().chain(rule.get("nameSelector")).filter_map(of).collect::<Vec<_>>()
+    };
+    let mut into: Vec<String> = set.items(&["spec", "exportRules"]).iter().flat_map(alias).collect();
+    into.sort();
+    into.dedup();
+    if into.is_empty() { String::new() } else { format!("what the peer exports is in {} there", into.join(", ")) }
 }
 
 /// Whether a rule may export something into a namespace under a name that is known in the cluster only.

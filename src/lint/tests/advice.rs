@@ -160,3 +160,23 @@ fn gateways_in_the_base_of_a_mesh_are_looked_at_too() {
     meshes/a/mesh.yaml:16:93: error[MF021]: the Service of gateway `old-egress` lacks port 8188 (federation speaks on 8188 (discovery) and 15443 (tls))
     ");
 }
+
+#[test]
+fn gateways_in_the_base_of_a_mesh_are_who_its_peers_know() {
+    let text = "//- meshes/b/mesh.yaml\nkind: Mesh\nmetadata: {name: b}\nspec:\n  trustDomain: b.example\n  controlPlane: {base: {spec: {gateways: {additionalEgress: {to-a: {enabled: true}}}}}}\n\
+                //- meshes/a/manifests/peer.yaml\napiVersion: federation.maistra.io/v1\nkind: ServiceMeshPeer\nmetadata: {name: b, namespace: a}\nspec:\n\
+                \x20 gateways: {ingress: {name: i}, egress: {name: e}}\n  security: {trustDomain: b.example, clientID: b.example/ns/bb/sa/to-a-service-account}\n\
+                //- meshes/b/manifests/peer.yaml\napiVersion: federation.maistra.io/v1\nkind: ServiceMeshPeer\nmetadata: {name: a, namespace: b}\nspec:\n\
+                \x20 gateways: {ingress: {name: to-a}, egress: {name: to-a}}\n  security: {trustDomain: a.example}\n";
+    let told = advice(&pair().without("meshes/a/peers/b.yaml").without("meshes/b/peers/a.yaml").with(text));
+    assert!(told.contains("(write `b.example/ns/b/sa/to-a-service-account`)"), "{told}");
+}
+
+#[test]
+fn names_that_a_selector_gives_may_still_miss() {
+    let text = "//- meshes/a/manifests/set.yaml\napiVersion: federation.maistra.io/v1\nkind: ImportedServiceSet\nmetadata: {name: b, namespace: a}\nspec:\n\
+                \x20 importRules: [{type: NameSelector, nameSelector: {namespace: shop, name: x}}]\n\
+                //- meshes/b/manifests/set.yaml\napiVersion: federation.maistra.io/v1\nkind: ExportedServiceSet\nmetadata: {name: a, namespace: b}\nspec:\n\
+                \x20 exportRules: [{type: LabelSelector, labelSelector: {namespace: shop, selector: {}, aliases: [{alias: {namespace: apps}}]}}]\n";
+    assert_snapshot!(advice(&pair().with(text)), @"meshes/a/manifests/set.yaml:5:76: error[MF021]: nobody exports `shop/x` to this mesh (what the peer exports is in apps there)");
+}
