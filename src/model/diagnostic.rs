@@ -99,13 +99,13 @@ impl Diagnostic {
 /// Says each problem once: what two places say of each other is kept where it is said first, as the other one is shown beside it; and what
 /// leads nowhere because of an error at another place is not said beside that error.
 pub fn once(found: &mut Vec<Diagnostic>) {
+    type Where<'a> = (Code, &'a str, Span);
     let errors = found.iter().filter(|finding| finding.severity == Severity::Error);
     let errors: BTreeSet<(String, Span)> = errors.map(|finding| (finding.path.clone(), finding.span)).collect();
     let follows = |finding: &Diagnostic| {
         finding.code == Code::Dangling && finding.also.iter().any(|cause| errors.contains(&(cause.path.clone(), cause.span)))
     };
     found.retain(|finding| !follows(finding));
-    type Where<'a> = (Code, &'a str, Span);
     let mut said: BTreeMap<Where, BTreeSet<(&str, Span)>> = BTreeMap::new();
     let mut keep = Vec::with_capacity(found.len());
     for Diagnostic { path, span, code, also, .. } in found.iter() {

@@ -39,7 +39,7 @@ pub(super) fn whole(
     let Some(introduction) =
         given.map_or_else(|| found(commits, tip.into()), |given| Ok(Some(given))).or_else(|why| match why {
             Fault::Unreadable(_) => {
-                history.words = "no commit verified (git fetch --unshallow gets older ones)".to_owned();
+                "no commit verified (git fetch --unshallow gets older ones)".clone_into(&mut history.words);
                 Ok(None)
             }
             broken @ Fault::Violation(_) => Err(fault(broken)),

@@ -30,7 +30,8 @@ pub(super) fn is_empty(text: &str) -> bool {
 pub(super) fn said(message: &str, path: &str, source: &str, span: Span) -> Said {
     if let Some(line) = source.lines().position(|line| line.starts_with(CONFLICT)) {
         let line = u32::try_from(line + 1).unwrap_or(u32::MAX);
-        let span = Span { line, column: 1, len: CONFLICT.len() as u32, ..Span::default() };
+        let len = u32::try_from(CONFLICT.len()).unwrap_or(u32::MAX);
+        let span = Span { line, column: 1, len, ..Span::default() };
         let help = "keep one of its sides, and remove the three lines that Git wrote".to_owned();
         return Said { message: "a merge conflict was left here".to_owned(), help, span };
     }

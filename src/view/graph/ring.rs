@@ -90,7 +90,7 @@ fn side_by_side<'a>(nodes: &'a [Node<'a>], peerings: &[PeeringView]) -> Vec<&'a 
             let of = peers.get(node.name);
             let is_peer = |other: &&Node| of.is_some_and(|of| of.contains(other.name));
             let standing = order.iter().filter(|other| is_peer(other)).count();
-            (order.last().is_some_and(|last| is_peer(last)), standing, usize::MAX - at)
+            (order.last().is_some_and(is_peer), standing, usize::MAX - at)
         });
         let Some((at, _)) = best else { break };
         order.push(left.remove(at));
