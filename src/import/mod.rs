@@ -6,7 +6,7 @@
 //! | which meshes there are, whose each object is | [`meshes`] |
 //! | objects → documents that may say the same | [`candidates`]: [`peer`], [`traffic`]; [`scene`] has the Mesh, [`documents`] the shapes |
 //! | what those say of peers without documents | [`stubs`] |
-//! | which of them do: derived from and held against the objects | [`settle`], [`compare`] |
+//! | which of them do: derived from and held against the objects | [`settle`], [`unlike`], [`compare`] |
 //! | what becomes of each object; what stays as it is | [`fates`], [`manifests`] |
 //!
 //! **Invariant: nothing is lost.** A document takes the place of objects only if what is derived from it says every field that was written.
@@ -30,6 +30,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 mod traffic;
+mod unlike;
 
 use std::collections::{BTreeMap, BTreeSet};
 
