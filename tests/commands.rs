@@ -373,7 +373,7 @@ fn status_shows_the_weights_of_matches_beside_the_others() {
     for part in [
         "details → details-v2 (not live)  100 → 0 where end-user = jason",
         "details → details-v2 (not live)  20 → 20",
-        "! rosa-prod-mesh: prod-bookinfo/details-v2 gets less than declared where end-user = jason: not imported yet",
+        "! rosa-prod-mesh: prod-bookinfo/details-v2 gets less than declared where end-user = jason: not\n  imported yet",
     ] {
         assert!(ran.out.contains(part), "{part}: {}", ran.out);
     }

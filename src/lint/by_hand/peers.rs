@@ -103,7 +103,9 @@ fn identity(scene: &Scene, plain: &Plain, found: &mut Vec<Diagnostic>) {
 
 /// Whether a mesh has a peer for another, in documents or by hand. One that may be meant for it counts: what is wrong with it is told there.
 fn peers_back(scene: &Scene, peer: &Side, own: &Side) -> bool {
-    let declared = peer.egresses.iter().any(|(_, of)| of.is_some() && *of == own.mesh);
+    let broken = |(peer, own)| scene.federation.is_broken(&format!("meshes/{peer}/peers/{own}.yaml"));
+    let declared =
+        peer.egresses.iter().any(|(_, of)| of.is_some() && *of == own.mesh) || peer.mesh.zip(own.mesh).is_some_and(broken);
     let back = |back: &Plain| {
         let Some(domain) = back.text(&["spec", "security", "trustDomain"]) else { return true };
         let strange = domain.value == peer.trust_domain || scene.trusting(&domain).is_none();
