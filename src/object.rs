@@ -61,6 +61,17 @@ impl Kind {
     pub fn api_version(&self) -> String {
         if self.group.is_empty() { self.version.to_string() } else { format!("{}/{}", self.group, self.version) }
     }
+
+    /// The plural that the kind most probably has (k8s.io/apimachinery `UnsafeGuessKindToResource`, but `gateways`); only the API server
+    /// knows for certain.
+    pub fn plural(&self) -> String {
+        let name = self.kind.to_lowercase();
+        match name.as_bytes() {
+            [.., b's' | b'h' | b'x'] => format!("{name}es"),
+            [.., before, b'y'] if !b"aeiou".contains(before) => format!("{}ies", &name[..name.len() - 1]),
+            _ => format!("{name}s"),
+        }
+    }
 }
 
 impl fmt::Display for Kind {

@@ -109,6 +109,22 @@ fn another_namespace_is_meant_everywhere() {
 }
 
 #[test]
+fn kinds_that_no_role_has_are_granted_where_they_are() {
+    let all =
+        template(&["--set-json", r#"grants={"a": [{"apiGroups": ["maistra.io"], "resources": ["servicemeshmemberrolls"]}]}"#]);
+    let named = |kind: &str| {
+        let mut all = all.iter().filter(|object| object["kind"] == kind && object["metadata"]["name"] == "meshfed-manifests");
+        all.next().unwrap_or_else(|| panic!("no {kind}"))
+    };
+    let (role, binding) = (named("Role"), named("RoleBinding"));
+    assert_eq!((&role["metadata"]["namespace"], &binding["metadata"]["namespace"]), (&json!("a"), &json!("a")));
+    let verbs = ["get", "list", "watch", "create", "patch", "delete"];
+    let expected = json!({"apiGroups": ["maistra.io"], "resources": ["servicemeshmemberrolls"], "verbs": verbs});
+    assert_eq!(role["rules"], json!([expected]));
+    assert_eq!(binding["subjects"][0]["namespace"], "meshfed");
+}
+
+#[test]
 fn ports_of_other_hosts_are_let_out() {
     let all = template(&["--set", "egressPorts={3000,2222}"]);
     let policy = all.iter().find(|object| object["metadata"]["name"] == "meshfed-egress").expect("a policy of its own");

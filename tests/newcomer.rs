@@ -256,6 +256,12 @@ fn a_cluster_takes_the_overlay_that_join_writes() {
     let server = GitStore::create(newcomer.home.path());
     newcomer.follow_the_readme(&server);
     newcomer.fine(".", &format!("cp -r {} deploy", path("deploy")));
+    let roll = "apiVersion: maistra.io/v1\\nkind: ServiceMeshMemberRoll\\nmetadata: {name: default, namespace: rosa-prod-mesh}\\n\
+                spec: {members: [prod-bookinfo]}\\n";
+    let manifests = "meshes/rosa-prod-mesh/manifests";
+    newcomer
+        .fine("federation", &format!("mkdir -p {manifests} && printf '{roll}' > {manifests}/roll.yaml && git add {manifests}"));
+    newcomer.fine("federation", "git commit --quiet -m 'Keep the roll'");
     let (_, said) = newcomer.fine("federation", "meshfed join rosa-prod-mesh --overlay ../deploy");
     assert!(said.contains("wrote ../deploy/rosa-prod-mesh"), "{said}");
     let (_, again) = newcomer.ends(2, "federation", "meshfed join rosa-prod-mesh --overlay ../deploy");
@@ -282,6 +288,7 @@ fn a_cluster_takes_the_overlay_that_join_writes() {
             assert!(built.contains(&part), "{part}: {built}");
         }
         let second = mesh == "gcp-dev-mesh";
+        assert_eq!(built.contains("- servicemeshmemberrolls\n"), !second, "no other role lets the agent keep the roll: {built}");
         let repository = if second { "ssh://git@git.example.com/federation.git".to_owned() } else { server.file_url() };
         assert!(built.contains(&format!("MESHFED_REPO: {repository}\n")), "{built}");
         for part in [

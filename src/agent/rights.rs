@@ -112,10 +112,8 @@ mod tests {
 
     fn grants(rule: &Value, right: &Right) -> bool {
         let has = |field: &str, wanted: &str| rule[field].as_array().is_some_and(|all| all.iter().any(|one| one == wanted));
-        // Kinds that meshfed knows have regular plurals.
-        let resource = format!("{}s", right.kind.kind.to_lowercase());
         let named = rule["resourceNames"].is_null() || right.name.as_ref().is_some_and(|name| has("resourceNames", name));
-        named && has("apiGroups", &right.kind.group) && has("resources", &resource) && has("verbs", right.verb)
+        named && has("apiGroups", &right.kind.group) && has("resources", &right.kind.plural()) && has("verbs", right.verb)
     }
 
     #[test]

@@ -5,21 +5,6 @@ use std::collections::BTreeMap;
 use super::meshes::{Plane, namespace};
 use super::read::{Given, Text};
 use crate::model::{NOT_APPLIED, UNASSIGNED};
-use crate::object::Kind;
-
-/// Kinds that the roles in `deploy/roles/` let an agent write, by group.
-const GRANTED: [(&str, &[&str]); 5] = [
-    ("", &["ConfigMap", "Service", "ServiceAccount"]),
-    ("apps", &["Deployment"]),
-    ("federation.maistra.io", &["ServiceMeshPeer", "ExportedServiceSet", "ImportedServiceSet"]),
-    ("maistra.io", &["ServiceMeshControlPlane", "ServiceMeshMember"]),
-    ("networking.istio.io", &["VirtualService", "DestinationRule"]),
-];
-
-/// Whether an agent may write a kind by the roles that come with it.
-pub(super) fn is_granted(kind: &Kind) -> bool {
-    GRANTED.iter().any(|(group, kinds)| **group == *kind.group && kinds.contains(&&*kind.kind))
-}
 
 /// Why an agent refuses an object in its mesh's `manifests/`; `None` where it applies it.
 pub(super) fn refusal(given: &Given, plane: &Plane) -> Option<String> {
@@ -128,20 +113,6 @@ pub(super) fn add(file: &mut String, given: &Given) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_granted_is_in_the_roles() {
-        let roles = [
-            include_str!("../../deploy/roles/control-plane/role.yaml"),
-            include_str!("../../deploy/roles/member/role.yaml"),
-            include_str!("../../deploy/roles/workloads/role.yaml"),
-        ]
-        .concat();
-        for kind in GRANTED.iter().flat_map(|(_, kinds)| *kinds) {
-            assert!(roles.contains(&format!("{}s", kind.to_lowercase())), "{kind}");
-        }
-        assert!(!is_granted(&Kind::new("networking.istio.io/v1beta1", "Gateway")));
-    }
 
     #[test]
     fn paths_are_those_that_a_repository_reads() {

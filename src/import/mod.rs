@@ -36,6 +36,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::derive::kinds;
 use crate::facts::Facts;
+use crate::model::grants::is_granted;
 use crate::model::{Code, Diagnostic, Span};
 use crate::object::Kind;
 pub use compare::Difference;
@@ -211,7 +212,7 @@ pub fn import(inputs: Inputs) -> Result<Imported, Nothing> {
             matches!(fate, Fate::Manifest { .. }) && mistakes::unacceptable(&objects, *i, &found).is_none()
         });
     let not_granted =
-        kept.filter(|((_, given), _)| !manifests::is_granted(&given.kind)).map(|((_, given), _)| of_group(&given.kind)).collect();
+        kept.filter(|((_, given), _)| !is_granted(&given.kind)).map(|((_, given), _)| of_group(&given.kind)).collect();
     let told = objects.iter().zip(&owners).zip(settled.fates).map(|((given, owner), fate)| Object {
         name: given.key.to_string(),
         path: given.path.to_owned(),

@@ -11,6 +11,7 @@ pub mod defaults;
 mod diagnostic;
 pub mod documents;
 mod federation;
+pub mod grants;
 mod key;
 mod load;
 pub mod names;

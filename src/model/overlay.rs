@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::federation::{Mesh, MeshFolder};
+use super::grants::{Grants, grants};
 
 /// What the overlay needs besides the mesh's documents.
 #[derive(Clone, Debug, Default)]
@@ -22,26 +23,35 @@ const HEAD: &str = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomiza
 
 /// Files of the overlay by path below its folder.
 pub fn overlay(mesh: &Mesh, folder: &MeshFolder, site: &Site) -> BTreeMap<String, String> {
-    let mut roles: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    roles.entry(&mesh.namespace).or_default().push("control-plane");
-    if mesh.base.is_some() {
-        roles.entry(&mesh.namespace).or_default().push("own-control-plane");
+    let grants = grants(mesh, folder);
+    let mut files = BTreeMap::new();
+    for (namespace, Grants { roles, besides }) in &grants {
+        let mut list = roles.iter().fold(String::new(), |list, role| list + &format!("- ../../roles/{role}\n"));
+        if !besides.is_empty() {
+            list.push_str("- role.yaml\n");
+            files.insert(format!("{namespace}/role.yaml"), role(besides));
+        }
+        let text = format!("{HEAD}namespace: {namespace}\nresources:\n{list}");
+        files.insert(format!("{namespace}/kustomization.yaml"), text);
     }
-    for member in &mesh.members {
-        roles.entry(member).or_default().push("member");
-    }
-    let applications: BTreeSet<&str> =
-        folder.manifests.iter().filter_map(|manifest| manifest.object.key.namespace.as_deref()).collect();
-    for namespace in applications {
-        roles.entry(namespace).or_default().push("workloads");
-    }
-    let role = |(namespace, roles): (&&str, &Vec<&str>)| {
-        let list = roles.iter().fold(String::new(), |list, role| list + &format!("- ../../roles/{role}\n"));
-        (format!("{namespace}/kustomization.yaml"), format!("{HEAD}namespace: {namespace}\nresources:\n{list}"))
-    };
-    let mut files: BTreeMap<String, String> = roles.iter().map(role).collect();
-    files.insert("kustomization.yaml".to_owned(), whole(mesh, roles.keys().copied(), site));
+    files.insert("kustomization.yaml".to_owned(), whole(mesh, grants.keys().copied(), site));
     files
+}
+
+/// A role for the rest of what the documents have the agent write.
+fn role(besides: &BTreeSet<(String, String)>) -> String {
+    let rule = |(group, plural): &(String, String)| {
+        let (group, plural) = (quoted(group), quoted(plural));
+        format!("- apiGroups: [{group}]\n  resources: [{plural}]\n  verbs: [get, list, watch, create, patch, delete]\n")
+    };
+    let rules: String = besides.iter().map(rule).collect();
+    let group = "rbac.authorization.k8s.io";
+    format!(
+        "# What manifests/ and operators have here besides the kinds that deploy/roles/ grants.\napiVersion: {group}/v1\nkind: Role\n\
+         metadata:\n  name: meshfed-manifests\nrules:\n{rules}---\napiVersion: {group}/v1\nkind: RoleBinding\nmetadata:\n  \
+         name: meshfed-manifests\nroleRef:\n  apiGroup: {group}\n  kind: Role\n  name: meshfed-manifests\nsubjects:\n\
+         - kind: ServiceAccount\n  name: meshfed\n  namespace: meshfed\n"
+    )
 }
 
 fn whole<'a>(mesh: &Mesh, namespaces: impl Iterator<Item = &'a str>, site: &Site) -> String {

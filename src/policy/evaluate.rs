@@ -9,7 +9,7 @@ use kube_cel::cel::{Context, Value as Cel};
 use serde_json::{Value, json};
 
 use super::expression::Expression;
-use super::matching::{matches, resource, selects_object};
+use super::matching::{matches, selects_object};
 use super::value::cel;
 use super::{Binding, Policy, Subject, Violation};
 use crate::words::one_line;
@@ -167,7 +167,7 @@ fn context(subject: &Subject) -> Context<'static> {
     context.add_variable_from_value("oldObject", optional(*old));
     context.add_variable_from_value("namespaceObject", optional(*namespace_object));
     let shape = json!({"group": *kind.group, "version": *kind.version, "kind": *kind.kind});
-    let resource = json!({"group": *kind.group, "version": *kind.version, "resource": resource(kind)});
+    let resource = json!({"group": *kind.group, "version": *kind.version, "resource": kind.plural()});
     let request = json!({
         "kind": shape, "requestKind": shape, "resource": resource, "requestResource": resource,
         "subResource": "", "requestSubResource": "", "dryRun": false,

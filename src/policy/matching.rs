@@ -69,16 +69,6 @@ fn is_resource(resource: &str, kind: &Kind) -> bool {
     [format!("{name}s"), format!("{name}es"), name].iter().chain(&ies).any(|plural| plural == resource)
 }
 
-/// The plural that a kind most probably has (k8s.io/apimachinery `UnsafeGuessKindToResource`, but `gateways`).
-pub(super) fn resource(kind: &Kind) -> String {
-    let name = kind.kind.to_lowercase();
-    match name.as_bytes() {
-        [.., b's' | b'h' | b'x'] => format!("{name}es"),
-        [.., before, b'y'] if !b"aeiou".contains(before) => format!("{}ies", &name[..name.len() - 1]),
-        _ => format!("{name}s"),
-    }
-}
-
 /// An object selector looks at the object as it will be and as it was (API reference, `objectSelector`).
 fn object_selected(selector: &Selector, subject: &Subject) -> bool {
     let selected = |object: &Value| selects(selector, &labels(object));

@@ -123,7 +123,10 @@ pub fn render(imported: &Imported, look: Look) -> String {
         objects(&mut out, &kept, width);
         if !imported.not_granted.is_empty() {
             let kinds: Vec<&str> = imported.not_granted.iter().map(String::as_str).collect();
-            let text = format!("No role in deploy/roles lets the agent write these kinds, so grant it: {}", kinds.join(", "));
+            let text = format!(
+                "No role in deploy/roles lets the agent write these kinds: {}; meshfed join MESH --overlay DIR writes one that does",
+                kinds.join(", ")
+            );
             wrapped(&text, width.saturating_sub(2)).iter().for_each(|words| line(&mut out, &format!("  {words}")));
         }
     }
