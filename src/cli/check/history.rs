@@ -38,8 +38,8 @@ pub(super) fn whole(
     let mut history = History::default();
     let Some(introduction) =
         given.map_or_else(|| found(commits, tip.into()), |given| Ok(Some(given))).or_else(|why| match why {
-            Fault::Unreadable(_) => {
-                "no commit verified (git fetch --unshallow gets older ones)".clone_into(&mut history.words);
+            Fault::Unreadable(why) => {
+                history.words = format!("no commit verified: {why} (git fetch --unshallow gets older ones)");
                 Ok(None)
             }
             broken @ Fault::Violation(_) => Err(fault(broken)),
