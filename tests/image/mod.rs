@@ -7,6 +7,8 @@ pub mod container;
 mod reaching;
 
 use std::collections::BTreeSet;
+use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -28,7 +30,12 @@ fn build(name: &str, umask: &str, zone: &str) -> (PathBuf, String) {
     // Those that the tests are built with: nothing is compiled twice.
     let features = if cfg!(feature = "otel") { "otel" } else { "" };
     let script = format!("umask {umask}; exec nice \"$0\" --profile dev --features '{features}' --out \"$1\"");
-    let output = Command::new("bash")
+    let mut command = Command::new("bash");
+    // What Cargo tells a test of its package is a reason for build scripts (ring's) to run again, and for all that needs them to be compiled anew.
+    let is_told =
+        |name: &OsString| ["CARGO_MANIFEST_", "CARGO_PKG_"].iter().any(|start| name.to_string_lossy().starts_with(start));
+    env::vars_os().map(|(name, _)| name).filter(is_told).for_each(|name| _ = command.env_remove(name));
+    let output = command
         .args(["-c", &script, &path("deploy/image/build")])
         .arg(&out)
         .env("CARGO_TARGET_DIR", target())
