@@ -154,10 +154,7 @@ fn the_history_is_told_in_the_terms_of_a_federation() {
     let json: serde_json::Value = serde_json::from_str(&filtered(&["--service", "apps/details-v2"])).unwrap();
     let (entry, change) = (&json[0], &json[0]["changes"][0]);
     assert_eq!((&entry["branch"], &entry["author"]), (&"main".into(), &"platform@example.com".into()), "{entry:#}");
-    assert_eq!(
-        (&entry["verification"]["state"], &entry["applied"]["aro"]),
-        (&"notVerified".into(), &"2026-11-20T10:05:30Z".into())
-    );
+    assert_eq!((&entry["verification"]["state"], &entry["applied"]["aro"]), (&"verified".into(), &"2026-11-20T10:05:30Z".into()));
     assert_eq!(
         (&change["topic"], &change["mesh"], &change["peer"]),
         (&"import".into(), &"rosa".into(), &"aro".into()),

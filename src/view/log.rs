@@ -58,6 +58,8 @@ pub enum Mark {
     Verified {
         /// Who signed it.
         signer: String,
+        /// By an anchor that somebody gave; else by one that the history itself names, which proves nothing to somebody who doubts the host.
+        proven: bool,
     },
     /// It breaks a rule.
     Refused {
@@ -81,7 +83,7 @@ impl Mark {
     /// Who signed it, where that is known.
     pub fn signer(&self) -> Option<&str> {
         match self {
-            Self::Verified { signer } | Self::Waits { signer, .. } => Some(signer),
+            Self::Verified { signer, .. } | Self::Waits { signer, .. } => Some(signer),
             Self::Refused { signer, .. } => signer.as_deref(),
             Self::NotVerified | Self::Unknown { .. } => None,
         }
@@ -91,7 +93,8 @@ impl Mark {
         match self {
             Self::NotVerified => (Tone::Faint, "not verified"),
             Self::Unknown { .. } => (Tone::Faint, "?"),
-            Self::Verified { .. } => (Tone::Good, "✔"),
+            Self::Verified { proven: true, .. } => (Tone::Good, "✔"),
+            Self::Verified { proven: false, .. } => (Tone::Faint, "(✔)"),
             Self::Refused { .. } => (Tone::Bad, "✘"),
             Self::Waits { .. } => (Tone::Bad, "…"),
         }
@@ -180,16 +183,39 @@ fn applied(entry: &Entry) -> Option<String> {
     }
 }
 
-/// What is said on the side: how much there is, and of what nobody could judge.
-pub fn summary(entries: &[Entry], more: bool, verified: bool) -> String {
+/// What the marks rest on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Basis {
+    /// An anchor that somebody gave.
+    Given,
+    /// A commit that the history itself names.
+    Found {
+        /// Its short id.
+        from: String,
+    },
+    /// Nothing is verified.
+    None {
+        /// In words.
+        why: String,
+    },
+}
+
+/// What is said on the side: how much there is, and what the marks are worth.
+pub fn summary(entries: &[Entry], more: bool, basis: &Basis) -> String {
     let mut words = count(entries.len(), "commit");
     if more {
         words.push_str("; there are older ones: -n, --since");
     }
-    if !verified {
-        words.push_str("; signatures are not verified: give what meshfed trust show prints behind `agents:`");
+    match basis {
+        Basis::Given => words,
+        Basis::Found { from } => {
+            words
+                + &format!(
+                    "\n(✔): verified from {from} on, which this history itself names; --trust-anchor and --trust-digest prove it"
+                )
+        }
+        Basis::None { why } => words + &format!("; signatures are not verified: {why}"),
     }
-    words
 }
 
 #[cfg(test)]
@@ -219,9 +245,9 @@ mod tests {
 
     #[test]
     fn a_log_reads_like_one() {
-        let verified = Mark::Verified { signer: "platform@example.com".into() };
+        let verified = |proven| Mark::Verified { signer: "platform@example.com".into(), proven };
         let mut first = mk_entry(
-            verified,
+            verified(true),
             &[
                 "rosa-prod-mesh imports stg-bookinfo/ratings from aro-stg-mesh as prod-bookinfo/ratings, joining the local service",
                 "x",
@@ -241,8 +267,14 @@ mod tests {
         let mut agent = mk_entry(Mark::NotVerified, &["aro-stg-mesh: new CA root 9D:77 beside 41:0B"]);
         agent.author = "agent of aro-stg-mesh".into();
         agent.subject.clear();
-        let entries =
-            [first, mk_entry(waits, &[]), mk_entry(refused(None), &["a"]), mk_entry(refused(Some("6b1d0c2aa")), &["b"]), agent];
+        let entries = [
+            first,
+            mk_entry(verified(false), &[]),
+            mk_entry(waits, &[]),
+            mk_entry(refused(None), &["a"]),
+            mk_entry(refused(Some("6b1d0c2aa")), &["b"]),
+            agent,
+        ];
         insta::assert_snapshot!(render(&entries, Look { width: Some(100), colour: false }));
     }
 

@@ -2,18 +2,21 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::cli::trusted::{Verified, verify};
+use crate::cli::clone::fault;
+use crate::cli::trusted::{Verified, found, verify};
 use crate::error::Error;
 use crate::model::{Cache, ContentId, Federation, Place, load_some};
 use crate::repo::{Commit, Mirror};
 use crate::trust::{Id, Introduction, Publisher, Revoked, Verifier, published};
-use crate::view::log::Mark;
+use crate::view::log::{Basis, Mark};
 
 /// The verifier, and where on `main` the walk is.
 pub(super) struct Marks<'a> {
     mirror: &'a Mirror,
     verifier: Verifier,
     verified: Verified,
+    /// Whether somebody gave the anchor, or the history itself names it.
+    proven: bool,
     part: Part,
     /// Commit that a person accepted → the commit that says so.
     accepted: HashMap<Id, Id>,
@@ -30,15 +33,34 @@ enum Part {
 }
 
 impl<'a> Marks<'a> {
+    /// Verifies `main` from the anchor that somebody gave, or else from the oldest commit with `trust/`.
+    pub fn begin(mirror: &'a Mirror, given: Option<Introduction>) -> Result<(Option<Self>, Basis), Error> {
+        if let Some(introduction) = given {
+            return Ok((Some(Self::new(mirror, introduction, true)?), Basis::Given));
+        }
+        // The history is told even where it says nothing sound of itself.
+        let none = |why: String| Ok((None, Basis::None { why }));
+        match found(mirror, mirror.main()?.into()) {
+            Ok(Some(introduction)) => match Self::new(mirror, introduction, false) {
+                Ok(marks) => Ok((Some(marks), Basis::Found { from: introduction.anchor.short() })),
+                Err(error) => none(error.to_string()),
+            },
+            Ok(None) => none("main has no trust/".to_owned()),
+            Err(why) => none(fault(why).to_string()),
+        }
+    }
+
     /// Verifies `main` from the anchor to its tip.
-    pub fn new(mirror: &'a Mirror, introduction: Introduction) -> Result<Self, Error> {
+    fn new(mirror: &'a Mirror, introduction: Introduction, proven: bool) -> Result<Self, Error> {
         let verified = verify(mirror, introduction, mirror.main()?.into())?;
         let Some(newest) = verified.newest else {
             let why = verified.refusal.map(|refusal| refusal.to_string()).unwrap_or_default();
-            return Err(Error::unavailable(
-                format!("the anchor is not the one that is meant: {why}"),
-                "ask whoever gave you anchor and digest",
-            ));
+            return Err(if proven {
+                let message = format!("the anchor is not the one that is meant: {why}");
+                Error::unavailable(message, "ask whoever gave you anchor and digest")
+            } else {
+                Error::unavailable(format!("the oldest trust/ is no good: {why}"), "")
+            });
         };
         let snapshot = mirror.snapshot(newest.into(), &|path| {
             path == "meshes/"
@@ -49,6 +71,7 @@ impl<'a> Marks<'a> {
             mirror,
             verifier: Verifier::new(),
             verified,
+            proven,
             part: Part::NotInForce,
             accepted: HashMap::new(),
             publishers: BTreeMap::new(),
@@ -82,10 +105,12 @@ impl<'a> Marks<'a> {
         }
         if id == self.verified.anchor {
             self.part = Part::BeforeAnchor;
-            return Ok(Mark::Verified { signer: "the trust anchor".to_owned() });
+            let signer = if self.proven { "the trust anchor" } else { "the oldest trust/" };
+            return Ok(Mark::Verified { signer: signer.to_owned(), proven: self.proven });
         }
         if self.part == Part::BeforeAnchor {
-            return Ok(Mark::Unknown { reason: "it is before the trust anchor".to_owned() });
+            let anchor = if self.proven { "the trust anchor" } else { "there was a trust/" };
+            return Ok(Mark::Unknown { reason: format!("it is before {anchor}") });
         }
         let Some(parent) = commit.parents.first() else {
             return Ok(Mark::Unknown { reason: "it does not descend from the trust anchor".to_owned() });
@@ -99,7 +124,9 @@ impl<'a> Marks<'a> {
                 let accepted = self.accepted.get(&id).map(ToString::to_string);
                 Mark::Refused { reason: format!("{path}{} ({})", refusal.detail, refusal.rule), signer, accepted }
             }
-            (None, signer) if self.part == Part::Verified => Mark::Verified { signer: signer.unwrap_or_default() },
+            (None, signer) if self.part == Part::Verified => {
+                Mark::Verified { signer: signer.unwrap_or_default(), proven: self.proven }
+            }
             (None, signer) => {
                 let reason = format!("{} before it is refused", first_bad.get(..7).unwrap_or_default());
                 Mark::Waits { signer: signer.unwrap_or_default(), reason }
@@ -117,7 +144,7 @@ impl<'a> Marks<'a> {
         let revoked = self.verified.revoked.as_ref().unwrap_or(&none);
         let verdict = published(self.mirror, publisher, revoked, parent, commit.id.into()).map_err(Error::other)?;
         Ok(match verdict.refusal {
-            None => Mark::Verified { signer: format!("agent of {mesh}") },
+            None => Mark::Verified { signer: format!("agent of {mesh}"), proven: self.proven },
             Some(refusal) => {
                 Mark::Refused { reason: format!("{} ({})", refusal.detail, refusal.rule), signer: None, accepted: None }
             }

@@ -20,9 +20,10 @@ const DEFAULT_COUNT: usize = 50;
 
 /// Show who changed what in the federation, and when each mesh had applied it
 ///
-/// The history of main and of all published branches, in the terms of a federation, newest first. With --trust-anchor and
-/// --trust-digest each commit is marked: ✔ signed by somebody who may change what it changes, ✘ refused, … good by itself but not in
-/// force, ? nobody can say. Times are UTC. Example: meshfed log --since 2w --peering rosa-prod-mesh:aro-stg-mesh
+/// The history of main and of all published branches, in the terms of a federation, newest first. Each commit is marked: ✔ signed by
+/// somebody who may change what it changes, ✘ refused, … good by itself but not in force, ? nobody can say. Without --trust-anchor the
+/// verification starts at the oldest commit that has trust/, which proves nothing to somebody who doubts the host: then the mark is (✔).
+/// Times are UTC. Example: meshfed log --since 2w --peering rosa-prod-mesh:aro-stg-mesh
 #[derive(clap::Args, Debug)]
 pub struct Log {
     #[command(flatten)]
@@ -44,8 +45,7 @@ impl Log {
         let remote = self.repo.fetch()?;
         let mirror = &remote.mirror;
         let since = self.filter.since(Timestamp::now())?;
-        let marks = self.trust.introduction().map(|introduction| Marks::new(mirror, introduction)).transpose()?;
-        let verified = marks.is_some();
+        let (marks, basis) = Marks::begin(mirror, self.trust.introduction())?;
         let mut walk = Walk::new(mirror, &self.repo.branch, marks)?;
         let (mut entries, mut more) = (Vec::new(), false);
         while let Some(found) = walk.next(since.from)? {
@@ -63,7 +63,7 @@ impl Log {
         match self.output {
             Format::Text => {
                 output::print(&log::render(&entries, output::look()))?;
-                eprintln!("{}", log::summary(&entries, more, verified));
+                eprintln!("{}", log::summary(&entries, more, &basis));
             }
             Format::Json => output::print_json(&entries)?,
         }
