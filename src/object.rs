@@ -62,11 +62,12 @@ impl Kind {
         if self.group.is_empty() { self.version.to_string() } else { format!("{}/{}", self.group, self.version) }
     }
 
-    /// The plural that the kind most probably has (k8s.io/apimachinery `UnsafeGuessKindToResource`, but `gateways`); only the API server
-    /// knows for certain.
+    /// The plural that the kind most probably has, by the rules of k8s.io/apimachinery `UnsafeGuessKindToResource`, but for `Gateway`; only
+    /// the API server knows for certain.
     pub fn plural(&self) -> String {
         let name = self.kind.to_lowercase();
         match name.as_bytes() {
+            _ if name.ends_with("endpoints") => name,
             [.., b's' | b'h' | b'x'] => format!("{name}es"),
             [.., before, b'y'] if !b"aeiou".contains(before) => format!("{}ies", &name[..name.len() - 1]),
             _ => format!("{name}s"),

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use crate::commands::example;
 use crate::lab::cluster::Cluster;
+use crate::lab::git_server::GitServer;
 use crate::lab::git_store::GitStore;
 use crate::solo::Solo;
 use crate::stage::eventually;
@@ -16,7 +17,7 @@ use crate::stage::eventually;
 /// The example on `main`, and a change of it on `feature/ratings`.
 struct Repository {
     dir: TempDir,
-    store: GitStore,
+    store: GitServer,
 }
 
 const TRAFFIC: &str = "meshes/rosa-prod-mesh/traffic/details.yaml";
@@ -24,7 +25,7 @@ const TRAFFIC: &str = "meshes/rosa-prod-mesh/traffic/details.yaml";
 impl Repository {
     fn new() -> Self {
         let dir = TempDir::new().unwrap();
-        let store = GitStore::create(dir.path());
+        let store = GitServer::start(dir.path());
         let mut files = example();
         commit(&store, "main", &files);
         for (path, text) in &mut files {
@@ -104,12 +105,17 @@ fn a_branch_is_compared_with_where_it_began() {
     let slower = example().into_iter().find(|(path, _)| path == TRAFFIC).unwrap().1.replace("weight: 60", "weight: 59");
     let slower = slower.replace("v2, weight: 20", "v2, weight: 21");
     repository.store.commit("main goes on", &[(TRAFFIC, Some(&slower))]);
-    let plan = |range: &str| repository.run("", &[range, "--repo", "repo.git"]);
-    let (text, said, code) = plan("main..topic");
-    assert!(code == Some(1) && text.contains("59 → 60"), "{text}");
-    assert!(said.contains("main has commits that topic lacks") && said.contains("meshfed plan main...topic"), "{said}");
-    let (text, said, code) = plan("main...topic");
-    assert_eq!((code, &*said), (Some(0), ""), "{text}");
+    for repo in ["repo.git", &repository.store.url()] {
+        let plan = |range: &str| repository.run("", &[range, "--repo", repo]);
+        let (text, said, code) = plan("main..topic");
+        assert!(code == Some(1) && text.contains("59 → 60"), "{text}");
+        assert!(
+            said.contains("main has commits that topic lacks") && said.contains("meshfed plan main...topic"),
+            "{repo}: {said}"
+        );
+        let (text, said, code) = plan("main...topic");
+        assert_eq!((code, &*said), (Some(0), ""), "{repo}: {text}");
+    }
 }
 
 #[test]

@@ -43,9 +43,8 @@ impl Peer {
         if mesh == other {
             return Err(Error::usage("a mesh is no peer of its own", "name two meshes"));
         }
-        for name in [&mesh, &other] {
-            exists(&clone, name)?;
-        }
+        exists(&clone, &mesh, &other)?;
+        exists(&clone, &other, &mesh)?;
         if let Some(share) = shares.iter().find(|share| ![&mesh, &other].contains(&&share.from)) {
             return Err(Error::usage(
                 format!("{} is neither {mesh} nor {other}", share.from),
@@ -81,12 +80,14 @@ impl Peer {
     }
 }
 
-fn exists(clone: &Clone, mesh: &str) -> Result<(), Error> {
+/// Fails where the branch has no mesh of this name; `other` is the one that it is to peer with.
+fn exists(clone: &Clone, mesh: &str, other: &str) -> Result<(), Error> {
     names::mesh(mesh).map_err(|message| Error::usage(message, "name two meshes"))?;
     if !clone.text(&format!("meshes/{mesh}/mesh.yaml"))?.is_empty() {
         return Ok(());
     }
-    let known: Vec<String> = federation(clone)?.meshes.into_keys().collect();
+    let mut known: Vec<String> = federation(clone)?.meshes.into_keys().collect();
+    known.retain(|name| name != other);
     let hint = match names::similar(mesh, &known.iter().map(String::as_str).collect::<Vec<_>>()) {
         Some(meant) => format!("did you mean `{meant}`? meshfed join {mesh} makes a new one"),
         None => format!("meshfed join {mesh} makes it"),

@@ -80,12 +80,13 @@ pub(super) struct Remote {
 }
 
 impl RepoArgs {
-    /// The repository that is named, or else the one around us: a clone of the shared repository, or a bare one.
-    pub(super) fn here(&self) -> Result<String, Error> {
+    /// The repository that is named, or else the one around us: a clone of the shared repository, or a bare one; and where `files` will do,
+    /// a folder that is not committed yet.
+    pub(super) fn here(&self, files: bool) -> Result<String, Error> {
         let clone = tree::root(Path::new("."));
         if self.given() {
             Ok(self.repo.clone())
-        } else if clone.join("federation.yaml").is_file() && clone.join(".git").exists() {
+        } else if clone.join("federation.yaml").is_file() && (clone.join(".git").exists() || files) {
             Ok(clone.display().to_string())
         } else if Path::new("HEAD").is_file() && Path::new("objects").is_dir() {
             Ok(".".to_owned())
@@ -112,7 +113,7 @@ impl RepoArgs {
 
     /// The same; the inner error is one of the repository, not of what was asked for.
     pub(super) fn try_fetch(&self) -> Result<Result<Remote, RepoError>, Error> {
-        let repo = self.here()?;
+        let repo = self.here(false)?;
         let (state_dir, lock) = place(&repo)?;
         let options = Options {
             branch: self.branch.clone(),
@@ -129,14 +130,16 @@ impl RepoArgs {
         }))
     }
 
-    /// The commit that a revision names: one that is fetched already, or a branch that is fetched for it, with its mirror.
-    pub(super) fn find(&self, remote: &Remote, revision: &str) -> Result<(CommitId, Option<Remote>), Error> {
+    /// The commit that a revision names: one that is fetched already, or the tip of a branch that is fetched for it.
+    pub(super) fn find(&self, remote: &Remote, revision: &str) -> Result<CommitId, Error> {
         let unknown = match remote.mirror.resolve(revision) {
-            Ok(commit) => return Ok((commit, None)),
+            Ok(commit) => return Ok(commit),
             Err(unknown) => unknown,
         };
         let Ok(other) = self.on(revision).fetch() else { return Err(unknown.into()) };
-        Ok((other.mirror.main()?, Some(other)))
+        let tip = other.mirror.main()?;
+        remote.mirror.take(&other.mirror, tip)?;
+        Ok(tip)
     }
 }
 

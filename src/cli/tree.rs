@@ -26,7 +26,7 @@ pub(super) struct Tree {
     /// Places that hold no file.
     refused: Vec<Diagnostic>,
     /// What `trust/` holds; nothing else reads it here.
-    trust: BTreeMap<String, Vec<u8>>,
+    trust: BTreeMap<String, Result<Vec<u8>, String>>,
     /// Folders at the top, read or not.
     beside: Vec<String>,
     /// No federation, but objects of one that people wrote by hand: any YAML file counts.
@@ -76,10 +76,13 @@ impl Tree {
 
     /// Folders beside `federation.yaml` whose names are nearly those that are read, where the right one is missing.
     pub(super) fn misspelt(&self) -> Vec<Diagnostic> {
+        if self.plain {
+            return Vec::new(); // there all folders are read
+        }
         let all: Vec<&str> = self.beside.iter().map(String::as_str).collect();
         let missing = ["meshes", "policies"].into_iter().filter(|top| !all.contains(top));
         let found = missing.filter_map(|top| {
-            let near = |name: &&&str| names::similar(name, &[top]).is_some() && !TOPS.contains(name);
+            let near = |name: &&&str| (names::is_slip(name, top) || is_cut(name, top)) && !TOPS.contains(name);
             let wrong = all.iter().find(near)?;
             let help = format!("did you mean `{top}/`?");
             Some(Diagnostic::warning(wrong, Span::default(), Code::Misplaced, "this folder is not read", help))
@@ -118,7 +121,7 @@ impl Tree {
                 }
             }
         } else if !self.plain && is_trust(path) && metadata.is_file() {
-            self.trust.extend(content(&place, metadata.len()).ok().map(|content| (path.to_owned(), content)));
+            self.trust.insert(path.to_owned(), content(&place, metadata.len()));
         } else if Place::of(path) == Place::Foreign && !(self.plain && yaml(path)) {
             // README and the like
         } else if metadata.is_file() {
@@ -152,11 +155,12 @@ impl Tree {
         };
         let snapshot = commits.snapshot(commit, &wanted)?;
         for (path, id) in snapshot.entries {
+            let content = commits.blob(id).map_err(|error| error.to_string());
             if is_trust(&path) {
-                tree.trust.insert(path, commits.blob(id)?);
-                continue;
+                tree.trust.insert(path, content);
+            } else {
+                tree.files.insert(path, content);
             }
-            tree.files.insert(path, commits.blob(id).map_err(|error| error.to_string()));
         }
         for (path, reason) in snapshot.refused {
             tree.refuse(&path, &reason);
@@ -192,11 +196,10 @@ impl Tree {
         self.files.get(path).cloned().unwrap_or_else(|| Err("it is not there".to_owned()))
     }
 
-    /// Files that say who may change what and what is forbidden, with their contents.
-    pub(super) fn rules(&self) -> BTreeMap<&str, &[u8]> {
+    /// Files that say who may change what and what is forbidden, with their contents or why there are none.
+    pub(super) fn rules(&self) -> BTreeMap<&str, &Result<Vec<u8>, String>> {
         let policies = self.files.iter().filter(|(path, _)| Place::of(path) == Place::Policy);
-        let policies = policies.filter_map(|(path, content)| Some((path.as_str(), content.as_ref().ok()?.as_slice())));
-        policies.chain(self.trust.iter().map(|(path, content)| (path.as_str(), content.as_slice()))).collect()
+        policies.chain(&self.trust).map(|(path, content)| (path.as_str(), content)).collect()
     }
 
     /// Number of files.
@@ -231,6 +234,12 @@ impl Tree {
         });
         peers.collect()
     }
+}
+
+/// Whether one name is another without its end, as `mesh` and `policy` are.
+fn is_cut(short: &str, name: &str) -> bool {
+    let alike = short.bytes().zip(name.bytes()).take_while(|(a, b)| a == b).count();
+    short.len() > 3 && alike + 1 >= short.len()
 }
 
 fn is_trust(path: &str) -> bool {

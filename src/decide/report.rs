@@ -11,7 +11,7 @@ use super::views::ViewStatus;
 use super::weights::{self, Stays};
 use super::{Decision, Scenery, World, heartbeat};
 use crate::derive::{Hold, ImportState, Inputs, Observed, PeerState, live_imports};
-use crate::model::{Export, MeshFolder, Peer, Traffic};
+use crate::model::{Export, MeshFolder, Peer, Severity, Traffic};
 
 /// Everything that people want to know of one mesh.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,7 +43,7 @@ pub struct Status {
     pub draining: BTreeMap<String, Vec<String>>,
     /// What an agent that only observes would do.
     pub would_do: Vec<String>,
-    /// What waits, and for what.
+    /// What waits, and for what; first what only people can end.
     pub holds: Vec<String>,
     /// How many of these only people can end.
     #[serde(skip_serializing_if = "is_zero")]
@@ -53,6 +53,9 @@ pub struct Status {
     pub views: ViewStatus,
     /// Errors in documents that concern this mesh.
     pub problems: Vec<String>,
+    /// Warnings about them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// What an agent does with its mesh.
@@ -239,18 +242,21 @@ pub(super) fn blind(world: &World, decision: &Decision) -> Status {
     Status {
         agent: AgentStatus { version: env!("CARGO_PKG_VERSION").into() },
         main: MainStatus { applied, federation, ..verified(world) },
-        holds: told(decision).map(ToString::to_string).collect(),
+        holds: told(decision).iter().map(ToString::to_string).collect(),
         stuck: stuck(decision),
         ..world.own_status.clone()
     }
 }
 
-fn told(decision: &Decision) -> impl Iterator<Item = &Hold> {
-    decision.holds.iter().filter(|hold| !hold.asked)
+/// What waits without having been asked to, first what only people can end.
+fn told(decision: &Decision) -> Vec<&Hold> {
+    let mut holds: Vec<&Hold> = decision.holds.iter().filter(|hold| !hold.asked).collect();
+    holds.sort_by_key(|hold| !hold.stuck);
+    holds
 }
 
 fn stuck(decision: &Decision) -> usize {
-    told(decision).filter(|hold| hold.stuck).count()
+    told(decision).iter().filter(|hold| hold.stuck).count()
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
@@ -265,6 +271,10 @@ pub(super) fn status(world: &World, scenery: &Scenery, mode: Mode, decision: &De
     let applied = decision.applied.clone().unwrap_or_default();
     let traffic = |item: &Traffic| (item.name.clone(), weights::status(world, item, inputs, stays));
     let mine = |path: &str| path.starts_with(&format!("meshes/{}/", world.me)) || !path.starts_with("meshes/");
+    let problems = |severity| {
+        let mine = world.problems.iter().filter(|problem| problem.severity == severity && mine(&problem.path));
+        mine.map(ToString::to_string).collect()
+    };
     Status {
         agent: AgentStatus { version: env!("CARGO_PKG_VERSION").into() },
         main: MainStatus { applied: applied.commit, federation: applied.federation, ..verified(world) },
@@ -291,10 +301,11 @@ pub(super) fn status(world: &World, scenery: &Scenery, mode: Mode, decision: &De
         traffic: folder.traffic.values().map(traffic).collect(),
         draining: draining(observed),
         would_do: decision.would_do.clone(),
-        holds: told(decision).map(ToString::to_string).collect(),
+        holds: told(decision).iter().map(ToString::to_string).collect(),
         stuck: stuck(decision),
         views: ViewStatus::default(), // found out when the rest is known
-        problems: world.problems.iter().filter(|problem| mine(&problem.path)).map(ToString::to_string).collect(),
+        problems: problems(Severity::Error),
+        warnings: problems(Severity::Warning),
     }
 }
 

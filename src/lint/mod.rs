@@ -58,7 +58,7 @@ pub fn lint(inputs: Inputs) -> Vec<Diagnostic> {
     platform::check(inputs.federation, &mut found);
     roots::check(inputs, &mut found);
     if !inputs.plain {
-        waiting::check(inputs.texts.keys().copied(), &mut found);
+        waiting::check(inputs.texts, &mut found);
     }
     objects(inputs, &mut found);
     found

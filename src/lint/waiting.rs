@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Code, Diagnostic, NOT_APPLIED, Place, Span};
+use crate::model::{Code, Diagnostic, NOT_APPLIED, Place, Span, secrets};
 use crate::words;
 
 /// Most files named of one folder.
 const MAX_NAMED: usize = 3;
 
-pub(super) fn check<'a>(paths: impl Iterator<Item = &'a str>, found: &mut Vec<Diagnostic>) {
-    let mut folders: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for path in paths.filter(|path| Place::of(path) == Place::Waiting) {
-        let folder = path.find(NOT_APPLIED).map_or_else(|| path.find('/'), |at| Some(at + NOT_APPLIED.len()));
-        folders.entry(&path[..folder.unwrap_or(path.len())]).or_default().push(path);
+pub(super) fn check(texts: &BTreeMap<&str, &str>, found: &mut Vec<Diagnostic>) {
+    let mut folders: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for (path, text) in texts.iter().filter(|(path, _)| Place::of(path) == Place::Waiting) {
+        let depth = if path.starts_with("meshes/") { 3 } else { 1 };
+        folders.entry(path.split('/').take(depth).collect::<Vec<_>>().join("/")).or_default().push(path);
+        // Whoever can read the repository has them, whether an agent reads them or not.
+        found.extend(secrets::in_file(path, text.as_bytes()));
     }
     for (folder, paths) in folders {
         let names: Vec<&str> = paths.iter().map(|path| path[folder.len()..].trim_start_matches('/')).collect();

@@ -119,8 +119,13 @@ pub fn similar<'a>(wrong: &str, known: &[&'a str]) -> Option<&'a str> {
     let begins_alike = |name: &str| name.bytes().zip(wrong.bytes()).take_while(|(a, b)| a == b).count() * 2 >= wrong.len();
     let distance = |name: &str| if wrong.eq_ignore_ascii_case(name) { 0 } else { strsim::damerau_levenshtein(wrong, name) };
     let scored = known.iter().map(|name| (distance(name), *name));
-    let near = scored.filter(|(distance, name)| *distance * 3 <= wrong.chars().count().max(3) || begins_alike(name));
+    let near = scored.filter(|(_, name)| is_slip(wrong, name) || begins_alike(name));
     near.min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
+}
+
+/// Whether at most a third of the letters is wrong.
+pub fn is_slip(wrong: &str, name: &str) -> bool {
+    wrong.eq_ignore_ascii_case(name) || strsim::damerau_levenshtein(wrong, name) * 3 <= wrong.chars().count().max(3)
 }
 
 #[cfg(test)]

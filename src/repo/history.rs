@@ -98,12 +98,21 @@ impl Mirror {
         let Some(path) = self.transport.local() else { return find(self.repository()).ok_or_else(unknown) };
         let there = local::open(&self.transport, path)?;
         let id = find(&there).ok_or_else(unknown)?;
-        if self.repository().find_commit(id.oid()).is_err() {
-            let have: Vec<_> = self.refs.main.iter().chain(self.refs.published.values()).map(|id| id.oid()).collect();
-            local::copy(&there, self.repository(), &[id.oid()], &have)
-                .map_err(|error| RepoError::git("copying a commit", &error))?;
-        }
+        self.copy(&there, id)?;
         Ok(id)
+    }
+
+    /// Takes a commit, with all that it needs, from the mirror of another branch.
+    pub fn take(&self, other: &Self, id: CommitId) -> Result<(), RepoError> {
+        self.copy(other.repository(), id)
+    }
+
+    fn copy(&self, from: &git2::Repository, id: CommitId) -> Result<(), RepoError> {
+        if self.repository().find_commit(id.oid()).is_ok() {
+            return Ok(());
+        }
+        let have: Vec<_> = self.refs.main.iter().chain(self.refs.published.values()).map(|id| id.oid()).collect();
+        local::copy(from, self.repository(), &[id.oid()], &have).map_err(|error| RepoError::git("copying a commit", &error))
     }
 
     /// The newest commit that both have in their history.

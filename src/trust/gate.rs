@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::commit::Links;
-use super::history::{MAX_STEPS, Verdict, Verifier};
+use super::history::{MAX_STEPS, Verdict, Verifier, steps};
 use super::object::{Id, Objects, Unreadable};
 use super::published::{Publisher, published};
 use super::refusal::{Fault, Refusal, Rule, Violation};
@@ -175,10 +175,11 @@ impl Gate {
         let nobody = Publisher::default();
         let publisher = self.publishers.get(mesh).unwrap_or(&nobody);
         let marks = self.marks.published.entry(mesh.to_owned()).or_default();
-        let known = match floor(objects, marks, &publisher.disowned) {
+        let known = match floor(objects, marks, &publisher.disowned, tip)? {
             Ok(known) => known,
             Err(lost) => {
-                let verdict = Verdict { verified: None, refusal: tip.map(|_| lost.refusal(lost.mark())) };
+                let named = |tip| Ok(lost.refusal(lost.mark(objects, tip)?));
+                let verdict = Verdict { verified: None, refusal: tip.map(named).transpose()? };
                 return Ok(Passage::new(self.verification, tip, verdict));
             }
         };
@@ -235,10 +236,11 @@ enum Lost {
 
 impl Lost {
     /// The mark that the branch does not go on from.
-    fn mark(&self) -> Id {
-        match *self {
+    fn mark(&self, objects: &dyn Objects, tip: Id) -> Result<Id, Unreadable> {
+        Ok(match *self {
+            Self::Apart(one, other) if steps(objects, Some(one), tip)?.is_ok() => other,
             Self::Missing(id) | Self::Apart(id, _) => id,
-        }
+        })
     }
 
     fn refusal(&self, tip: Id) -> Refusal {
@@ -252,15 +254,29 @@ impl Lost {
     }
 }
 
-/// The newest mark of a published branch. Where it is lost and the branch's people have disowned it, they say that nobody has it any more: then
-/// the branch begins anew, and no older mark counts, since which keys signed between that one and now is not known.
-fn floor(objects: &dyn Objects, marks: &mut BTreeSet<Id>, disowned: &BTreeSet<Id>) -> Result<Option<Id>, Lost> {
-    let known = newest(objects, marks);
-    if known.as_ref().is_err_and(|lost| disowned.contains(&lost.mark())) {
-        marks.clear();
-        return Ok(None);
+/// The mark from which a published branch goes on. Where the newest cannot be told, those that the branch's people have disowned do not count:
+/// nobody has them any more. Then the branch begins anew, since which keys signed between the others and now is not known; but it does not go
+/// back behind them.
+fn floor(
+    objects: &dyn Objects,
+    marks: &BTreeSet<Id>,
+    disowned: &BTreeSet<Id>,
+    tip: Option<Id>,
+) -> Result<Result<Option<Id>, Lost>, Unreadable> {
+    let all = newest(objects, marks);
+    let rest = marks - disowned;
+    if all.is_ok() || rest == *marks {
+        return Ok(all);
     }
-    known
+    let known = match newest(objects, &rest) {
+        Ok(known) => known,
+        lost => return Ok(lost),
+    };
+    let goes_on = match tip {
+        Some(tip) => steps(objects, known, tip)?.is_ok(),
+        None => false,
+    };
+    Ok(Ok(known.filter(|_| !goes_on)))
 }
 
 /// The mark on whose line of first parents all the others lie; none of no marks.

@@ -126,6 +126,8 @@ pub struct MeshView {
     pub suspicions: Vec<String>,
     /// Errors that it sees.
     pub problems: Vec<String>,
+    /// Warnings that it sees, which keep nothing from working.
+    pub warnings: Vec<String>,
     /// Whether all is as declared, as kstatus reads it.
     pub conditions: Vec<ConditionView>,
 }

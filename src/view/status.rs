@@ -84,10 +84,9 @@ fn gathered(attention: &[String], meshes: &[MeshView]) -> Vec<String> {
         return attention.to_vec();
     }
     let lines: Vec<String> = unseen.iter().map(|name| never_published(name)).collect();
-    let mut gathered: Vec<String> = attention.iter().filter(|line| !lines.contains(line)).cloned().collect();
     let names = crate::words::some(&unseen, 2);
-    gathered.push(format!("{} agents never published ({names}): meshfed doctor --mesh MESH", unseen.len()));
-    gathered
+    let mut all = Some(format!("{} agents never published ({names}): meshfed doctor --mesh MESH", unseen.len()));
+    attention.iter().filter_map(|line| if lines.contains(line) { all.take() } else { Some(line.clone()) }).collect()
 }
 
 /// What the cluster says now: each line marked `~` where it is not as its agent said, `!` where it is not as it should be.

@@ -169,7 +169,7 @@ fn known(shown: &Shown) -> Vec<(&'static str, &'static str, Vec<Series>)> {
             "What waits: for something that comes by itself, or for people",
             holds.iter().map(|(kind, number)| (vec![("kind", (*kind).to_owned())], count(*number))).collect(),
         ),
-        ("problems", "Errors and warnings in documents", one(count(status.problems.len()))),
+        ("problems", "Errors and warnings in documents", one(count(status.problems.len() + status.warnings.len()))),
         ("peering_ready", "All that this side declares of the peering works", peerings(|peering| peering.ready)),
         (
             "stale",

@@ -59,11 +59,11 @@ impl Subject {
             }
             (None, rev) if check.path.is_none() && check.repo.given() => {
                 let remote = check.repo.fetch()?;
-                let (tip, other) = match rev {
+                let tip = match rev {
                     Some(rev) => check.repo.find(&remote, rev)?,
-                    None => (remote.mirror.main()?, None),
+                    None => remote.mirror.main()?,
                 };
-                Self::at(Source { repository: Repository::Mirror(Box::new(other.unwrap_or(remote))), tip, beyond: None })
+                Self::at(Source { repository: Repository::Mirror(Box::new(remote)), tip, beyond: None })
             }
             (None, Some(rev)) => {
                 let checkout = Checkout::discover(path)?;

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use crate::cli::clone::quoted;
 use crate::cli::tree::Tree;
 use crate::error::Error;
 use crate::model::yaml::MAX_FILE_BYTES;
@@ -66,7 +67,7 @@ impl Gathered {
         }
         let chart = path.join("Chart.yaml");
         if chart.is_file() {
-            let help = format!("import what it makes: helm template {} … | meshfed import -", shown(path));
+            let help = format!("import what it makes: helm template {} … | meshfed import -", quoted(&shown(path)));
             let message = "a Helm chart stands for objects that are made from it: none of its files is looked into";
             self.found.push(Diagnostic::warning(&shown(&chart), Span::default(), Code::Misplaced, message, help));
             return Ok(());

@@ -63,7 +63,7 @@ fn errors(problems: &[Diagnostic]) -> Vec<String> {
 
 impl Plan {
     pub(super) fn run(mut self) -> Result<Exit, Error> {
-        self.repo.repo = self.repo.here()?;
+        self.repo.repo = self.repo.here(self.live)?;
         let plans = match (&self.mesh, self.live) {
             (Some(mesh), true) => self.live(mesh)?,
             (None, true) => return Err(Error::usage("the mesh is not given", "set --mesh or MESHFED_MESH")),

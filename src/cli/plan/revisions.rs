@@ -16,7 +16,6 @@ use crate::error::Error;
 use crate::facts::Facts;
 use crate::model::Federation;
 use crate::policy::Loaded;
-use crate::repo::CommitId;
 use crate::view::plan::{Half, Plans, between, kept, settings};
 
 /// The files as they are, for people.
@@ -38,7 +37,7 @@ impl Plan {
         let Range { from, to, base } = range(self.range.as_deref(), &self.repo.branch)?;
         let (from, before, after) = match &to {
             Some(to) => self.revisions(&remote, from, to, base)?,
-            None => (from.clone(), self.tree(&remote, &from)?.1, self.files()?),
+            None => (from.clone(), Tree::at(&remote.mirror, self.repo.find(&remote, &from)?)?, self.files()?),
         };
         let (old, mut new) = (before.load(), after.load());
         new.federation = kept(new.federation, &old.federation);
@@ -64,24 +63,23 @@ impl Plan {
 
     /// Both sides of `A..B`, or of `A...B`, with what to call the first.
     fn revisions(&self, remote: &Remote, from: String, to: &str, base: bool) -> Result<(String, Tree, Tree), Error> {
-        let (first, before) = self.tree(remote, &from)?;
-        let (last, after) = self.tree(remote, to)?;
-        match common(remote, first, last)? {
+        let (first, last) = (self.repo.find(remote, &from)?, self.repo.find(remote, to)?);
+        let at = |commit| Tree::at(&remote.mirror, commit);
+        match remote.mirror.merge_base(first, last)? {
             Some(common) if base => {
-                return Ok((format!("{from} at {}", common.short()), Tree::at(&remote.mirror, common)?, after));
+                return Ok((format!("{from} at {}", common.short()), at(common)?, at(last)?));
             }
             None if base => {
                 let message = format!("nobody can say where {to} left {from}");
                 return Err(Error::unavailable(message, format!("meshfed plan {from}..{to} compares them as they are")));
             }
-            common if common == first => {}
-            Some(_) => eprintln!(
+            Some(common) if common != first => eprintln!(
                 "note: {from} has commits that {to} lacks, which show the other way round;\n      \
                  meshfed plan {from}...{to} leaves them out"
             ),
-            None => {}
+            _ => {}
         }
-        Ok((from, before, after))
+        Ok((from, at(first)?, at(last)?))
     }
 
     /// The files as they are.
@@ -92,13 +90,6 @@ impl Plan {
         }
         let message = format!("{} has no files of a federation", self.repo.repo);
         Err(Error::usage(message, "name two revisions: meshfed plan main..feature"))
-    }
-
-    /// The files of a revision: one that the repository has, or a branch that is fetched for it; with its commit, if the mirror has that.
-    fn tree(&self, remote: &Remote, revision: &str) -> Result<(Option<CommitId>, Tree), Error> {
-        let (commit, other) = self.repo.find(remote, revision)?;
-        let tree = Tree::at(&other.as_ref().unwrap_or(remote).mirror, commit)?;
-        Ok((other.is_none().then_some(commit), tree))
     }
 
     fn known_facts(
@@ -121,17 +112,14 @@ impl Plan {
     }
 }
 
-/// Where two revisions parted, as far as the mirror knows both.
-fn common(remote: &Remote, one: Option<CommitId>, other: Option<CommitId>) -> Result<Option<CommitId>, Error> {
-    let Some((one, other)) = one.zip(other) else { return Ok(None) };
-    Ok(remote.mirror.merge_base(one, other)?)
-}
-
 /// What a change does to who may change what, and to what is forbidden: files, a line each.
 fn rules_of(before: &Tree, after: &Tree) -> Vec<String> {
     let (was, is) = (before.rules(), after.rules());
     let paths: BTreeSet<&str> = was.keys().chain(is.keys()).copied().collect();
-    let moved = paths.into_iter().filter(|path| was.get(path) != is.get(path));
+    let moved = paths.into_iter().filter(|path| match (was.get(path), is.get(path)) {
+        (Some(Err(_)), Some(Err(_))) => false, // nobody can say
+        (was, is) => was != is,
+    });
     let all = files(moved.map(|path| (path, was.contains_key(path), is.contains_key(path))));
     all.into_iter().map(|change| change.words).collect()
 }

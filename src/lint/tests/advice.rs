@@ -147,6 +147,9 @@ fn what_an_import_set_aside_waits_for_a_decision() {
     meshes/a/not-applied/deep/y.yaml: warning[MF002]: 2 files in meshes/a/not-applied/ that no agent reads: deep/y.yaml, x.yaml (mend what is meant and move it to meshes/a/manifests/, and delete the rest; meshfed import says why each is here)
     unassigned/z.yaml: warning[MF002]: 1 file in unassigned/ that no agent reads: z.yaml (move each to manifests/ of the mesh whose it is, and delete what others apply)
     ");
+    let secret = "//- unassigned/z.yaml\napiVersion: v1\nkind: Secret\nmetadata: {name: z}\ndata: {a: Yg==}\n";
+    let told = advice(&pair().with(secret));
+    assert!(told.contains("unassigned/z.yaml:2:1: error[MF014]"), "nobody applies it, and everybody can read it: {told}");
 }
 
 #[test]

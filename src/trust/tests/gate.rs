@@ -255,6 +255,33 @@ fn a_branch_whose_last_commits_are_lost_goes_on_when_its_people_say_so() {
     assert_eq!(told(&ask(&mut other_agent, restored)), (Some(restored), None), "who knew nothing of it is not concerned");
 }
 
+#[test]
+fn a_branch_that_goes_on_after_a_loss_does_not_go_back_behind_that() {
+    let mut store = Store::default();
+    let main = line(&mut store, 1);
+    let first = publish(&mut store, &[], 1, &key(2));
+    let lost = publish(&mut store, &[first], 2, &key(2));
+    let none = Revoked::default();
+    // Whichever of the two comes first in order.
+    let mut restored: Vec<Id> = (3..20).map(|number| publish(&mut store, &[first], number, &key(2))).collect();
+    restored.sort_by_key(|id| *id > lost);
+    assert!(restored[0] < lost && restored[16] > lost);
+    for (mark, restored) in [(lost, restored[0]), (lost, restored[16]), (Id([9; 20]), restored[0])] {
+        let after = publish(&mut store, &[restored], 30, &key(2));
+        let mut gate = gate(&store, main[0]);
+        gate.remember(Marks {
+            main: BTreeSet::new(),
+            published: BTreeMap::from([("aro".to_owned(), BTreeSet::from([mark, restored]))]),
+        });
+        let ask = |gate: &mut Gate, tip| gate.published(&store, "aro", Some(&none), Some(tip)).unwrap();
+        gate.expect("aro", agent(&key(2)));
+        assert_eq!(ask(&mut gate, after).refusal.unwrap().commit, mark, "the one that is lost is named");
+        gate.expect("aro", Publisher { disowned: BTreeSet::from([mark]), ..agent(&key(2)) });
+        assert_eq!(told(&ask(&mut gate, first)), (Some(restored), Some(Rule::SourceRewound)));
+        assert_eq!(told(&ask(&mut gate, after)), (Some(after), None));
+    }
+}
+
 /// What a cluster remembers, each part of which may be lost.
 #[derive(Clone, Debug, Default)]
 struct Cluster {

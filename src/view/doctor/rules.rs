@@ -70,6 +70,9 @@ pub fn agent(mesh: &MeshView, now: Timestamp) -> Check {
         let more = if more > 0 { format!(" (and {more} more: meshfed status --mesh {})", mesh.name) } else { String::new() };
         return Check::failure(name, format!("{said}: {}{more}", one_line(line)), "mend what it names");
     }
+    if let Some(line) = mesh.warnings.first() {
+        return Check::warning(name, format!("{said}: {}", one_line(line)), "mend what it names");
+    }
     match mesh.mode {
         Mode::Suspended => return Check::warning(name, format!("{said}; suspended by mesh.yaml"), "take `suspend` out"),
         Mode::Observing => return Check::warning(name, format!("{said}; it only observes"), "start it without --observe"),

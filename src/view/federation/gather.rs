@@ -52,6 +52,7 @@ fn mesh(gathered: &Gathered, name: &str) -> MeshView {
         holds: status.holds.clone(),
         suspicions: status.views.lines(),
         problems: problems.iter().chain(&status.problems).cloned().collect(),
+        warnings: status.warnings.clone(),
         conditions: Vec::new(),
     };
     view.conditions = conditions::of_mesh(&view, status.stuck);
@@ -224,6 +225,7 @@ fn attention(gathered: &Gathered, meshes: &[MeshView], peerings: &[PeeringView])
                 .iter()
                 .chain(&mesh.problems)
                 .chain(holds)
+                .chain(&mesh.warnings)
                 .map(|line| format!("{own}{}", line.strip_prefix(&own).unwrap_or(line))),
         );
     }

@@ -35,6 +35,7 @@ pub fn mk_mesh(name: &str, platform: &str, address: &str) -> MeshView {
         holds: vec![],
         suspicions: vec![],
         problems: vec![],
+        warnings: vec![],
         conditions: vec![],
     }
 }
