@@ -20,6 +20,8 @@
 //! | [`object`] | Kubernetes objects as plain data |
 //! | [`words`] | text from elsewhere, fit for a message |
 
+#![warn(clippy::print_stderr)] // `tell!` of `cli` does not panic where nobody listens
+
 pub mod agent;
 pub mod changes;
 pub mod cli;

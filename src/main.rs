@@ -9,7 +9,7 @@ fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(error) => {
             if let Some(message) = error.message() {
-                eprintln!("{}", cli::fit_for_stderr(&message));
+                cli::complain(&message);
             }
             error.code().into()
         }

@@ -228,6 +228,8 @@ fn an_anchor_that_is_not_meant_is_no_answer() {
     let ran = scene.place.run(&["log", "--repo", &repo, "--trust-anchor", &anchor, "--trust-digest", &digest]);
     assert_eq!((ran.code, &*ran.out), (Some(3), ""), "{}", ran.err);
     assert!(ran.err.contains("WrongDigest"), "{}", ran.err);
+    let ran = scene.place.run(&["log", "--repo", &repo, "--mesh", "nope"]);
+    assert!(ran.code == Some(0) && ran.err.contains("nothing here is about a mesh `nope`"), "{}", ran.err);
     for arguments in [&["--trust-anchor", anchor.as_str()][..], &["--kind", "nothing"], &["--since", "soon"], &["--peering", "a"]]
     {
         let ran = scene.place.run(&[&["log", "--repo", &repo], arguments].concat());

@@ -20,7 +20,7 @@ impl Agent {
             Outcome::Quiet | Outcome::Stopped => Ok(Exit::Fine),
             Outcome::Failed(reasons) => {
                 for reason in reasons {
-                    eprintln!("error: {reason}");
+                    tell!("error: {reason}");
                 }
                 Ok(Exit::Findings)
             }

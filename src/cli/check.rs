@@ -112,9 +112,9 @@ impl Check {
         once(&mut found);
         self.print(&found, &tree.prefix(), &texts)?;
         let verified = if verified.is_empty() { verified } else { format!(", {verified}") };
-        eprintln!("{}{verified} ({} ms)", findings::summary(&found, tree.len()), start.elapsed().as_millis());
+        tell!("{}{verified} ({} ms)", findings::summary(&found, tree.len()), start.elapsed().as_millis());
         if !found.is_empty() {
-            eprintln!("{}", findings::more(&found));
+            tell!("{}", findings::more(&found));
         }
         Ok(Exit::findings(found.iter().any(|finding| finding.severity == Severity::Error)))
     }

@@ -130,11 +130,11 @@ impl Clone {
         }
         self.checkout.take(&self.head, contribution, commit)?;
         let subject = contribution.message.lines().next().unwrap_or_default();
-        eprintln!("committed {} {subject}", commit.short());
+        tell!("committed {} {subject}", commit.short());
         if self.signer.is_none() {
-            eprintln!("note: it is not signed, as no key is given and nobody verifies yet: meshfed trust introduce");
+            tell!("note: it is not signed, as no key is given and nobody verifies yet: meshfed trust introduce");
         }
-        eprintln!("next: {}", self.push());
+        tell!("next: {}", self.push());
         Ok(commit)
     }
 
@@ -193,7 +193,7 @@ impl Clone {
         if let Some(error) = ours().find(|finding| finding.severity == Severity::Error) {
             return Err(Error::usage(format!("{}: {}", error.path, error.message), error.help.clone()));
         }
-        ours().for_each(|warning| eprintln!("{warning}"));
+        ours().for_each(|warning| tell!("{warning}"));
         Ok(())
     }
 

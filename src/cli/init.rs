@@ -73,8 +73,8 @@ impl Init {
         let commit = clone.commit(&contribution, Judge::Introduction)?;
         let path = self.path.display().to_string();
         let change = if path == "." { String::new() } else { format!("cd {} && ", quoted(&path)) };
-        eprintln!("then: {change}meshfed join MESH --member NAMESPACE, for each mesh");
-        eprintln!("agents that believe this commit are started with:");
+        tell!("then: {change}meshfed join MESH --member NAMESPACE, for each mesh");
+        tell!("agents that believe this commit are started with:");
         clone.print_anchor(commit.into())?;
         Ok(Exit::Fine)
     }

@@ -93,7 +93,7 @@ impl Join {
             }
             let (key, made) = SigningKey::load_or_create(&file)?;
             if made {
-                eprintln!("made {}, the agent's private key: it goes where the agent runs, never into Git", file.display());
+                tell!("made {}, the agent's private key: it goes where the agent runs, never into Git", file.display());
             }
             (key.public_line(&format!("agent of {mesh}")), Some(file))
         };
@@ -116,11 +116,11 @@ impl Join {
             }
             None => "--verification off".to_owned(), // nobody signs here yet
         };
-        eprintln!(
+        tell!(
             "then: meshfed peer {mesh} OTHER shares services with another mesh\n\
              and start the agent, with the cluster's kubeconfig:"
         );
-        eprintln!("      meshfed agent --mesh {mesh} --repo {url}{branch} \\\n        --signing-key {key} \\\n        {trust}");
+        tell!("      meshfed agent --mesh {mesh} --repo {url}{branch} \\\n        --signing-key {key} \\\n        {trust}");
         Ok(Exit::Fine)
     }
 }
@@ -165,6 +165,6 @@ fn write_overlay(clone: &Clone, commit: CommitId, mesh: &str, dir: &Path, image:
         fs::write(&file, text).map_err(fail)?;
     }
     let root = quoted(&root.display().to_string());
-    eprintln!("wrote {root}: make its two Secrets (docs/install.md), then kubectl apply --server-side -k {root}");
+    tell!("wrote {root}: make its two Secrets (docs/install.md), then kubectl apply --server-side -k {root}");
     Ok(())
 }

@@ -1,5 +1,8 @@
 //! The command line: one file a command; the doc comments of arguments are the help text.
 
+#[macro_use]
+mod output; // first, for its macro
+
 mod agent;
 mod check;
 mod clone;
@@ -16,7 +19,6 @@ mod live;
 mod log;
 mod man;
 mod offline;
-mod output;
 mod peer;
 mod plan;
 mod policies;
@@ -82,8 +84,13 @@ pub fn parse() -> Cli {
     Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
 }
 
+/// Says on standard error what went wrong.
+pub fn complain(message: &str) {
+    tell!("{}", fit_for_stderr(message));
+}
+
 /// A message as standard error wants it: broken between words to fit a terminal; whole elsewhere, so that what looks for it finds it.
-pub fn fit_for_stderr(message: &str) -> String {
+fn fit_for_stderr(message: &str) -> String {
     let Some(width) = output::width_of_stderr() else { return message.to_owned() };
     let indented = |line: &str| line.chars().take_while(|c| *c == ' ').count();
     let fit = |line: &str| {

@@ -1,5 +1,6 @@
-//! Standard output: for data alone, and nobody's error when its reader has seen enough.
+//! Standard output: for data alone, and nobody's error when its reader has seen enough. Standard error: for what is said beside it.
 
+use std::fmt;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use clap::ValueEnum;
@@ -19,6 +20,16 @@ pub(super) enum Format {
 
 /// Columns where a terminal does not say how many it has: what merge requests and split screens show.
 pub(super) const COLUMNS: usize = 100;
+
+/// Says a line on standard error, and goes on where nobody listens any more.
+macro_rules! tell {
+    ($($words:tt)*) => { $crate::cli::output::tell(format_args!($($words)*)) };
+}
+
+/// What [`tell!`] does.
+pub(super) fn tell(words: fmt::Arguments) {
+    let _ = writeln!(io::stderr(), "{words}"); // `eprintln!` panics, and leaves undone what was to come
+}
 
 /// Writes data.
 pub(super) fn print(text: &str) -> Result<(), Error> {

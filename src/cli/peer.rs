@@ -73,9 +73,9 @@ impl Peer {
         };
         clone.commit(&Contribution { files, message }, Judge::Parent)?;
         if one_side {
-            eprintln!("then: the people of {other} run meshfed peer {other} {mesh} --one-side; until then nothing connects");
+            tell!("then: the people of {other} run meshfed peer {other} {mesh} --one-side; until then nothing connects");
         }
-        eprintln!("then: meshfed render --mesh {mesh} shows what its agent makes of it,\n      meshfed status shows how it goes");
+        tell!("then: meshfed render --mesh {mesh} shows what its agent makes of it,\n      meshfed status shows how it goes");
         Ok(Exit::Fine)
     }
 }

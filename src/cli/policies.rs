@@ -44,7 +44,7 @@ impl Policies {
             Format::Json => output::print_json(&all)?,
         }
         if let Some(why) = loaded.policies.unreadable() {
-            eprintln!("{why}");
+            tell!("{why}");
             return Ok(Exit::Findings);
         }
         Ok(Exit::findings(all.denied()))

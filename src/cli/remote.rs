@@ -124,7 +124,7 @@ impl RepoArgs {
         let fetched = Mirror::open(&options).and_then(|mut mirror| mirror.fetch().map(|_| mirror));
         Ok(fetched.map(|mirror| {
             if let Some(place) = mirror.moved() {
-                eprintln!("the repository has moved to {place}: use that address");
+                tell!("the repository has moved to {place}: use that address");
             }
             Remote { mirror, _lock: lock }
         }))

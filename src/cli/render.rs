@@ -67,10 +67,10 @@ impl Render {
         let concerns = |finding: &&Diagnostic| Place::of(&finding.path).concerns(me, &peers);
         let problems: Vec<&Diagnostic> = found.iter().filter(concerns).chain(&unusable).chain(&forbidden).collect();
         for problem in &problems {
-            eprintln!("{problem}");
+            tell!("{problem}");
         }
         for hold in &derived.holds {
-            eprintln!("# waits: {}: {}", hold.subject, hold.reason);
+            tell!("# waits: {}: {}", hold.subject, hold.reason);
         }
         let objects = ordered(&derived);
         match self.output {

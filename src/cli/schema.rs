@@ -27,7 +27,7 @@ impl Schema {
                 continue;
             }
             fs::write(&path, text).map_err(fail)?;
-            eprintln!("wrote {}", path.display());
+            tell!("wrote {}", path.display());
         }
         Ok(Exit::Fine)
     }

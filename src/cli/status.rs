@@ -104,7 +104,7 @@ impl Status {
         if let Some(condition) = self.wait {
             let start = Instant::now();
             if output::is_terminal() && !condition.holds(&status) {
-                eprintln!("{}: waiting for at most {}", condition.missing(), humantime::format_duration(self.timeout));
+                tell!("{}: waiting for at most {}", condition.missing(), humantime::format_duration(self.timeout));
             }
             while !condition.holds(&status) && start.elapsed() < self.timeout {
                 thread::sleep(LOOK_AGAIN.min(self.timeout));
@@ -113,7 +113,7 @@ impl Status {
             }
             self.show(&status)?;
             if !condition.holds(&status) {
-                eprintln!("{} after {}", condition.missing(), humantime::format_duration(self.timeout));
+                tell!("{} after {}", condition.missing(), humantime::format_duration(self.timeout));
             }
             return Ok(Exit::findings(!condition.holds(&status)));
         }
@@ -137,7 +137,7 @@ impl Status {
                     self.show(&status)?;
                 }
                 // A host that is away for a moment ends no watch.
-                Err(error) => eprintln!("{error}"),
+                Err(error) => tell!("{error}"),
             }
         }
     }
@@ -187,7 +187,7 @@ impl Status {
         let published = seen.published.entry(mesh.to_owned()).or_default();
         let was = std::mem::take(&mut published.status);
         let leader = live.leader.unwrap_or_else(|error| {
-            eprintln!("which replica of the agent writes cannot be said: {error}");
+            tell!("which replica of the agent writes cannot be said: {error}");
             None
         });
         let view = LiveView::new(mesh, &live.url, &was, &live.decision.status, leader);

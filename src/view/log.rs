@@ -209,10 +209,7 @@ pub fn summary(entries: &[Entry], more: bool, basis: &Basis) -> String {
     match basis {
         Basis::Given => words,
         Basis::Found { from } => {
-            words
-                + &format!(
-                    "\n(✔): verified from {from} on, which this history itself names; --trust-anchor and --trust-digest prove it"
-                )
+            words + &format!("\n(✔): verified from {from} on, as this history itself says; --trust-anchor proves it")
         }
         Basis::None { why } => words + &format!("; signatures are not verified: {why}"),
     }

@@ -47,10 +47,10 @@ pub(super) fn run(branch: &str) -> Result<Exit, Error> {
     for update in &push.updates {
         let refusals = push.judge(update)?;
         for refusal in refusals.iter().take(MAX_SHOWN) {
-            eprintln!("meshfed: {} refused: {}", one_line(&update.name), one_line(refusal));
+            tell!("meshfed: {} refused: {}", one_line(&update.name), one_line(refusal));
         }
         if refusals.len() > MAX_SHOWN {
-            eprintln!("meshfed: and {} more", refusals.len() - MAX_SHOWN);
+            tell!("meshfed: and {} more", refusals.len() - MAX_SHOWN);
         }
         any |= !refusals.is_empty();
     }

@@ -97,7 +97,7 @@ impl Import {
             None => BTreeMap::new(),
         };
         if self.dry_run {
-            eprintln!("{} would be written to {}", words::count(imported.files.len(), "file"), self.repo.display());
+            tell!("{} would be written to {}", words::count(imported.files.len(), "file"), self.repo.display());
         } else {
             let folder = self.facts.as_deref().map(|root| Put { root, files: &facts });
             let all: Vec<Put> = std::iter::once(Put { root: &self.repo, files: &imported.files }).chain(folder).collect();
@@ -111,7 +111,7 @@ impl Import {
         let hint = match nothing {
             Nothing::NoControlPlane { found, template } => {
                 let all = [unreadable, found].concat();
-                eprint!("{}", findings::render(&all, "", &|path| texts.get(path).map(String::as_str), Look::default()));
+                tell!("{}", findings::render(&all, "", &|path| texts.get(path).map(String::as_str), Look::default()).trim_end());
                 let live = self.live.then_some("the cluster has none, or you may not read it");
                 let filled = template.then_some("fill in the gaps first, as its script does: envsubst < FILE | meshfed import -");
                 live.or(filled).unwrap_or("give it too: it says which mesh the others belong to").to_owned()
@@ -133,16 +133,16 @@ impl Import {
                 output::print_json(&json!({"report": view::Report::from(imported), "findings": found}))?;
             }
         }
-        eprintln!("{}", findings::summary(&imported.found, texts.len()));
+        tell!("{}", findings::summary(&imported.found, texts.len()));
         if !imported.found.is_empty() {
-            eprintln!("{}", findings::more(&imported.found));
+            tell!("{}", findings::more(&imported.found));
         }
         Ok(())
     }
 
     fn tell_what_next(&self, imported: &Imported) {
         let folder = super::clone::quoted(&self.repo.display().to_string());
-        eprintln!("wrote {} to {folder}; nothing else was changed", words::count(imported.files.len(), "file"));
+        tell!("wrote {} to {folder}; nothing else was changed", words::count(imported.files.len(), "file"));
         if !imported.facts.is_empty() && self.facts.is_none() {
             let peers: Vec<&str> = imported.facts.keys().map(String::as_str).collect();
             say(&format!(
@@ -150,9 +150,9 @@ impl Import {
                 peers.join(", ")
             ));
         }
-        eprintln!("next: meshfed check {folder}");
+        tell!("next: meshfed check {folder}");
         let mesh = if let [only] = imported.meshes.as_slice() { only } else { "MESH" };
-        eprintln!("then: meshfed plan --live --mesh {mesh} --repo {folder}");
+        tell!("then: meshfed plan --live --mesh {mesh} --repo {folder}");
         say("which shows labels and annotations alone where all is right; then commit");
     }
 }
@@ -173,7 +173,7 @@ fn tell_of_adapting(imported: &Imported, inputs: Inputs) {
 
 /// Talks to people, in lines that fit the screen.
 fn say(text: &str) {
-    view::wrapped(text, output::COLUMNS).iter().for_each(|line| eprintln!("{line}"));
+    view::wrapped(text, output::COLUMNS).iter().for_each(|line| tell!("{line}"));
 }
 
 /// What the peers' agents will publish, one file for each.

@@ -106,6 +106,13 @@ impl Filter {
         Ok(Range { from: absolute(self.since)?, until: absolute(self.until)? })
     }
 
+    /// The mesh that is asked for, if no commit is about it.
+    pub fn unknown(&self, entries: &[Entry]) -> Option<&str> {
+        let mesh = self.mesh.as_deref()?;
+        let about = |change: &Change| [&change.mesh, &change.peer].into_iter().any(|of| of.as_deref() == Some(mesh));
+        (!entries.iter().flat_map(|entry| &entry.changes).any(about)).then_some(mesh)
+    }
+
     /// What of a commit is to be seen, if anything is. A refused commit is, whatever it changes, unless somebody asks for certain changes.
     pub fn apply(&self, found: Found) -> Option<Entry> {
         let Found { mut entry, refused } = found;

@@ -60,10 +60,13 @@ impl Log {
             entries.push(entry);
         }
         let entries = walk.with_applied(entries);
+        if !more && let Some(mesh) = self.filter.unknown(&entries) {
+            tell!("nothing here is about a mesh `{}`", mesh.escape_debug());
+        }
         match self.output {
             Format::Text => {
                 output::print(&log::render(&entries, output::look()))?;
-                eprintln!("{}", log::summary(&entries, more, &basis));
+                tell!("{}", log::summary(&entries, more, &basis));
             }
             Format::Json => output::print_json(&entries)?,
         }

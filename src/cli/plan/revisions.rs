@@ -73,7 +73,7 @@ impl Plan {
                 let message = format!("nobody can say where {to} left {from}");
                 return Err(Error::unavailable(message, format!("meshfed plan {from}..{to} compares them as they are")));
             }
-            Some(common) if common != first => eprintln!(
+            Some(common) if common != first => tell!(
                 "note: {from} has commits that {to} lacks, which show the other way round;\n      \
                  meshfed plan {from}...{to} leaves them out"
             ),

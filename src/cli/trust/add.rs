@@ -53,7 +53,7 @@ impl Add {
             files.insert(policy, text);
         }
         if files.is_empty() {
-            eprintln!("nothing to do: {name} can sign with this key already");
+            tell!("nothing to do: {name} can sign with this key already");
             return Ok(Exit::Fine);
         }
         let what = role.as_ref().map_or(String::new(), |role| format!(" as {role}"));
@@ -70,9 +70,9 @@ fn hint(rules: &Rules, name: &str, role: Option<&str>) {
         |role: &str| rules.policy.rules().any(|(_, allow)| allow.iter().any(|allowed| allowed == role || allowed == "{mesh}"));
     match role {
         None if rules.policy.roles().all(|(_, members)| !members.contains(name)) => {
-            eprintln!("note: {name} is in no role and may change nothing yet: --role ROLE adds it to one");
+            tell!("note: {name} is in no role and may change nothing yet: --role ROLE adds it to one");
         }
-        Some(role) if !named(role) => eprintln!("note: no rule of trust/policy.yaml names {role} yet, so it may change nothing"),
+        Some(role) if !named(role) => tell!("note: no rule of trust/policy.yaml names {role} yet, so it may change nothing"),
         _ => {}
     }
 }

@@ -35,8 +35,8 @@ impl Introduce {
         let contribution = Contribution { files, message: format!("Let {name} say who may change what") };
         let commit = clone.commit(&contribution, Judge::Introduction)?;
         clone.print_anchor(Id::from(commit))?;
-        eprintln!("then: start every agent with these flags, and have its key under agent.keys in its mesh.yaml");
-        eprintln!("      meshfed trust add NAME KEY --role MESH for each team");
+        tell!("then: start every agent with these flags, and have its key under agent.keys in its mesh.yaml");
+        tell!("      meshfed trust add NAME KEY --role MESH for each team");
         Ok(Exit::Fine)
     }
 }

@@ -35,8 +35,8 @@ impl Keygen {
         let line = format!("{}\n", key.public_line(&self.comment));
         fs::write(&public, &line).map_err(failed)?;
         output::print(&line)?;
-        eprintln!("wrote {}, the private key, which stays on this machine, and {}", self.file.display(), public.display());
-        eprintln!("next: a person's key goes to meshfed trust introduce or add,\n      an agent's under agent.keys in mesh.yaml");
+        tell!("wrote {}, the private key, which stays on this machine, and {}", self.file.display(), public.display());
+        tell!("next: a person's key goes to meshfed trust introduce or add,\n      an agent's under agent.keys in mesh.yaml");
         Ok(Exit::Fine)
     }
 }

@@ -30,7 +30,7 @@ impl Revoke {
         let keys = self.keys(&clone, &rules)?;
         let keys: Vec<PublicKey> = keys.into_iter().filter(|key| !rules.revoked.contains(key)).collect();
         if keys.is_empty() {
-            eprintln!("nothing to do: revoked already");
+            tell!("nothing to do: revoked already");
             return Ok(Exit::Fine);
         }
         let revoked = path("revoked_keys");
@@ -42,7 +42,7 @@ impl Revoke {
         let contribution =
             Contribution { files: BTreeMap::from([(revoked, text)]), message: format!("{what}\n\n{}", lines.join("\n")) };
         clone.commit(&contribution, Judge::Parent)?;
-        eprintln!(
+        tell!(
             "note: it holds when it is on main; commits that this key signed and that\n      are not there yet must be made anew"
         );
         Ok(Exit::Fine)

@@ -18,7 +18,7 @@ kind: Traffic
 metadata: {name: x}
 spec:
   service: apps/x
-  subsets: {v1: {release: one}}
+  subsets: {v1: {release: one}, v2: {version: v2}}
   routes: [{local: {subset: v1}, weight: 90}, {peer: b, service: shop/x, weight: 10}]
   mirror: {peer: b, service: shop/x, percentage: 12.5}
 ";

@@ -36,6 +36,10 @@ impl<'a> Findings<'a> {
         self.list.push(Diagnostic::error(self.path, span, code, message, help));
     }
 
+    fn warning(&mut self, span: Span, code: Code, message: impl Into<String>, help: impl Into<String>) {
+        self.list.push(Diagnostic::warning(self.path, span, code, message, help));
+    }
+
     fn name(&mut self, name: &At<String>, rule: impl Fn(&str) -> Result<(), String>) {
         if let Err(message) = rule(name) {
             self.error(name.span, Code::BadName, message, "");

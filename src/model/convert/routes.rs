@@ -40,7 +40,9 @@ fn header((name, text): (String, TextMatchSpec), findings: &mut Findings) -> Opt
         TextMatchSpec::Exact(text) | TextMatchSpec::Prefix(text) | TextMatchSpec::Regex(text) => text.span,
     };
     if let Err(message) = names::header(&name) {
-        findings.error(span, Code::BadName, message, "write it as `x-request-id`");
+        let meant = Some(name.to_ascii_lowercase().replace('_', "-")).filter(|meant| names::header(meant).is_ok());
+        let help = format!("write it as `{}`", meant.as_deref().unwrap_or("x-request-id"));
+        findings.error(span, Code::BadName, message, help);
     } else if NO_HEADERS.contains(&name.as_str()) {
         let message = format!("the control plane ignores a header called `{name}`");
         findings.error(span, Code::BadName, message, "the path is matched by `uri` beside `headers`");

@@ -1,12 +1,14 @@
 //! Traffic documents.
 
+use std::collections::BTreeMap;
+
 use super::Findings;
 use super::resilience::{duration, failover, outlier_detection, retries};
 use super::routes::{mirror, routes, rule};
 use crate::model::at::{At, Span};
 use crate::model::code::Code;
 use crate::model::documents::{MatchSpec, RouteSpec, TrafficDocument};
-use crate::model::names;
+use crate::model::names::{self, closest};
 use crate::model::traffic::{Destination, Route, Rule, Traffic, default_subset};
 
 /// `meshes/<mesh>/traffic/<file>.yaml`.
@@ -42,6 +44,7 @@ pub fn traffic(document: TrafficDocument, file: &str, findings: &mut Findings) -
         let help = "add `routes`, for instance `- {local: {}, weight: 100}`";
         findings.error(name.span, Code::Weights, "there is no route", help);
     }
+    unlisted(&rules, &spec.subsets, findings);
     let subsets = rules
         .iter()
         .flat_map(|rule| &rule.routes)
@@ -66,6 +69,20 @@ pub fn traffic(document: TrafficDocument, file: &str, findings: &mut Findings) -
         subsets,
         when_unavailable: spec.when_unavailable,
     })
+}
+
+/// Warns of subsets that stand for a label by their name alone, where others are listed.
+fn unlisted(rules: &[Rule], listed: &BTreeMap<String, BTreeMap<String, String>>, findings: &mut Findings) {
+    for route in rules.iter().flat_map(|rule| &rule.routes).filter(|_| !listed.is_empty()) {
+        if let Destination::Local { subset: Some(subset) } = &route.to
+            && !listed.contains_key(subset)
+        {
+            let message = format!("`{subset}` is not among `subsets`, so it stands for the label `version: {subset}`");
+            let names: Vec<&String> = listed.keys().collect();
+            let help = format!("{} Else list it there too", closest(subset, &names));
+            findings.warning(route.span, Code::Suspicious, message, help);
+        }
+    }
 }
 
 /// The matches, and what all other requests do; nothing where nothing asks for it.

@@ -120,7 +120,7 @@ spec:
     meshes/a/traffic/four.yaml:6:19: error[MF001]: unknown value `/v2` (there are: exact, prefix, regex)
     meshes/a/traffic/one.yaml:7:5: error[MF007]: this match takes every request (give `headers` or `uri`; what all other requests do stands under `spec.routes`)
     meshes/a/traffic/one.yaml:8:5: error[MF008]: this match has no route (add `routes`, for instance `- {local: {}}`)
-    meshes/a/traffic/one.yaml:9:33: error[MF003]: `End-User` is not a header's name: lower-case letters, digits and `-` (write it as `x-request-id`)
+    meshes/a/traffic/one.yaml:9:33: error[MF003]: `End-User` is not a header's name: lower-case letters, digits and `-` (write it as `end-user`)
     meshes/a/traffic/one.yaml:9:54: error[MF003]: the control plane ignores a header called `uri` (the path is matched by `uri` beside `headers`)
     meshes/a/traffic/one.yaml:9:71: error[MF003]: `` is not a header's name: lower-case letters, digits and `-` (write it as `x-request-id`)
     meshes/a/traffic/one.yaml:11:26: error[MF007]: nothing to compare with (for a header that only has to be there write `regex: .+`)
@@ -194,6 +194,18 @@ spec: {service: apps/five, failover: {to: []}}
     meshes/a/traffic/two.yaml:6:13: error[MF016]: there is no peer to fail over to (name peers: `to: [aro-stg-mesh]`)
     meshes/a/traffic/two.yaml:7:43: error[MF016]: a subset hides the endpoints that `failover` adds to the service (route to `local: {}`, or remove `failover`)
     ");
+}
+
+#[test]
+fn a_subset_beside_those_that_are_listed_is_probably_a_slip() {
+    let traffic = |subset: &str| {
+        check(&format!(
+            "//- meshes/a/traffic/one.yaml\nkind: Traffic\nmetadata: {{name: one}}\nspec:\n  service: apps/one\n  \
+             subsets: {{first: {{version: v1}}}}\n  routes: [{{local: {{subset: {subset}}}}}]\n"
+        ))
+    };
+    assert_snapshot!(traffic("firts"), @"meshes/a/traffic/one.yaml:7:12: warning[MF012]: `firts` is not among `subsets`, so it stands for the label `version: firts` (did you mean `first`? Else list it there too)");
+    assert_eq!(traffic("first"), "");
 }
 
 #[test]
