@@ -36,7 +36,7 @@ pub(super) fn files(all: &[Put], force: bool) -> Result<(), Error> {
         let rivals: Vec<&str> = rivals.iter().map(String::as_str).collect();
         let message =
             format!("nothing was written, because these are there and would change: {}", words::some(&rivals, MAX_NAMED));
-        return Err(Error::unavailable(message, "--force replaces them; --repo DIR writes elsewhere, to compare"));
+        return Err(Error::usage(message, "--force replaces them; --repo DIR writes elsewhere, to compare"));
     }
     let mut done = Done::default();
     let outcome = all.iter().try_for_each(|put| done.stage(*put)).and_then(|()| done.place());
@@ -204,7 +204,8 @@ mod tests {
         there.retain(|path, _| !path.ends_with('/'));
         assert_eq!(there, wanted);
         let other = BTreeMap::from([("federation.yaml".to_owned(), "other".to_owned())]);
-        assert!(files(&[Put { root: &repo, files: &other }], false).unwrap_err().to_string().contains("federation.yaml"));
+        let refused = files(&[Put { root: &repo, files: &other }], false).unwrap_err();
+        assert!(matches!(refused, Error::Usage { .. }) && refused.to_string().contains("federation.yaml"), "{refused}");
         assert_eq!(all(&repo)["federation.yaml"], "new federation.yaml");
     }
 }
