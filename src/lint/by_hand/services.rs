@@ -8,7 +8,7 @@ use super::Scene;
 use crate::derive::kinds;
 use crate::lint::Plain;
 use crate::model::names::closest;
-use crate::model::{At, Diagnostic, Node, Peer, Span};
+use crate::model::{At, Diagnostic, Export, Node, Peer, Span};
 
 pub(super) fn check(scene: &Scene, found: &mut Vec<Diagnostic>) {
     for plain in scene.of(kinds::EXPORTED).chain(scene.of(kinds::IMPORTED)) {
@@ -114,25 +114,47 @@ fn rules(plain: &Plain, found: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Whether the other side exports what is imported, where both are written by hand.
+/// Whether the other side exports what is imported: its set, its document, or both.
 fn meet(scene: &Scene, plain: &Plain, found: &mut Vec<Diagnostic>) {
-    let Some(theirs) = other_side(scene, plain) else { return };
-    let offered: Vec<At<String>> = exported(theirs);
-    let declared = documents(scene, plain).map(|(_, theirs)| theirs);
-    let documented = declared.iter().flat_map(|half| &half.exports).filter_map(|export| export.exported_name());
+    let set = other_side(scene, plain);
+    let half = documents(scene, plain).map(|(_, theirs)| theirs);
+    let offered: Vec<At<String>> = set.map(exported).unwrap_or_default();
+    let Some((path, span)) = set
+        .map(|set| (set.path, offered.first().map_or(set.span(), |name| name.span)))
+        .or_else(|| half.filter(|half| tells_all(scene, plain, half)).map(|half| (half.path.as_str(), half.name.span)))
+    else {
+        return;
+    };
+    let documented = half.iter().flat_map(|half| &half.exports).filter_map(|export| export.exported_name());
     let documented: Vec<String> = documented.map(|name| name.value.to_string()).collect();
     let names: Vec<&str> = offered.iter().map(|name| name.value.as_str()).chain(documented.iter().map(String::as_str)).collect();
+    let rules = set.map(|set| set.items(&["spec", "exportRules"])).unwrap_or_default();
     for wanted in imported(plain).into_iter().filter_map(|(from, _)| from) {
         let namespace = wanted.value.split('/').next().unwrap_or_default();
-        if !names.contains(&wanted.value.as_str())
-            && !theirs.items(&["spec", "exportRules"]).iter().any(|rule| may_give(rule, namespace))
-        {
+        let unknown = rules.iter().any(|rule| may_give(rule, namespace)) || half.is_some_and(|half| may_select(half, namespace));
+        if !names.contains(&wanted.value.as_str()) && !unknown {
             let message = format!("nobody exports `{}` to this mesh", wanted.escape_debug());
-            let place = offered.first().map_or(theirs.span(), |name| name.span);
-            let help = if names.is_empty() { exported_into(theirs) } else { closest(&wanted, &names) };
-            found.push(plain.error(wanted.span, message, help).also(theirs.path, place, "the peer's exports"));
+            let help = set.filter(|_| names.is_empty()).map_or_else(|| closest(&wanted, &names), exported_into);
+            found.push(plain.error(wanted.span, message, help).also(path, span, "the peer's exports"));
         }
     }
+}
+
+/// Whether a peer's document alone says what it exports. One without exports may leave them to a set that is elsewhere, and of a mesh that
+/// is suspended often only its peers' objects are known.
+fn tells_all(scene: &Scene, plain: &Plain, half: &Peer) -> bool {
+    let mesh = plain.name().and_then(|name| scene.federation.mesh(name.value));
+    !half.exports.is_empty() && mesh.is_some_and(|mesh| !mesh.suspend) && !scene.federation.is_broken(&half.path)
+}
+
+/// Whether a selector of a document may find something in a namespace, or give it a name there.
+fn may_select(half: &Peer, namespace: &str) -> bool {
+    half.exports.iter().any(|export| match export {
+        Export::Selector { namespace: own, aliases, .. } => {
+            own.value == namespace || aliases.iter().any(|(_, alias)| alias.namespace == namespace)
+        }
+        Export::Service { .. } => false,
+    })
 }
 
 /// Where a set without names of its own exports to.
