@@ -6,6 +6,7 @@
 //! | which meshes there are, whose each object is | [`meshes`] |
 //! | objects → documents that may say the same | [`candidates`]: [`peer`], [`traffic`]; [`scene`] has the Mesh, [`documents`] the shapes |
 //! | what those say of peers without documents | [`stubs`] |
+//! | how peers reach a mesh → what its Mesh says of its ingress | [`ingress`] |
 //! | which of them do: derived from and held against the objects | [`settle`], [`unlike`], [`compare`] |
 //! | what becomes of each object; what stays as it is | [`fates`], [`manifests`] |
 //!
@@ -17,6 +18,7 @@ mod candidates;
 mod compare;
 mod documents;
 mod fates;
+mod ingress;
 mod live;
 mod manifests;
 mod meshes;
@@ -190,9 +192,10 @@ pub fn import(inputs: Inputs) -> Result<Imported, Nothing> {
     };
     found.retain(|finding| theirs(&finding.path));
     let mut settled = settle::settle(&objects, &planes, (&owners, &rivals), inputs);
+    found.append(&mut settled.found);
     found.extend(mistakes::unsaid(&objects, &planes, &settled.refused, &found));
-    for (given, fate) in objects.iter().zip(&settled.fates) {
-        if matches!(fate, Fate::Document { .. }) {
+    for (i, (given, fate)) in objects.iter().zip(&settled.fates).enumerate() {
+        if matches!(fate, Fate::Document { .. }) && !settled.addressed.contains(&i) {
             mistakes::excuse_facts(given, &mut found);
         }
     }

@@ -25,6 +25,10 @@ pub(super) struct Settled {
     pub stubs: BTreeSet<String>,
     pub facts: BTreeMap<String, Facts>,
     pub fates: Vec<Fate>,
+    /// ServiceMeshPeers whose addresses are in a document after all.
+    pub addressed: BTreeSet<usize>,
+    /// What the documents cannot say of how peers reach a mesh.
+    pub found: Vec<Diagnostic>,
     /// Meshes whose control plane no Mesh document can say, and why.
     pub refused: BTreeMap<usize, String>,
     /// Files of the imported meshes that are in the repository and that the import knows nothing of.
@@ -248,7 +252,8 @@ impl Scene<'_> {
     }
 
     fn settled(&self, candidates: &[Candidate], round: Round, reasons: &BTreeMap<usize, Reason>) -> Settled {
-        let fates = (0..self.objects.len()).map(|i| self.fate(i, candidates, &round, reasons)).collect();
+        let fates: Vec<Fate> = (0..self.objects.len()).map(|i| self.fate(i, candidates, &round, reasons)).collect();
+        let found = self.unpublished(&fates);
         let mut facts: BTreeMap<String, Facts> = BTreeMap::new();
         for plane in self.planes_wanted() {
             // What an object keeps that stays as it is, is in no need of facts.
@@ -266,6 +271,15 @@ impl Scene<'_> {
         let mut files = round.files;
         let beside = self.inputs.repository.keys().filter(|path| !files.contains_key(*path)).cloned().collect();
         files.retain(|path, text| self.inputs.repository.get(path) != Some(text));
-        Settled { files, stubs: round.stubs, facts, fates, beside, refused: self.refused.clone() }
+        Settled {
+            files,
+            stubs: round.stubs,
+            facts,
+            fates,
+            found,
+            addressed: self.addressed(),
+            beside,
+            refused: self.refused.clone(),
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! Nothing is lost: what documents derive is imported into documents that derive the same, and whatever is done to the objects, each is
 //! found again.
 
+mod ingress;
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
