@@ -73,6 +73,9 @@ impl Scene<'_> {
             reason =
                 format!("a Mesh cannot say it: {refusal}. Until one can, the agent does nothing for {}", self.planes[plane].mesh);
         }
+        if reason.is_empty() && self.roll(plane) == Some(i) {
+            reason = format!("a Mesh has the members too, and makes no roll: it stays the list of {}", self.planes[plane].mesh);
+        }
         match self.idle(i, plane) {
             Some(idle) if reason.is_empty() => Fate::NotApplied { path, reason: idle },
             Some(idle) => Fate::NotApplied { path, reason: format!("{reason}; {idle}") },

@@ -15,7 +15,7 @@ use super::scene::Scene;
 use super::{Fate, Inputs};
 use crate::derive::{Derived, Inputs as From, Observed, derive, kinds};
 use crate::facts::Facts;
-use crate::model::{Cache, ContentId, Diagnostic, Federation, Severity, UNASSIGNED};
+use crate::model::{Cache, Code, ContentId, Diagnostic, Federation, Severity, UNASSIGNED};
 use crate::object::Key;
 
 /// What came out.
@@ -229,7 +229,8 @@ impl Scene<'_> {
             if let Some(error) = errors.clone().find(about) {
                 let set = candidate.set_at(error.span.line).filter(|_| error.path == candidate.path);
                 let object = set.and_then(|kind| self.set(candidate.plane, candidate.objects[0], kind));
-                failed.insert(number, Failure { object, follows: false, words: error.message.clone() });
+                let words = self.rivals_for_host(candidate, candidates, error).unwrap_or_else(|| error.message.clone());
+                failed.insert(number, Failure { object, follows: false, words });
                 continue;
             }
             let follows = |i: &usize| !round.derived[&candidate.plane].wanted.contains_key(&self.objects[*i].key);
@@ -249,6 +250,40 @@ impl Scene<'_> {
             }
         }
         failed
+    }
+
+    /// Objects that only one Traffic could say, where each would be one: the documents that an error names are never written.
+    fn rivals_for_host(&self, candidate: &Candidate, all: &[Candidate], error: &Diagnostic) -> Option<Reason> {
+        let service = candidate.service.as_ref().filter(|_| error.code == Code::Duplicate)?;
+        let same = all.iter().filter(|other| other.plane == candidate.plane && other.service.as_ref() == Some(service));
+        let objects: Vec<usize> = same.flat_map(|other| other.objects.iter().copied()).collect();
+        let of = |kind| objects.iter().copied().filter(|i| is(&self.objects[*i], kind)).collect::<Vec<_>>();
+        let (routes, rules) = (of(kinds::VIRTUAL_SERVICE), of(kinds::DESTINATION_RULE));
+        Some(match (routes.len(), rules.len()) {
+            (_, 2..) => format!("{} DestinationRules are for host {service}: {}", number(rules.len()), self.places(&rules)),
+            (2.., _) => format!("{} VirtualServices are for host {service}: {}", number(routes.len()), self.places(&routes)),
+            _ => format!(
+                "one Traffic makes all for host {service} under one name, and these have several: {}",
+                self.places(&objects)
+            ),
+        })
+    }
+
+    /// Where objects are written: `a.yaml:3 and :9`.
+    fn places(&self, objects: &[usize]) -> String {
+        let mut last = "";
+        let places: Vec<String> = objects
+            .iter()
+            .map(|i| {
+                let given = &self.objects[*i];
+                let path = if given.path == std::mem::replace(&mut last, given.path) { "" } else { given.path };
+                format!("{path}:{}", given.span.line)
+            })
+            .collect();
+        places.split_last().map_or_else(String::new, |(last, first)| match first {
+            [] => last.clone(),
+            first => format!("{} and {last}", first.join(", ")),
+        })
     }
 
     fn settled(&self, candidates: &[Candidate], round: Round, reasons: &BTreeMap<usize, Reason>) -> Settled {
@@ -282,4 +317,9 @@ impl Scene<'_> {
             refused: self.refused.clone(),
         }
     }
+}
+
+/// A number in a sentence.
+fn number(count: usize) -> String {
+    if count == 2 { "two".to_owned() } else { count.to_string() }
 }

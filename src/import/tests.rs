@@ -2,6 +2,7 @@
 //! found again.
 
 mod ingress;
+mod told;
 
 use std::collections::BTreeMap;
 

@@ -25,6 +25,7 @@ pub(super) fn check(scene: &Scene, found: &mut Vec<Diagnostic>) {
         }
     }
     rivals(scene, found);
+    rules(scene, found);
 }
 
 fn weights(plain: &Plain, routes: &[At<Node>], found: &mut Vec<Diagnostic>) {
@@ -102,10 +103,6 @@ fn imports(scene: &Scene, plain: &Plain, peer: &str) -> Option<BTreeSet<String>>
 
 /// A subset must be defined by a DestinationRule, where those of the host are written here at all.
 fn defined(scene: &Scene, plain: &Plain, host: &str, subset: &At<&str>, found: &mut Vec<Diagnostic>) {
-    let short = |host: &str, plain: &Plain| match host.split_once('.') {
-        Some((name, rest)) => (name.to_owned(), rest.split('.').next().map(str::to_owned)),
-        None => (host.to_owned(), plain.namespace().map(str::to_owned)),
-    };
     let wanted = short(host, plain);
     let rules: Vec<&Plain> = scene
         .beside(plain, kinds::DESTINATION_RULE)
@@ -122,6 +119,42 @@ fn defined(scene: &Scene, plain: &Plain, host: &str, subset: &At<&str>, found: &
             "this one is for the host",
         ));
     }
+}
+
+/// Name and namespace of the Service that a host means to an object.
+fn short(host: &str, plain: &Plain) -> (String, Option<String>) {
+    match host.split_once('.') {
+        Some((name, rest)) => (name.to_owned(), rest.split('.').next().map(str::to_owned)),
+        None => (host.to_owned(), plain.namespace().map(str::to_owned)),
+    }
+}
+
+/// Two DestinationRules for one Service of the cluster in a namespace: Istio puts them together, but of what both say one counts
+/// (Istio, "Traffic Management Best Practices").
+fn rules(scene: &Scene, found: &mut Vec<Diagnostic>) {
+    let mut seen: Vec<(String, Option<String>, &Plain, At<&str>)> = Vec::new();
+    for plain in scene.of(kinds::DESTINATION_RULE).filter(|plain| plain.object.at(&["spec", "workloadSelector"]).is_none()) {
+        let Some(host) = plain.text(&["spec", "host"]).filter(|host| is_of_cluster(host)) else { continue };
+        let (name, namespace) = short(&host, plain);
+        let same = |(other, home, rule, _): &&(String, Option<String>, &Plain, At<&str>)| {
+            (other, home) == (&name, &namespace)
+                && rule.namespace() == plain.namespace()
+                && rule.name().map(|name| name.value) != plain.name().map(|name| name.value)
+                && super::folder(rule) == super::folder(plain)
+        };
+        if let Some((_, _, other, first)) = seen.iter().find(same) {
+            let message = format!("`{}` has another DestinationRule in this namespace", host.escape_debug());
+            let help = "one host has one owner: put them together; of a `trafficPolicy` or subset that both have, one is lost";
+            found.push(plain.warning(host.span, message, help).also(other.path, first.span, "this one"));
+        }
+        seen.push((name, namespace, plain, host));
+    }
+}
+
+/// Whether a host means a Service of the cluster.
+fn is_of_cluster(host: &str) -> bool {
+    let rest = host.split('.').skip(2).collect::<Vec<_>>().join(".");
+    !host.contains('*') && ["", "svc", "svc.cluster.local"].contains(&rest.as_str())
 }
 
 /// Two VirtualServices for one host in a namespace: which of them wins is left to chance.

@@ -1,0 +1,59 @@
+//! Reasons and findings: each at the object that it is about, in words that name only what is there.
+
+use super::*;
+
+fn reasons(imported: &Imported) -> Vec<(&str, &str)> {
+    imported
+        .objects
+        .iter()
+        .filter_map(|object| match &object.fate {
+            Fate::Manifest { reason, .. } if !reason.is_empty() => Some((object.name.as_str(), reason.as_str())),
+            _ => None,
+        })
+        .collect()
+}
+
+fn mk_rule(name: &str, host: &str) -> String {
+    format!(
+        "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: {name}, namespace: apps}}\nspec:\n  host: {host}\n  \
+         trafficPolicy: {{outlierDetection: {{interval: 5s}}}}\n"
+    )
+}
+
+#[test]
+fn two_rules_for_a_host_are_told_as_they_were_given() {
+    let files = [
+        ("m.yaml", mk_mesh("one", Some("one.local"), &["apps"])),
+        ("x.yaml", format!("{}---\n{}", mk_rule("x", "x"), mk_rule("x-out", "x.apps.svc.cluster.local"))),
+    ];
+    let imported = imported(&files);
+    let reason = "two DestinationRules are for host apps/x: x.yaml:1 and :8";
+    let of_rules: Vec<_> = reasons(&imported).into_iter().filter(|(name, _)| name.starts_with("DestinationRule")).collect();
+    assert_eq!(of_rules, [("DestinationRule/apps/x", reason), ("DestinationRule/apps/x-out", reason)]);
+    let found = messages(&imported);
+    let [only] = found.as_slice() else { panic!("{found:#?}") };
+    let expected = "x.yaml:12:9: warning[MF021]: `x.apps.svc.cluster.local` has another DestinationRule in this namespace";
+    assert!(only.starts_with(expected), "{only}");
+}
+
+#[test]
+fn a_reason_is_that_of_the_object_that_has_it() {
+    let rules = "[{type: NameSelector, nameSelector: {namespace: shop, name: x}}]";
+    let imports = mk_set("ImportedServiceSet", "two", "one", rules)
+        .replace("{importRules", "{locality: {region: r, zones: z}, importRules");
+    let exports = mk_set(
+        "ExportedServiceSet",
+        "two",
+        "one",
+        "[{type: NameSelector, nameSelector: {namespace: apps, name: y, alais: {name: z}}}]",
+    );
+    let one = [mk_federated("one", "one", "two", &["apps"]), mk_peer("two", "one", "two", "one-egress"), imports, exports];
+    let back = mk_set("ExportedServiceSet", "one", "two", rules);
+    let two = [mk_federated("two", "two", "one", &["shop"]), mk_peer("one", "two", "one", "two-egress"), back];
+    let imported = imported(&[("a/m.yaml", one.join("---\n")), ("b/m.yaml", two.join("---\n"))]);
+    let of = |name: &str| reasons(&imported).into_iter().find(|(object, _)| *object == name).map(|(_, reason)| reason.to_owned());
+    assert_eq!(places(&imported, "ServiceMeshPeer/one")[0], "ServiceMeshPeer/one/two meshes/one/peers/two.yaml");
+    let (zones, alais) = (of("ImportedServiceSet/one/two").unwrap(), of("ExportedServiceSet/one/two").unwrap());
+    assert!(zones.contains("zones") && alais.contains("alais"), "{zones} / {alais}");
+    assert!(of("ServiceMeshMemberRoll/one/default").unwrap().contains("makes no roll"));
+}
