@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Plain, Scene};
 use crate::derive::kinds;
-use crate::model::names::closest;
+use crate::model::names::{closest, is_slip, similar};
 use crate::model::{At, Diagnostic, Node, defaults};
 
 /// How the host of an imported service ends, after the peer's name (maistra/istio pilot/pkg/serviceregistry/federation).
@@ -46,6 +46,7 @@ fn destination(scene: &Scene, plain: &Plain, to: &At<Node>, found: &mut Vec<Diag
     let Some(host) = to.get("host").and_then(At::<Node>::located) else { return };
     let subset = to.get("subset").and_then(At::<Node>::located);
     let Some((service, peer)) = imported(&host) else {
+        misspelt(scene, plain, &host, found);
         if let Some(subset) = subset {
             defined(scene, plain, &host, &subset, found);
         }
@@ -68,6 +69,31 @@ fn destination(scene: &Scene, plain: &Plain, to: &At<Node>, found: &mut Vec<Diag
         let message = format!("nothing is imported from `{}` as `{}`", peer.escape_debug(), service.escape_debug());
         found.push(plain.error(host.span, message, closest(&service, &names)));
     }
+}
+
+/// A host that ends nearly as those of what is imported, and as none of them.
+fn misspelt(scene: &Scene, plain: &Plain, host: &At<&str>, found: &mut Vec<Diagnostic>) {
+    let Some((service, end)) = host.value.split_once(".svc.").filter(|(_, end)| *end != "cluster.local") else { return };
+    let ends: Vec<String> = peers(scene, plain).iter().map(|peer| format!("{peer}{IMPORTS}")).collect();
+    let ends: Vec<&str> = ends.iter().map(String::as_str).collect();
+    let suffix = format!("svc.{end}");
+    let meant = similar(end, &ends).filter(|meant| is_slip(end, meant));
+    if let Some(meant) = meant.filter(|_| !suffixes(scene, plain).contains(&suffix.as_str())) {
+        let message = format!("nothing is imported under `{}`", suffix.escape_debug());
+        found.push(plain.error(host.span, message, format!("did you mean `{}.svc.{meant}`?", service.escape_debug())));
+    }
+}
+
+/// Domains that imports give to what they take.
+fn suffixes<'a>(scene: &Scene<'a>, plain: &'a Plain<'a>) -> Vec<&'a str> {
+    let folder = super::folder(plain).and_then(|mesh| scene.federation.meshes.get(mesh));
+    let declared = folder.into_iter().flat_map(|folder| folder.peers.values()).flat_map(|half| &half.imports);
+    let sets = scene.beside(plain, kinds::IMPORTED);
+    let by_hand = sets.flat_map(|set| {
+        let rules = set.items(&["spec", "importRules"]).iter().map(|rule| rule.get("domainSuffix"));
+        rules.chain([set.object.at(&["spec", "domainSuffix"])]).flatten().filter_map(|suffix| suffix.text())
+    });
+    declared.filter_map(|import| import.domain_suffix.as_deref()).chain(by_hand).collect()
 }
 
 /// `namespace/name` and peer of the host of an imported service.

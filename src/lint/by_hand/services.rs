@@ -8,7 +8,7 @@ use super::Scene;
 use crate::derive::kinds;
 use crate::lint::Plain;
 use crate::model::names::closest;
-use crate::model::{At, Diagnostic, Export, Node, Peer, Span};
+use crate::model::{At, Code, Diagnostic, Export, Node, Peer, Span, is_placeholder};
 
 pub(super) fn check(scene: &Scene, found: &mut Vec<Diagnostic>) {
     for plain in scene.of(kinds::EXPORTED).chain(scene.of(kinds::IMPORTED)) {
@@ -16,6 +16,7 @@ pub(super) fn check(scene: &Scene, found: &mut Vec<Diagnostic>) {
     }
     for plain in scene.of(kinds::EXPORTED) {
         collisions(plain, &exported(plain), "exported", found);
+        outside(scene, plain, found);
     }
     for plain in scene.of(kinds::IMPORTED) {
         rules(plain, found);
@@ -93,6 +94,37 @@ fn collisions(plain: &Plain, all: &[At<String>], what: &str, found: &mut Vec<Dia
         if let (None, Some(alias)) = (fixed(Some(selector), "name"), fixed(selector.get("alias"), "name")) {
             let message = format!("every service that this takes gets the one name `{}`", alias.escape_debug());
             found.push(plain.error(alias.span, message, "a fixed alias needs a fixed name"));
+        }
+    }
+}
+
+/// Services in namespaces of no member: the control plane does not see them. Nothing is said where members come from elsewhere too.
+fn outside(scene: &Scene, plain: &Plain, found: &mut Vec<Diagnostic>) {
+    let rolls: Vec<&Plain> =
+        scene.beside(plain, kinds::MEMBER_ROLL).filter(|roll| roll.namespace() == plain.namespace()).collect();
+    let lists = [&["spec", "members"][..], &["status", "configuredMembers"]];
+    let listed: Vec<&At<Node>> = rolls.iter().flat_map(|roll| lists.iter().flat_map(|list| roll.items(list))).collect();
+    let joined = scene.beside(plain, kinds::MEMBER).filter_map(|member| member.namespace());
+    let declared = super::folder(plain).and_then(|mesh| scene.federation.mesh(mesh)).map(|mesh| mesh.members.as_slice());
+    let members: Vec<&str> = listed
+        .iter()
+        .filter_map(|member| member.text())
+        .chain(joined)
+        .chain(declared.into_iter().flatten().map(String::as_str))
+        .collect();
+    let open = rolls.iter().any(|roll| roll.object.at(&["spec", "memberSelectors"]).is_some());
+    // Of meshes in namespaces of one name each needs its roll here, or it is not known whose members these are.
+    let homes = scene.sides.iter().filter(|side| plain.namespace() == Some(&*side.namespace)).count();
+    let unknown = super::folder(plain).is_none() && rolls.len() < homes;
+    if rolls.is_empty() || open || unknown || members.iter().any(|member| *member == "*" || is_placeholder(member)) {
+        return;
+    }
+    for namespace in selectors(plain, "exportRules").into_iter().filter_map(|selector| fixed(Some(selector), "namespace")) {
+        if plain.namespace() != Some(namespace.value) && !members.contains(&namespace.value) && !is_placeholder(&namespace) {
+            let message = format!("`{}` is no member of the mesh, so nothing in it is exported", namespace.escape_debug());
+            let help = if members.is_empty() { "add it to `spec.members`".into() } else { closest(&namespace, &members) };
+            let finding = Diagnostic::warning(plain.path, namespace.span, Code::OutsideMesh, message, help);
+            found.push(finding.also(rolls[0].path, rolls[0].span(), "the members"));
         }
     }
 }
