@@ -12,6 +12,7 @@ use super::mistakes::{twins, widest};
 use super::peer::Reason;
 use super::read::Given;
 use super::scene::Scene;
+use super::traffic;
 use super::{Fate, Inputs};
 use crate::derive::{Derived, Inputs as From, Observed, derive, kinds};
 use crate::facts::Facts;
@@ -229,7 +230,7 @@ impl Scene<'_> {
             if let Some(error) = errors.clone().find(about) {
                 let set = candidate.set_at(error.span.line).filter(|_| error.path == candidate.path);
                 let object = set.and_then(|kind| self.set(candidate.plane, candidate.objects[0], kind));
-                let words = self.rivals_for_host(candidate, candidates, error).unwrap_or_else(|| error.message.clone());
+                let words = self.rivals_for_host(candidate, error).unwrap_or_else(|| error.message.clone());
                 failed.insert(number, Failure { object, follows: false, words });
                 continue;
             }
@@ -253,10 +254,10 @@ impl Scene<'_> {
     }
 
     /// Objects that only one Traffic could say, where each would be one: the documents that an error names are never written.
-    fn rivals_for_host(&self, candidate: &Candidate, all: &[Candidate], error: &Diagnostic) -> Option<Reason> {
+    fn rivals_for_host(&self, candidate: &Candidate, error: &Diagnostic) -> Option<Reason> {
         let service = candidate.service.as_ref().filter(|_| error.code == Code::Duplicate)?;
-        let same = all.iter().filter(|other| other.plane == candidate.plane && other.service.as_ref() == Some(service));
-        let objects: Vec<usize> = same.flat_map(|other| other.objects.iter().copied()).collect();
+        let both = self.of(candidate.plane, kinds::VIRTUAL_SERVICE).chain(self.of(candidate.plane, kinds::DESTINATION_RULE));
+        let objects: Vec<usize> = both.filter(|i| traffic::is_for(&self.objects[*i], service)).collect();
         let of = |kind| objects.iter().copied().filter(|i| is(&self.objects[*i], kind)).collect::<Vec<_>>();
         let (routes, rules) = (of(kinds::VIRTUAL_SERVICE), of(kinds::DESTINATION_RULE));
         Some(match (routes.len(), rules.len()) {

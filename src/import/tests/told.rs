@@ -37,6 +37,26 @@ fn two_rules_for_a_host_are_told_as_they_were_given() {
 }
 
 #[test]
+fn a_rule_beside_one_that_no_document_says_is_told_with_it() {
+    let odd = mk_rule("x", "x").replace("trafficPolicy", "exportTo: ['.']\n  trafficPolicy");
+    let files = [
+        ("m.yaml", mk_mesh("one", Some("one.local"), &["apps"])),
+        ("x.yaml", format!("{odd}---\n{}", mk_rule("x-out", "x.apps.svc.cluster.local"))),
+    ];
+    let imported = imported(&files);
+    let reason = reasons(&imported).into_iter().find(|(name, _)| name.ends_with("x-out")).map(|(_, reason)| reason);
+    assert_eq!(reason, Some("two DestinationRules are for host apps/x: x.yaml:1 and :9"));
+}
+
+#[test]
+fn a_set_without_its_peer_says_so() {
+    let set = mk_set("ExportedServiceSet", "two", "one", "[]");
+    let imported = imported(&[("m.yaml", mk_mesh("one", Some("one.local"), &["apps"])), ("x.yaml", set)]);
+    let of_set: Vec<_> = reasons(&imported).into_iter().filter(|(name, _)| name.starts_with("Exported")).collect();
+    assert_eq!(of_set, [("ExportedServiceSet/one/two", "there is no ServiceMeshPeer `two` in `one` for it")]);
+}
+
+#[test]
 fn a_reason_is_that_of_the_object_that_has_it() {
     let rules = "[{type: NameSelector, nameSelector: {namespace: shop, name: x}}]";
     let imports = mk_set("ImportedServiceSet", "two", "one", rules)
