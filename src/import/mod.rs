@@ -8,11 +8,12 @@
 //! | what those say of peers without documents | [`stubs`] |
 //! | how peers reach a mesh → what its Mesh says of its ingress | [`ingress`] |
 //! | which of them do: derived from and held against the objects | [`settle`], [`unlike`], [`compare`] |
+//! | what cannot be read, kept as it is | [`unread`] |
 //! | what becomes of each object; what stays as it is | [`fates`], [`manifests`] |
 //!
 //! **Invariant: nothing is lost.** A document takes the place of objects only if what is derived from it says every field that was written.
 //! All else stays as it is: in `manifests/`, in `not-applied/` where an agent would refuse it, or in `unassigned/` where nothing says whose it is.
-//! Only secrets are left out, and what is no Kubernetes object.
+//! What cannot be read is in `unassigned/` too. Only secrets are left out, and what is no Kubernetes object.
 
 mod candidates;
 mod compare;
@@ -33,6 +34,7 @@ mod template;
 mod tests;
 mod traffic;
 mod unlike;
+mod unread;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -81,7 +83,7 @@ pub struct Imported {
 /// An object, and what became of it.
 #[derive(Clone, Debug)]
 pub struct Object {
-    /// `Kind/namespace/name`.
+    /// `Kind/namespace/name`, or [`NO_OBJECT`].
     pub name: String,
     /// Where it was written.
     pub path: String,
@@ -92,6 +94,9 @@ pub struct Object {
     /// What became of it.
     pub fate: Fate,
 }
+
+/// Stands for the name of what cannot be read.
+pub const NO_OBJECT: &str = "(no object)";
 
 /// What became of an object.
 #[derive(Clone, Debug, PartialEq)]
@@ -156,7 +161,7 @@ pub fn import(inputs: Inputs) -> Result<Imported, Nothing> {
     for (path, text) in inputs.texts {
         read.text(path, text);
     }
-    let read::Read { objects, mut found, gaps, .. } = read;
+    let read::Read { objects, mut found, gaps, unread, .. } = read;
     let mut planes = meshes::planes(&objects);
     if planes.is_empty() {
         let owners = vec![None; objects.len()];
@@ -216,6 +221,10 @@ pub fn import(inputs: Inputs) -> Result<Imported, Nothing> {
         });
     let not_granted =
         kept.filter(|((_, given), _)| !is_granted(&given.kind)).map(|((_, given), _)| of_group(&given.kind)).collect();
+    let aside: Vec<Object> = {
+        let unread: Vec<read::Unread> = unread.into_iter().filter(|unread| theirs(unread.path)).collect();
+        unread::keep(&unread, inputs.repository, &mut settled.files, &mut settled.beside)
+    };
     let told = objects.iter().zip(&owners).zip(settled.fates).map(|((given, owner), fate)| Object {
         name: given.key.to_string(),
         path: given.path.to_owned(),
@@ -224,7 +233,7 @@ pub fn import(inputs: Inputs) -> Result<Imported, Nothing> {
         fate,
     });
     Ok(Imported {
-        objects: told.collect(),
+        objects: told.chain(aside).collect(),
         meshes: planes.iter().filter(|plane| wanted(plane)).map(|plane| plane.mesh.clone()).collect(),
         files: settled.files,
         stubs: settled.stubs,

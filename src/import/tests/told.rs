@@ -77,3 +77,17 @@ fn a_reason_is_that_of_the_object_that_has_it() {
     assert!(zones.contains("zones") && alais.contains("alais"), "{zones} / {alais}");
     assert!(of("ServiceMeshMemberRoll/one/default").unwrap().contains("makes no roll"));
 }
+
+#[test]
+fn what_cannot_be_read_is_kept_and_told() {
+    let broken = "kind: Service\n\tname: x\n";
+    let files = [("m.yaml", mk_mesh("one", Some("one.local"), &["apps"])), ("a/x.yaml", broken.to_owned())];
+    let imported = imported(&files);
+    let kept: Vec<&Object> = imported.objects.iter().filter(|object| object.name == NO_OBJECT).collect();
+    let [Object { path, fate: Fate::NotApplied { path: to, .. }, .. }] = kept.as_slice() else { panic!("{kept:#?}") };
+    assert_eq!((path.as_str(), imported.files[to].as_str()), ("a/x.yaml", broken));
+    assert_eq!(to, "unassigned/a/x.yaml");
+    let texts = files.iter().map(|(path, text)| ((*path).to_owned(), text.clone())).collect();
+    let again = import(Inputs { texts: &texts, repository: &imported.files, mesh: None, adapt: false }).unwrap();
+    assert_eq!((again.files, again.beside), (BTreeMap::new(), Vec::new()));
+}
