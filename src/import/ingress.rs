@@ -133,6 +133,9 @@ impl<'a> Scene<'a> {
             for one in dialled.iter().filter(|one| taken(&one.peer) && !says(&said, one)) {
                 found.push(self.several(plane, one, &dialled));
             }
+            if dialled.is_empty() {
+                found.extend(self.at_nodes(plane, self.peers(plane).filter(taken)));
+            }
         }
         let (federation, _) = load(self.inputs.repository);
         for plane in (0..self.planes.len()).filter(|plane| self.wanted(*plane)) {
@@ -140,6 +143,20 @@ impl<'a> Scene<'a> {
             found.extend(peers.filter_map(|peer| self.elsewhere(plane, peer, &federation)));
         }
         found
+    }
+
+    /// A gateway for a peer that is reached at nodes, where nothing says their addresses: the cluster does not say them of a Service.
+    fn at_nodes(&self, plane: usize, mut peers: impl Iterator<Item = usize>) -> Option<Diagnostic> {
+        let given = &self.objects[self.control_plane(plane)?];
+        let kind = peers.find_map(|peer| {
+            let name = text(self.value(peer), "/spec/gateways/ingress/name")?;
+            let kind = given.node.at(&["spec", "gateways", "additionalIngress", name, "service", "type"])?;
+            (kind.text() == Some("NodePort")).then_some(kind)
+        })?;
+        let message = format!("no object says at which addresses peers reach the nodes of `{}`", self.planes[plane].mesh);
+        let help =
+            format!("its agent publishes none: write `ingress` with `addresses` and both ports into {}", self.mesh_path(plane));
+        Some(Diagnostic::warning(given.path, kind.span, Code::ByHand, message, help))
     }
 
     /// Whether the mesh that a ServiceMeshPeer is about is among those that are imported.

@@ -74,3 +74,12 @@ fn what_a_mesh_elsewhere_must_publish_is_told_unless_its_document_says_it() {
                 ingress: {discoveryPort: 9443, servicePort: 443}\n";
     assert_eq!(told(&BTreeMap::from([("meshes/two/mesh.yaml".to_owned(), mesh.to_owned())])), Vec::<String>::new());
 }
+
+#[test]
+fn nodes_whose_addresses_nobody_says_are_told() {
+    let [one, _] = mk_pair("type: NodePort, ", "addresses: [192.0.2.9]");
+    let found = messages(&imported(&[one]));
+    let [only] = found.as_slice() else { panic!("{found:#?}") };
+    assert!(only.starts_with("a/m.yaml:8:70:"), "{only}");
+    assert!(only.contains("no object says at which addresses peers reach the nodes of `one`"), "{only}");
+}
