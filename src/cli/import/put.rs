@@ -27,7 +27,8 @@ pub(super) fn files(all: &[Put], force: bool) -> Result<(), Error> {
             let place = root.join(path);
             let taken = match fs::read(&place) {
                 Ok(bytes) => bytes != text.as_bytes() && !std::str::from_utf8(&bytes).is_ok_and(is_stub),
-                Err(error) => error.kind() != ErrorKind::NotFound,
+                // A file where a folder belongs is no answer to --force: writing fails, and says so.
+                Err(error) => ![ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&error.kind()),
             };
             rivals.extend(taken.then(|| place.display().to_string()));
         }
