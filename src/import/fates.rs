@@ -75,12 +75,10 @@ impl Scene<'_> {
             reason =
                 format!("a Mesh cannot say it: {refusal}. Until one can, the agent does nothing for {}", self.planes[plane].mesh);
         }
-        if reason.is_empty() {
-            reason = self.apart_by_itself(i, plane);
-        }
         match self.idle(i, plane) {
             Some(idle) if reason.is_empty() => Fate::NotApplied { path, reason: idle },
             Some(idle) => Fate::NotApplied { path, reason: format!("{reason}; {idle}") },
+            None if reason.is_empty() => Fate::Manifest { path, reason: self.apart_by_itself(i, plane) },
             None => Fate::Manifest { path, reason },
         }
     }
