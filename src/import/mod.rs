@@ -221,10 +221,8 @@ pub fn import(inputs: Inputs) -> Result<Imported, Nothing> {
         });
     let not_granted =
         kept.filter(|((_, given), _)| !is_granted(&given.kind)).map(|((_, given), _)| of_group(&given.kind)).collect();
-    let aside: Vec<Object> = {
-        let unread: Vec<read::Unread> = unread.into_iter().filter(|unread| theirs(unread.path)).collect();
-        unread::keep(&unread, inputs.repository, &mut settled.files, &mut settled.beside)
-    };
+    let unread: Vec<read::Unread> = unread.into_iter().filter(|unread| theirs(unread.path)).collect();
+    let aside = unread::keep(&unread, &settled.fates, inputs.repository, &mut settled.files, &mut settled.beside);
     let told = objects.iter().zip(&owners).zip(settled.fates).map(|((given, owner), fate)| Object {
         name: given.key.to_string(),
         path: given.path.to_owned(),

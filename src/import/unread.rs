@@ -8,16 +8,18 @@ use super::{Fate, NO_OBJECT, Object, manifests};
 /// Puts them into files beside those that are there, and tells which is where.
 pub(super) fn keep(
     unread: &[Unread],
+    fates: &[Fate],
     repository: &BTreeMap<String, String>,
     files: &mut BTreeMap<String, String>,
     beside: &mut Vec<String>,
 ) -> Vec<Object> {
+    let taken = |to: &str| fates.iter().any(|fate| matches!(fate, Fate::NotApplied { path, .. } if path == to));
     let mut added: BTreeMap<String, String> = BTreeMap::new();
     let mut told = Vec::new();
     for Unread { path, span, text } in unread {
         let fate = match text {
             Some(text) => {
-                let to = manifests::unread(path, |to| files.contains_key(to));
+                let to = manifests::unread(path, taken);
                 add(added.entry(to.clone()).or_default(), text);
                 Fate::NotApplied { path: to, reason: "it cannot be read (MF001): mend it, and import it again".to_owned() }
             }

@@ -14,7 +14,7 @@ use super::remote::ClusterArgs;
 use crate::error::{Error, Exit};
 use crate::facts::{Facts, published};
 use crate::import::{Fate, Imported, Inputs, NO_OBJECT, Nothing, Object, import};
-use crate::model::{Diagnostic, names};
+use crate::model::{Diagnostic, Severity, names};
 use crate::view::Look;
 use crate::view::findings::{self, Finding};
 use crate::view::import as view;
@@ -83,7 +83,7 @@ impl Import {
         let repository = gather::repository(&self.repo)?;
         let inputs = Inputs { texts: &texts, repository: &repository, mesh: self.mesh.as_deref(), adapt: self.adapt };
         let mut imported = import(inputs).map_err(|nothing| self.explain(&nothing, &found, &texts))?;
-        imported.objects.extend(found.iter().map(left_out));
+        imported.objects.extend(found.iter().filter(|finding| finding.severity == Severity::Error).map(left_out));
         imported.found.splice(..0, found);
         self.report(&imported, &texts)?;
         if !others.is_empty() {
@@ -158,7 +158,7 @@ impl Import {
     }
 }
 
-/// A file, or a chart, that is not looked into.
+/// A file of which nothing can be taken.
 fn left_out(finding: &Diagnostic) -> Object {
     let (path, reason) = (finding.path.clone(), finding.message.clone());
     Object { name: NO_OBJECT.to_owned(), path, span: finding.span, mesh: String::new(), fate: Fate::LeftOut { reason } }

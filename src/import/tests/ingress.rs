@@ -43,7 +43,7 @@ fn what_peers_say_differently_is_told_at_their_ports() {
         "additionalIngress: {three-ingress: {enabled: true, service: {ports: [{port: 15443}, {port: 8188}]}}, ",
         1,
     );
-    files[0].1 += &format!("---\n{}", mk_peer("three", "one", "three", "one-egress"));
+    files[0].1 = [&*files[0].1, "---\n", &mk_peer("three", "one", "three", "one-egress")].concat();
     let back = mk_peer("one", "three", "one", "three-egress");
     files.push(("c/m.yaml", format!("{}---\n{back}", mk_federated("three", "three", "one", &[]))));
     let imported = imported(&files);

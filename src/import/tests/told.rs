@@ -87,7 +87,24 @@ fn what_cannot_be_read_is_kept_and_told() {
     let [Object { path, fate: Fate::NotApplied { path: to, .. }, .. }] = kept.as_slice() else { panic!("{kept:#?}") };
     assert_eq!((path.as_str(), imported.files[to].as_str()), ("a/x.yaml", broken));
     assert_eq!(to, "unassigned/a/x.yaml");
+    nothing_changes_again(&files, &imported);
+}
+
+#[test]
+fn what_cannot_be_read_makes_nothing_else_unreadable() {
+    let broken = "kind: Service\n\tname: x\n";
+    let files = [
+        ("one.yaml", mk_mesh("one", Some("one.local"), &["apps"])),
+        ("other.yaml", mk_mesh("other", Some("other.local"), &["apps"])),
+        ("x.yaml", format!("{}---\n{broken}", mk_map("apps"))),
+    ];
+    let imported = imported(&files);
+    assert_eq!((&*imported.files["unassigned/x.yaml"], &*imported.files["unassigned/unread/x.yaml"]), (&*mk_map("apps"), broken));
+    nothing_changes_again(&files, &imported);
+}
+
+fn nothing_changes_again(files: &[(&str, String)], first: &Imported) {
     let texts = files.iter().map(|(path, text)| ((*path).to_owned(), text.clone())).collect();
-    let again = import(Inputs { texts: &texts, repository: &imported.files, mesh: None, adapt: false }).unwrap();
+    let again = import(Inputs { texts: &texts, repository: &first.files, mesh: None, adapt: false }).unwrap();
     assert_eq!((again.files, again.beside), (BTreeMap::new(), Vec::new()));
 }
