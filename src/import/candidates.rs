@@ -19,6 +19,8 @@ pub(super) struct Candidate {
     pub objects: Vec<usize>,
     /// The peer whose half it is; `None` for a Traffic.
     pub peer: Option<String>,
+    /// The service that a Traffic is about.
+    pub service: Option<String>,
 }
 
 impl Candidate {
@@ -28,7 +30,7 @@ impl Candidate {
         let part = above.iter().rfind(|line| line.starts_with("  ") && !line.starts_with("  -") && !line.starts_with("   "))?;
         match part.trim_end_matches(':').trim() {
             "exports" => Some(kinds::EXPORTED),
-            "imports" => Some(kinds::IMPORTED),
+            "imports" | "locality" => Some(kinds::IMPORTED),
             _ => None,
         }
     }
@@ -81,7 +83,7 @@ impl Scene<'_> {
                 }
             };
             let (text, imported) = (write("Peer", &name, &spec), imports(&name, &spec));
-            return Ok((Candidate { plane, path, text, objects, peer: Some(name) }, imported));
+            return Ok((Candidate { plane, path, text, objects, peer: Some(name), service: None }, imported));
         }
     }
 
@@ -119,7 +121,8 @@ impl Scene<'_> {
             match document {
                 Ok(spec) => {
                     let path = format!("meshes/{mesh}/traffic/{name}.yaml");
-                    candidates.push(Candidate { plane, path, text: write("Traffic", name, &spec), objects, peer: None });
+                    let text = write("Traffic", name, &spec);
+                    candidates.push(Candidate { plane, path, text, objects, peer: None, service: Some(spec.service) });
                 }
                 Err(reason) => objects.into_iter().for_each(|i| drop(reasons.insert(i, reason.clone()))),
             }

@@ -39,8 +39,30 @@ pub(super) struct MeshSpec {
     pub platform: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub locality: Option<Value>,
+    #[serde(skip_serializing_if = "Ingress::is_usual")]
+    pub ingress: Ingress,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
+}
+
+/// How peers reach a mesh, where it is not the usual way.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Ingress {
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub service_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub discovery_port: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_port: Option<u16>,
+}
+
+impl Ingress {
+    fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Where the control plane is, and what it has besides what is derived.

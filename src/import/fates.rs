@@ -6,10 +6,12 @@ use super::Fate;
 use super::candidates::Candidate;
 use super::compare::differences;
 use super::manifests::{self, Folder};
+use super::meshes::{Plane, is};
 use super::peer::Reason;
 use super::read::{Given, Text};
 use super::scene::Scene;
 use super::settle::Round;
+use crate::derive::kinds;
 
 impl Scene<'_> {
     /// Puts what no document says into files, and tells which object is where.
@@ -76,8 +78,26 @@ impl Scene<'_> {
         match self.idle(i, plane) {
             Some(idle) if reason.is_empty() => Fate::NotApplied { path, reason: idle },
             Some(idle) => Fate::NotApplied { path, reason: format!("{reason}; {idle}") },
+            None if reason.is_empty() => Fate::Manifest { path, reason: self.apart_by_itself(i, plane) },
             None => Fate::Manifest { path, reason },
         }
+    }
+
+    /// Why an object of a federation was never part of a document; empty where no document could be for it.
+    fn apart_by_itself(&self, i: usize, plane: usize) -> Reason {
+        let given = &self.objects[i];
+        let Plane { mesh, namespace, .. } = &self.planes[plane];
+        if self.roll(plane) == Some(i) {
+            return format!("a Mesh has the members too, and makes no roll: it stays the list of {mesh}");
+        }
+        let of_federation = [kinds::PEER, kinds::EXPORTED, kinds::IMPORTED].into_iter().any(|kind| is(given, kind));
+        if !of_federation {
+            return Reason::new();
+        }
+        if given.key.namespace.as_deref() != Some(namespace) {
+            return format!("the control plane of {mesh} looks for it in `{namespace}` only");
+        }
+        format!("there is no ServiceMeshPeer `{}` in `{namespace}` for it", given.key.name)
     }
 
     fn meshes(&self, planes: &[usize]) -> Vec<&str> {

@@ -68,6 +68,13 @@ pub(super) fn paths(to: Folder, objects: &[&Given]) -> Vec<String> {
     objects.iter().map(path).collect()
 }
 
+/// Path for what cannot be read, beside objects that no mesh is known of.
+pub(super) fn unread(path: &str, taken: impl Fn(&str) -> bool) -> String {
+    let own = format!("{UNASSIGNED}/{}", fitting(path, true));
+    // What can be read must stay readable.
+    if taken(&own) { format!("{UNASSIGNED}/unread/{}", fitting(path, true)) } else { own }
+}
+
 /// Characters that no file may have in its name where somebody clones the repository on Windows ("Naming Files, Paths, and Namespaces").
 const NOT_IN_NAMES: [char; 8] = ['<', '>', ':', '"', '\\', '|', '?', '*'];
 

@@ -6,17 +6,20 @@
 //! | which meshes there are, whose each object is | [`meshes`] |
 //! | objects → documents that may say the same | [`candidates`]: [`peer`], [`traffic`]; [`scene`] has the Mesh, [`documents`] the shapes |
 //! | what those say of peers without documents | [`stubs`] |
+//! | how peers reach a mesh → what its Mesh says of its ingress | [`ingress`] |
 //! | which of them do: derived from and held against the objects | [`settle`], [`unlike`], [`compare`] |
+//! | what cannot be read, kept as it is | [`unread`] |
 //! | what becomes of each object; what stays as it is | [`fates`], [`manifests`] |
 //!
 //! **Invariant: nothing is lost.** A document takes the place of objects only if what is derived from it says every field that was written.
 //! All else stays as it is: in `manifests/`, in `not-applied/` where an agent would refuse it, or in `unassigned/` where nothing says whose it is.
-//! Only secrets are left out, and what is no Kubernetes object.
+//! What cannot be read is in `unassigned/` too. Only secrets are left out, and what is no Kubernetes object.
 
 mod candidates;
 mod compare;
 mod documents;
 mod fates;
+mod ingress;
 mod live;
 mod manifests;
 mod meshes;
@@ -31,6 +34,7 @@ mod template;
 mod tests;
 mod traffic;
 mod unlike;
+mod unread;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -79,7 +83,7 @@ pub struct Imported {
 /// An object, and what became of it.
 #[derive(Clone, Debug)]
 pub struct Object {
-    /// `Kind/namespace/name`.
+    /// `Kind/namespace/name`, or [`NO_OBJECT`].
     pub name: String,
     /// Where it was written.
     pub path: String,
@@ -90,6 +94,9 @@ pub struct Object {
     /// What became of it.
     pub fate: Fate,
 }
+
+/// Stands for the name of what cannot be read.
+pub const NO_OBJECT: &str = "(no object)";
 
 /// What became of an object.
 #[derive(Clone, Debug, PartialEq)]
@@ -154,7 +161,7 @@ pub fn import(inputs: Inputs) -> Result<Imported, Nothing> {
     for (path, text) in inputs.texts {
         read.text(path, text);
     }
-    let read::Read { objects, mut found, gaps, .. } = read;
+    let read::Read { objects, mut found, gaps, unread, .. } = read;
     let mut planes = meshes::planes(&objects);
     if planes.is_empty() {
         let owners = vec![None; objects.len()];
@@ -190,9 +197,10 @@ pub fn import(inputs: Inputs) -> Result<Imported, Nothing> {
     };
     found.retain(|finding| theirs(&finding.path));
     let mut settled = settle::settle(&objects, &planes, (&owners, &rivals), inputs);
+    found.append(&mut settled.found);
     found.extend(mistakes::unsaid(&objects, &planes, &settled.refused, &found));
-    for (given, fate) in objects.iter().zip(&settled.fates) {
-        if matches!(fate, Fate::Document { .. }) {
+    for (i, (given, fate)) in objects.iter().zip(&settled.fates).enumerate() {
+        if matches!(fate, Fate::Document { .. }) && !settled.addressed.contains(&i) {
             mistakes::excuse_facts(given, &mut found);
         }
     }
@@ -213,6 +221,8 @@ pub fn import(inputs: Inputs) -> Result<Imported, Nothing> {
         });
     let not_granted =
         kept.filter(|((_, given), _)| !is_granted(&given.kind)).map(|((_, given), _)| of_group(&given.kind)).collect();
+    let unread: Vec<read::Unread> = unread.into_iter().filter(|unread| theirs(unread.path)).collect();
+    let aside = unread::keep(&unread, &settled.fates, inputs.repository, &mut settled.files, &mut settled.beside);
     let told = objects.iter().zip(&owners).zip(settled.fates).map(|((given, owner), fate)| Object {
         name: given.key.to_string(),
         path: given.path.to_owned(),
@@ -221,7 +231,7 @@ pub fn import(inputs: Inputs) -> Result<Imported, Nothing> {
         fate,
     });
     Ok(Imported {
-        objects: told.collect(),
+        objects: told.chain(aside).collect(),
         meshes: planes.iter().filter(|plane| wanted(plane)).map(|plane| plane.mesh.clone()).collect(),
         files: settled.files,
         stubs: settled.stubs,

@@ -91,15 +91,18 @@ impl Objects<'_> {
             .iter()
             .map(|address| address::parse(address.as_str().filter(|address| !is_shouted(address))?).ok())
             .collect::<Option<_>>()?;
+        let (discovery_port, service_port) = self.ports().unwrap_or((defaults::DISCOVERY_PORT, defaults::SERVICE_PORT));
+        Some(Endpoint { addresses, discovery_port, service_port })
+    }
+
+    /// At which ports it is reached, for discovery and for services; `None` where nothing is said of how to reach it.
+    pub fn ports(&self) -> Option<(u16, u16)> {
+        let remote = self.peer.pointer("/spec/remote")?;
         let port = |field: &str, default: u16| {
-            let given = self.peer.pointer(&format!("/spec/remote/{field}")).and_then(Value::as_u64);
+            let given = remote.get(field).and_then(Value::as_u64);
             given.and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0).unwrap_or(default)
         };
-        Some(Endpoint {
-            addresses,
-            discovery_port: port("discoveryPort", defaults::DISCOVERY_PORT),
-            service_port: port("servicePort", defaults::SERVICE_PORT),
-        })
+        Some((port("discoveryPort", defaults::DISCOVERY_PORT), port("servicePort", defaults::SERVICE_PORT)))
     }
 
     /// Names that are imported from it.

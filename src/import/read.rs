@@ -39,11 +39,21 @@ pub(super) enum Text<'a> {
     Secret,
 }
 
+/// A document that nobody can read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Unread<'a> {
+    pub path: &'a str,
+    pub span: Span,
+    /// As it stands there; `None` where it may hold a secret.
+    pub text: Option<&'a str>,
+}
+
 /// What the texts hold.
 #[derive(Debug, Default)]
 pub(super) struct Read<'a> {
     pub objects: Vec<Given<'a>>,
     pub found: Vec<Diagnostic>,
+    pub unread: Vec<Unread<'a>>,
     /// Lines of templates that have a gap.
     pub gaps: BTreeSet<(&'a str, u32)>,
     /// Secrets in objects of the document that is read.
@@ -78,13 +88,20 @@ impl<'a> Read<'a> {
                 Ok(nodes) => (nodes, Text::Anew),
                 Err(_) => {
                     let Template { finding, mended, lines } = template::look(path, segment.text, *finding);
-                    self.found.push(moved(finding, segment.above));
+                    let finding = moved(finding, segment.above);
+                    let span = finding.span;
+                    self.found.push(finding);
                     self.gaps.extend(lines.into_iter().map(|line| (path, line + segment.above)));
                     let mended = mended.unwrap_or_default();
                     if leaks.is_empty() {
                         leaks = secrets_in(&mended);
                     }
-                    (yaml::nodes(path, &mended).unwrap_or_default(), Text::Template(segment.text))
+                    let nodes = yaml::nodes(path, &mended).unwrap_or_default();
+                    if nodes.is_empty() {
+                        let open = leaks.is_empty() && !may_be_secret(segment.text);
+                        self.unread.push(Unread { path, span, text: open.then_some(segment.text) });
+                    }
+                    (nodes, Text::Template(segment.text))
                 }
             },
         };
@@ -157,6 +174,12 @@ impl<'a> Read<'a> {
         }
         self.objects.push(Given { path, span: node.span, kind, key, node, value, text });
     }
+}
+
+/// Whether a text that cannot be read looks like a Secret: its values need not look like secrets.
+fn may_be_secret(text: &str) -> bool {
+    let mut words = text.split(|c: char| !c.is_ascii_alphanumeric());
+    words.any(|word| ["Secret", "SecretList"].contains(&word))
 }
 
 /// Whether a Kustomization makes nothing of the files that it lists.
@@ -267,6 +290,14 @@ mod tests {
         assert_eq!(places(&read), [("ConfigMap/b".to_owned(), 3)]);
         let lines: Vec<u32> = read.found.iter().map(|finding| finding.span.line).collect();
         assert_eq!(lines, [1, 7], "{:?}", read.found);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_kept_unless_it_may_be_a_secret() {
+        let text = "kind: ConfigMap\n\tname: a\n---\nkind: Secret\n\tdata: {a: b}\n---\nx: {{ .A\n  y: {{ .B }}\n";
+        let read = read(text);
+        let kept: Vec<(u32, Option<&str>)> = read.unread.iter().map(|unread| (unread.span.line, unread.text)).collect();
+        assert_eq!(kept, [(1, Some("kind: ConfigMap\n\tname: a\n")), (4, None), (7, Some("x: {{ .A\n  y: {{ .B }}\n"))]);
     }
 
     #[test]

@@ -164,6 +164,7 @@ impl<'a> Scene<'a> {
             control_plane: Some(control_plane).filter(|written| *written != ControlPlane::default()),
             platform: aws.then_some("aws"),
             locality: region.map(|region| json!({"region": region})),
+            ingress: self.ingress(plane),
             suspend: None,
         };
         write("Mesh", mesh, &spec)

@@ -12,10 +12,11 @@ use super::mistakes::{twins, widest};
 use super::peer::Reason;
 use super::read::Given;
 use super::scene::Scene;
+use super::traffic;
 use super::{Fate, Inputs};
 use crate::derive::{Derived, Inputs as From, Observed, derive, kinds};
 use crate::facts::Facts;
-use crate::model::{Cache, ContentId, Diagnostic, Federation, Severity, UNASSIGNED};
+use crate::model::{Cache, Code, ContentId, Diagnostic, Federation, Severity, UNASSIGNED};
 use crate::object::Key;
 
 /// What came out.
@@ -25,6 +26,10 @@ pub(super) struct Settled {
     pub stubs: BTreeSet<String>,
     pub facts: BTreeMap<String, Facts>,
     pub fates: Vec<Fate>,
+    /// ServiceMeshPeers whose addresses are in a document after all.
+    pub addressed: BTreeSet<usize>,
+    /// What the documents cannot say of how peers reach a mesh.
+    pub found: Vec<Diagnostic>,
     /// Meshes whose control plane no Mesh document can say, and why.
     pub refused: BTreeMap<usize, String>,
     /// Files of the imported meshes that are in the repository and that the import knows nothing of.
@@ -225,7 +230,8 @@ impl Scene<'_> {
             if let Some(error) = errors.clone().find(about) {
                 let set = candidate.set_at(error.span.line).filter(|_| error.path == candidate.path);
                 let object = set.and_then(|kind| self.set(candidate.plane, candidate.objects[0], kind));
-                failed.insert(number, Failure { object, follows: false, words: error.message.clone() });
+                let words = self.rivals_for_host(candidate, error).unwrap_or_else(|| error.message.clone());
+                failed.insert(number, Failure { object, follows: false, words });
                 continue;
             }
             let follows = |i: &usize| !round.derived[&candidate.plane].wanted.contains_key(&self.objects[*i].key);
@@ -247,8 +253,43 @@ impl Scene<'_> {
         failed
     }
 
+    /// Objects that only one Traffic could say, where each would be one: the documents that an error names are never written.
+    fn rivals_for_host(&self, candidate: &Candidate, error: &Diagnostic) -> Option<Reason> {
+        let service = candidate.service.as_ref().filter(|_| error.code == Code::Duplicate)?;
+        let both = self.of(candidate.plane, kinds::VIRTUAL_SERVICE).chain(self.of(candidate.plane, kinds::DESTINATION_RULE));
+        let objects: Vec<usize> = both.filter(|i| traffic::is_for(&self.objects[*i], service)).collect();
+        let of = |kind| objects.iter().copied().filter(|i| is(&self.objects[*i], kind)).collect::<Vec<_>>();
+        let (routes, rules) = (of(kinds::VIRTUAL_SERVICE), of(kinds::DESTINATION_RULE));
+        Some(match (routes.len(), rules.len()) {
+            (_, 2..) => format!("{} DestinationRules are for host {service}: {}", number(rules.len()), self.places(&rules)),
+            (2.., _) => format!("{} VirtualServices are for host {service}: {}", number(routes.len()), self.places(&routes)),
+            _ => format!(
+                "one Traffic makes all for host {service} under one name, and these have several: {}",
+                self.places(&objects)
+            ),
+        })
+    }
+
+    /// Where objects are written: `a.yaml:3 and :9`.
+    fn places(&self, objects: &[usize]) -> String {
+        let mut last = "";
+        let places: Vec<String> = objects
+            .iter()
+            .map(|i| {
+                let given = &self.objects[*i];
+                let path = if given.path == std::mem::replace(&mut last, given.path) { "" } else { given.path };
+                format!("{path}:{}", given.span.line)
+            })
+            .collect();
+        places.split_last().map_or_else(String::new, |(last, first)| match first {
+            [] => last.clone(),
+            first => format!("{} and {last}", first.join(", ")),
+        })
+    }
+
     fn settled(&self, candidates: &[Candidate], round: Round, reasons: &BTreeMap<usize, Reason>) -> Settled {
-        let fates = (0..self.objects.len()).map(|i| self.fate(i, candidates, &round, reasons)).collect();
+        let fates: Vec<Fate> = (0..self.objects.len()).map(|i| self.fate(i, candidates, &round, reasons)).collect();
+        let found = self.unpublished(&fates);
         let mut facts: BTreeMap<String, Facts> = BTreeMap::new();
         for plane in self.planes_wanted() {
             // What an object keeps that stays as it is, is in no need of facts.
@@ -266,6 +307,20 @@ impl Scene<'_> {
         let mut files = round.files;
         let beside = self.inputs.repository.keys().filter(|path| !files.contains_key(*path)).cloned().collect();
         files.retain(|path, text| self.inputs.repository.get(path) != Some(text));
-        Settled { files, stubs: round.stubs, facts, fates, beside, refused: self.refused.clone() }
+        Settled {
+            files,
+            stubs: round.stubs,
+            facts,
+            fates,
+            found,
+            addressed: self.addressed(),
+            beside,
+            refused: self.refused.clone(),
+        }
     }
+}
+
+/// A number in a sentence.
+fn number(count: usize) -> String {
+    if count == 2 { "two".to_owned() } else { count.to_string() }
 }

@@ -1,6 +1,9 @@
 //! Nothing is lost: what documents derive is imported into documents that derive the same, and whatever is done to the objects, each is
 //! found again.
 
+mod ingress;
+mod told;
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

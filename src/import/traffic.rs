@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::documents::{Match, Route, TrafficSpec};
 use super::meshes::text;
 use super::peer::Reason;
+use super::read::Given;
 use crate::model::{defaults, is_placeholder};
 
 /// A service that is imported from a peer under a host.
@@ -56,6 +57,14 @@ fn host(routes: &Value) -> Result<&str, Reason> {
         Some([host]) => host.as_str().ok_or_else(|| "spec.hosts[0] is no text".to_owned()),
         _ => Err("spec.hosts: a Traffic is about one host".to_owned()),
     }
+}
+
+/// Whether a VirtualService or DestinationRule is for a service `namespace/name`.
+pub(super) fn is_for(given: &Given, service: &str) -> bool {
+    let Some(namespace) = given.key.namespace.as_deref() else { return false };
+    let many = given.value.pointer("/spec/hosts").and_then(Value::as_array).into_iter().flatten();
+    let mut hosts = many.filter_map(Value::as_str).chain(text(&given.value, "/spec/host"));
+    hosts.any(|host| local(host, namespace).is_some_and(|(namespace, name)| format!("{namespace}/{name}") == service))
 }
 
 /// Namespace and name of a Service of this cluster, as Istio reads its host.

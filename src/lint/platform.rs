@@ -1,6 +1,6 @@
 //! What does not fit the cloud that a mesh runs in.
 
-use crate::model::documents::Platform;
+use crate::model::documents::{Platform, ServiceType};
 use crate::model::{Cidr, Code, Diagnostic, Federation, Mesh, address};
 
 /// Chooses the kind of load balancer (Kubernetes cloud provider for AWS). A classic one, the default, does not pass on TLS as federation needs it.
@@ -33,7 +33,9 @@ fn load_balancer(mesh: &Mesh, found: &mut Vec<Diagnostic>) {
 fn addresses(mesh: &Mesh, ranges: &[Cidr], found: &mut Vec<Diagnostic>) {
     for address in &mesh.ingress.addresses {
         let refused = address::allowed(address, ranges).err().map(|message| (message, "no peer takes such an address"));
-        if let Some((message, help)) = refused.or_else(|| odd(mesh.platform, address)) {
+        // Nodes are reached at addresses, whatever load balancers there have.
+        let platform = if mesh.ingress.service_type == ServiceType::LoadBalancer { mesh.platform } else { Platform::Other };
+        if let Some((message, help)) = refused.or_else(|| odd(platform, address)) {
             found.push(Diagnostic::warning(&mesh.path, address.span, Code::Suspicious, message, help));
         }
     }

@@ -158,7 +158,9 @@ fn objects(out: &mut String, all: &[(&Object, &str, &str)], width: usize) {
             last = path;
         }
         objects.iter().for_each(|object| line(out, &format!("    {}", place(object))));
-        for words in wrapped(&printable(reason), width.saturating_sub(6)) {
+        // Those above it in the same file may have none.
+        let whose = if objects.len() > 1 && !reason.is_empty() { format!("these {}: ", objects.len()) } else { String::new() };
+        for words in wrapped(&(whose + &printable(reason)), width.saturating_sub(6)) {
             line(out, &format!("      {words}"));
         }
     }

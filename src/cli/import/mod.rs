@@ -13,8 +13,8 @@ use super::output::{self, Format};
 use super::remote::ClusterArgs;
 use crate::error::{Error, Exit};
 use crate::facts::{Facts, published};
-use crate::import::{Fate, Imported, Inputs, Nothing, import};
-use crate::model::{Diagnostic, names};
+use crate::import::{Fate, Imported, Inputs, NO_OBJECT, Nothing, Object, import};
+use crate::model::{Diagnostic, Severity, names};
 use crate::view::Look;
 use crate::view::findings::{self, Finding};
 use crate::view::import as view;
@@ -83,6 +83,7 @@ impl Import {
         let repository = gather::repository(&self.repo)?;
         let inputs = Inputs { texts: &texts, repository: &repository, mesh: self.mesh.as_deref(), adapt: self.adapt };
         let mut imported = import(inputs).map_err(|nothing| self.explain(&nothing, &found, &texts))?;
+        imported.objects.extend(found.iter().filter(|finding| finding.severity == Severity::Error).map(left_out));
         imported.found.splice(..0, found);
         self.report(&imported, &texts)?;
         if !others.is_empty() {
@@ -155,6 +156,12 @@ impl Import {
         tell!("then: meshfed plan --live --mesh {mesh} --repo {folder}");
         say("which shows labels and annotations alone where all is right; then commit");
     }
+}
+
+/// A file of which nothing can be taken.
+fn left_out(finding: &Diagnostic) -> Object {
+    let (path, reason) = (finding.path.clone(), finding.message.clone());
+    Object { name: NO_OBJECT.to_owned(), path, span: finding.span, mesh: String::new(), fate: Fate::LeftOut { reason } }
 }
 
 /// What more would become documents if they might say other values.

@@ -27,7 +27,8 @@ pub(super) fn files(all: &[Put], force: bool) -> Result<(), Error> {
             let place = root.join(path);
             let taken = match fs::read(&place) {
                 Ok(bytes) => bytes != text.as_bytes() && !std::str::from_utf8(&bytes).is_ok_and(is_stub),
-                Err(error) => error.kind() != ErrorKind::NotFound,
+                // A file where a folder belongs is no answer to --force: writing fails, and says so.
+                Err(error) => ![ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&error.kind()),
             };
             rivals.extend(taken.then(|| place.display().to_string()));
         }
@@ -36,7 +37,7 @@ pub(super) fn files(all: &[Put], force: bool) -> Result<(), Error> {
         let rivals: Vec<&str> = rivals.iter().map(String::as_str).collect();
         let message =
             format!("nothing was written, because these are there and would change: {}", words::some(&rivals, MAX_NAMED));
-        return Err(Error::unavailable(message, "--force replaces them; --repo DIR writes elsewhere, to compare"));
+        return Err(Error::usage(message, "--force replaces them; --repo DIR writes elsewhere, to compare"));
     }
     let mut done = Done::default();
     let outcome = all.iter().try_for_each(|put| done.stage(*put)).and_then(|()| done.place());
@@ -204,7 +205,8 @@ mod tests {
         there.retain(|path, _| !path.ends_with('/'));
         assert_eq!(there, wanted);
         let other = BTreeMap::from([("federation.yaml".to_owned(), "other".to_owned())]);
-        assert!(files(&[Put { root: &repo, files: &other }], false).unwrap_err().to_string().contains("federation.yaml"));
+        let refused = files(&[Put { root: &repo, files: &other }], false).unwrap_err();
+        assert!(matches!(refused, Error::Usage { .. }) && refused.to_string().contains("federation.yaml"), "{refused}");
         assert_eq!(all(&repo)["federation.yaml"], "new federation.yaml");
     }
 }

@@ -9,6 +9,7 @@ use crate::derive::kinds;
 use crate::lint::Plain;
 use crate::lint::platform::{AWS_NAMES, AWS_TYPE, NLB};
 use crate::model::documents::Platform;
+use crate::model::names::closest;
 use crate::model::{At, Diagnostic, Node, defaults, names};
 
 /// The gateways of one side of a control plane.
@@ -50,6 +51,9 @@ pub(super) fn check(scene: &Scene, found: &mut Vec<Diagnostic>) {
                     }
                     if let Some(peer) = using.first().and_then(|peer| peer.name()).filter(|_| side == "additionalEgress") {
                         network_view(plain, name, gateway, peer.value, found);
+                    }
+                    if using.is_empty() && side == "additionalEgress" {
+                        strange_view(scene, plain, &peers, gateway, found);
                     }
                 }
             }
@@ -180,5 +184,20 @@ fn network_view(plain: &Plain, name: &At<String>, gateway: &At<Node>, peer: &str
             message,
             format!("write `requestedNetworkView: [{view}]`"),
         ));
+    }
+}
+
+/// Networks of peers that are not there, asked for by a gateway that no peer names; which one is meant, nothing says.
+fn strange_view(scene: &Scene, plain: &Plain, peers: &[&Plain], gateway: &At<Node>, found: &mut Vec<Diagnostic>) {
+    let folder = super::folder(plain).and_then(|mesh| scene.federation.meshes.get(mesh));
+    let declared = folder.iter().flat_map(|folder| folder.peers.keys()).map(String::as_str);
+    let names = peers.iter().filter_map(|peer| Some(peer.name()?.value)).chain(declared);
+    let views: Vec<String> = names.map(|peer| format!("network-{peer}")).collect();
+    let given = gateway.get("requestedNetworkView").map(|given| given.items()).unwrap_or_default();
+    for view in given.iter().filter_map(At::<Node>::located).filter(|view| view.starts_with("network-")) {
+        if !views.is_empty() && !views.iter().any(|known| known == view.value) {
+            let message = format!("`{}` is the network of no peer", view.escape_debug());
+            found.push(plain.warning(view.span, message, closest(&view, &views)));
+        }
     }
 }

@@ -4,6 +4,7 @@
 mod gaps;
 mod gateways;
 mod peers;
+mod ports;
 mod routes;
 mod services;
 mod version;
@@ -44,6 +45,7 @@ struct Scene<'a> {
 pub(super) fn check<'a>(federation: &'a Federation, objects: &'a [Plain<'a>], found: &mut Vec<Diagnostic>) {
     let scene = Scene { federation, objects, sides: sides(federation, objects) };
     peers::check(&scene, found);
+    ports::check(&scene, found);
     services::check(&scene, found);
     gateways::check(&scene, found);
     routes::check(&scene, found);

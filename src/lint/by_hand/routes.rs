@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Plain, Scene};
 use crate::derive::kinds;
-use crate::model::names::closest;
+use crate::model::names::{closest, is_slip, similar};
 use crate::model::{At, Diagnostic, Node, defaults};
 
 /// How the host of an imported service ends, after the peer's name (maistra/istio pilot/pkg/serviceregistry/federation).
@@ -25,6 +25,7 @@ pub(super) fn check(scene: &Scene, found: &mut Vec<Diagnostic>) {
         }
     }
     rivals(scene, found);
+    rules(scene, found);
 }
 
 fn weights(plain: &Plain, routes: &[At<Node>], found: &mut Vec<Diagnostic>) {
@@ -45,6 +46,7 @@ fn destination(scene: &Scene, plain: &Plain, to: &At<Node>, found: &mut Vec<Diag
     let Some(host) = to.get("host").and_then(At::<Node>::located) else { return };
     let subset = to.get("subset").and_then(At::<Node>::located);
     let Some((service, peer)) = imported(&host) else {
+        misspelt(scene, plain, &host, found);
         if let Some(subset) = subset {
             defined(scene, plain, &host, &subset, found);
         }
@@ -67,6 +69,31 @@ fn destination(scene: &Scene, plain: &Plain, to: &At<Node>, found: &mut Vec<Diag
         let message = format!("nothing is imported from `{}` as `{}`", peer.escape_debug(), service.escape_debug());
         found.push(plain.error(host.span, message, closest(&service, &names)));
     }
+}
+
+/// A host that ends nearly as those of what is imported, and as none of them.
+fn misspelt(scene: &Scene, plain: &Plain, host: &At<&str>, found: &mut Vec<Diagnostic>) {
+    let Some((service, end)) = host.value.split_once(".svc.").filter(|(_, end)| *end != "cluster.local") else { return };
+    let ends: Vec<String> = peers(scene, plain).iter().map(|peer| format!("{peer}{IMPORTS}")).collect();
+    let ends: Vec<&str> = ends.iter().map(String::as_str).collect();
+    let suffix = format!("svc.{end}");
+    let meant = similar(end, &ends).filter(|meant| is_slip(end, meant));
+    if let Some(meant) = meant.filter(|_| !suffixes(scene, plain).contains(&suffix.as_str())) {
+        let message = format!("nothing is imported under `{}`", suffix.escape_debug());
+        found.push(plain.error(host.span, message, format!("did you mean `{}.svc.{meant}`?", service.escape_debug())));
+    }
+}
+
+/// Domains that imports give to what they take.
+fn suffixes<'a>(scene: &Scene<'a>, plain: &'a Plain<'a>) -> Vec<&'a str> {
+    let folder = super::folder(plain).and_then(|mesh| scene.federation.meshes.get(mesh));
+    let declared = folder.into_iter().flat_map(|folder| folder.peers.values()).flat_map(|half| &half.imports);
+    let sets = scene.beside(plain, kinds::IMPORTED);
+    let by_hand = sets.flat_map(|set| {
+        let rules = set.items(&["spec", "importRules"]).iter().map(|rule| rule.get("domainSuffix"));
+        rules.chain([set.object.at(&["spec", "domainSuffix"])]).flatten().filter_map(|suffix| suffix.text())
+    });
+    declared.filter_map(|import| import.domain_suffix.as_deref()).chain(by_hand).collect()
 }
 
 /// `namespace/name` and peer of the host of an imported service.
@@ -102,10 +129,6 @@ fn imports(scene: &Scene, plain: &Plain, peer: &str) -> Option<BTreeSet<String>>
 
 /// A subset must be defined by a DestinationRule, where those of the host are written here at all.
 fn defined(scene: &Scene, plain: &Plain, host: &str, subset: &At<&str>, found: &mut Vec<Diagnostic>) {
-    let short = |host: &str, plain: &Plain| match host.split_once('.') {
-        Some((name, rest)) => (name.to_owned(), rest.split('.').next().map(str::to_owned)),
-        None => (host.to_owned(), plain.namespace().map(str::to_owned)),
-    };
     let wanted = short(host, plain);
     let rules: Vec<&Plain> = scene
         .beside(plain, kinds::DESTINATION_RULE)
@@ -122,6 +145,42 @@ fn defined(scene: &Scene, plain: &Plain, host: &str, subset: &At<&str>, found: &
             "this one is for the host",
         ));
     }
+}
+
+/// Name and namespace of the Service that a host means to an object.
+fn short(host: &str, plain: &Plain) -> (String, Option<String>) {
+    match host.split_once('.') {
+        Some((name, rest)) => (name.to_owned(), rest.split('.').next().map(str::to_owned)),
+        None => (host.to_owned(), plain.namespace().map(str::to_owned)),
+    }
+}
+
+/// Two DestinationRules for one Service of the cluster in a namespace: Istio puts them together, but of what both say one counts
+/// (Istio, "Traffic Management Best Practices").
+fn rules(scene: &Scene, found: &mut Vec<Diagnostic>) {
+    let mut seen: Vec<(String, Option<String>, &Plain, At<&str>)> = Vec::new();
+    for plain in scene.of(kinds::DESTINATION_RULE).filter(|plain| plain.object.at(&["spec", "workloadSelector"]).is_none()) {
+        let Some(host) = plain.text(&["spec", "host"]).filter(|host| is_of_cluster(host)) else { continue };
+        let (name, namespace) = short(&host, plain);
+        let same = |(other, home, rule, _): &&(String, Option<String>, &Plain, At<&str>)| {
+            (other, home) == (&name, &namespace)
+                && rule.namespace() == plain.namespace()
+                && rule.name().map(|name| name.value) != plain.name().map(|name| name.value)
+                && super::folder(rule) == super::folder(plain)
+        };
+        if let Some((_, _, other, first)) = seen.iter().find(same) {
+            let message = format!("`{}` has another DestinationRule in this namespace", host.escape_debug());
+            let help = "one host has one owner: put them together; of a `trafficPolicy` or subset that both have, one is lost";
+            found.push(plain.warning(host.span, message, help).also(other.path, first.span, "this one"));
+        }
+        seen.push((name, namespace, plain, host));
+    }
+}
+
+/// Whether a host means a Service of the cluster.
+fn is_of_cluster(host: &str) -> bool {
+    let rest = host.split('.').skip(2).collect::<Vec<_>>().join(".");
+    !host.contains('*') && ["", "svc", "svc.cluster.local"].contains(&rest.as_str())
 }
 
 /// Two VirtualServices for one host in a namespace: which of them wins is left to chance.

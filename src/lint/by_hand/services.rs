@@ -8,7 +8,7 @@ use super::Scene;
 use crate::derive::kinds;
 use crate::lint::Plain;
 use crate::model::names::closest;
-use crate::model::{At, Diagnostic, Node, Peer, Span};
+use crate::model::{At, Code, Diagnostic, Export, Node, Peer, Span, is_placeholder};
 
 pub(super) fn check(scene: &Scene, found: &mut Vec<Diagnostic>) {
     for plain in scene.of(kinds::EXPORTED).chain(scene.of(kinds::IMPORTED)) {
@@ -16,6 +16,7 @@ pub(super) fn check(scene: &Scene, found: &mut Vec<Diagnostic>) {
     }
     for plain in scene.of(kinds::EXPORTED) {
         collisions(plain, &exported(plain), "exported", found);
+        outside(scene, plain, found);
     }
     for plain in scene.of(kinds::IMPORTED) {
         rules(plain, found);
@@ -97,6 +98,37 @@ fn collisions(plain: &Plain, all: &[At<String>], what: &str, found: &mut Vec<Dia
     }
 }
 
+/// Services in namespaces of no member: the control plane does not see them. Nothing is said where members come from elsewhere too.
+fn outside(scene: &Scene, plain: &Plain, found: &mut Vec<Diagnostic>) {
+    let rolls: Vec<&Plain> =
+        scene.beside(plain, kinds::MEMBER_ROLL).filter(|roll| roll.namespace() == plain.namespace()).collect();
+    let lists = [&["spec", "members"][..], &["status", "configuredMembers"]];
+    let listed: Vec<&At<Node>> = rolls.iter().flat_map(|roll| lists.iter().flat_map(|list| roll.items(list))).collect();
+    let joined = scene.beside(plain, kinds::MEMBER).filter_map(|member| member.namespace());
+    let declared = super::folder(plain).and_then(|mesh| scene.federation.mesh(mesh)).map(|mesh| mesh.members.as_slice());
+    let members: Vec<&str> = listed
+        .iter()
+        .filter_map(|member| member.text())
+        .chain(joined)
+        .chain(declared.into_iter().flatten().map(String::as_str))
+        .collect();
+    let open = rolls.iter().any(|roll| roll.object.at(&["spec", "memberSelectors"]).is_some());
+    // Of meshes in namespaces of one name each needs its roll here, or it is not known whose members these are.
+    let homes = scene.sides.iter().filter(|side| plain.namespace() == Some(&*side.namespace)).count();
+    let unknown = super::folder(plain).is_none() && rolls.len() < homes;
+    if rolls.is_empty() || open || unknown || members.iter().any(|member| *member == "*" || is_placeholder(member)) {
+        return;
+    }
+    for namespace in selectors(plain, "exportRules").into_iter().filter_map(|selector| fixed(Some(selector), "namespace")) {
+        if plain.namespace() != Some(namespace.value) && !members.contains(&namespace.value) && !is_placeholder(&namespace) {
+            let message = format!("`{}` is no member of the mesh, so nothing in it is exported", namespace.escape_debug());
+            let help = if members.is_empty() { "add it to `spec.members`".into() } else { closest(&namespace, &members) };
+            let finding = Diagnostic::warning(plain.path, namespace.span, Code::OutsideMesh, message, help);
+            found.push(finding.also(rolls[0].path, rolls[0].span(), "the members"));
+        }
+    }
+}
+
 fn rules(plain: &Plain, found: &mut Vec<Diagnostic>) {
     for rule in plain.items(&["spec", "importRules"]) {
         let local = rule.get("importAsLocal").filter(|local| local.value == Node::Scalar(Value::Bool(true)));
@@ -114,25 +146,47 @@ fn rules(plain: &Plain, found: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Whether the other side exports what is imported, where both are written by hand.
+/// Whether the other side exports what is imported: its set, its document, or both.
 fn meet(scene: &Scene, plain: &Plain, found: &mut Vec<Diagnostic>) {
-    let Some(theirs) = other_side(scene, plain) else { return };
-    let offered: Vec<At<String>> = exported(theirs);
-    let declared = documents(scene, plain).map(|(_, theirs)| theirs);
-    let documented = declared.iter().flat_map(|half| &half.exports).filter_map(|export| export.exported_name());
+    let set = other_side(scene, plain);
+    let half = documents(scene, plain).map(|(_, theirs)| theirs);
+    let offered: Vec<At<String>> = set.map(exported).unwrap_or_default();
+    let Some((path, span)) = set
+        .map(|set| (set.path, offered.first().map_or(set.span(), |name| name.span)))
+        .or_else(|| half.filter(|half| tells_all(scene, plain, half)).map(|half| (half.path.as_str(), half.name.span)))
+    else {
+        return;
+    };
+    let documented = half.iter().flat_map(|half| &half.exports).filter_map(|export| export.exported_name());
     let documented: Vec<String> = documented.map(|name| name.value.to_string()).collect();
     let names: Vec<&str> = offered.iter().map(|name| name.value.as_str()).chain(documented.iter().map(String::as_str)).collect();
+    let rules = set.map(|set| set.items(&["spec", "exportRules"])).unwrap_or_default();
     for wanted in imported(plain).into_iter().filter_map(|(from, _)| from) {
         let namespace = wanted.value.split('/').next().unwrap_or_default();
-        if !names.contains(&wanted.value.as_str())
-            && !theirs.items(&["spec", "exportRules"]).iter().any(|rule| may_give(rule, namespace))
-        {
+        let unknown = rules.iter().any(|rule| may_give(rule, namespace)) || half.is_some_and(|half| may_select(half, namespace));
+        if !names.contains(&wanted.value.as_str()) && !unknown {
             let message = format!("nobody exports `{}` to this mesh", wanted.escape_debug());
-            let place = offered.first().map_or(theirs.span(), |name| name.span);
-            let help = if names.is_empty() { exported_into(theirs) } else { closest(&wanted, &names) };
-            found.push(plain.error(wanted.span, message, help).also(theirs.path, place, "the peer's exports"));
+            let help = set.filter(|_| names.is_empty()).map_or_else(|| closest(&wanted, &names), exported_into);
+            found.push(plain.error(wanted.span, message, help).also(path, span, "the peer's exports"));
         }
     }
+}
+
+/// Whether a peer's document alone says what it exports. One without exports may leave them to a set that is elsewhere, and of a mesh that
+/// is suspended often only its peers' objects are known.
+fn tells_all(scene: &Scene, plain: &Plain, half: &Peer) -> bool {
+    let mesh = plain.name().and_then(|name| scene.federation.mesh(name.value));
+    !half.exports.is_empty() && mesh.is_some_and(|mesh| !mesh.suspend) && !scene.federation.is_broken(&half.path)
+}
+
+/// Whether a selector of a document may find something in a namespace, or give it a name there.
+fn may_select(half: &Peer, namespace: &str) -> bool {
+    half.exports.iter().any(|export| match export {
+        Export::Selector { namespace: own, aliases, .. } => {
+            own.value == namespace || aliases.iter().any(|(_, alias)| alias.namespace == namespace)
+        }
+        Export::Service { .. } => false,
+    })
 }
 
 /// Where a set without names of its own exports to.

@@ -137,6 +137,13 @@ fn a_peer_may_leave_its_services_to_sets_in_manifests() {
                    metadata: {name: a, namespace: b}\nspec:\n  exportRules:\n\
                    \x20 - {type: NameSelector, nameSelector: {namespace: shop, name: z}}\n\
                    //- meshes/b/peers/a.yaml\nkind: Peer\nmetadata: {name: a}\n";
+    // The peer's document says it too, unless what it exports is known in its cluster only, or elsewhere.
+    let half = "//- meshes/b/peers/a.yaml\nkind: Peer\nmetadata: {name: a}\nspec: {exports: [{service: shop/x}]}\n";
+    assert_snapshot!(advice(&pair().with(&misses).with(half)), @"meshes/a/manifests/set.yaml:6:64: error[MF021]: nobody exports `shop/y` to this mesh (did you mean `shop/x`?)");
+    let selected = half.replace("service: shop/x", "selector: {namespace: shop, matchLabels: {a: b}}");
+    assert_eq!(advice(&pair().with(&misses).with(&selected)), "");
+    let suspended = "//- meshes/b/mesh.yaml\nkind: Mesh\nmetadata: {name: b}\nspec: {trustDomain: b.example, members: [shop], suspend: true}\n";
+    assert_eq!(advice(&pair().with(&misses).with(half).with(suspended)), "");
     assert_snapshot!(advice(&pair().with(&misses).with(exports)), @"meshes/a/manifests/set.yaml:6:64: error[MF021]: nobody exports `shop/y` to this mesh (did you mean `shop/z`?)");
 }
 

@@ -253,3 +253,59 @@ fn of_two_control_planes_in_namespaces_of_one_name_nothing_is_assumed() {
     let told = by_hand(&Repo::new(&format!("{}{}{peer}", plane("one.local"), plane("two.local"))));
     assert!(!told.contains("own trust domain") && !told.contains("itself"), "{told}");
 }
+
+#[test]
+fn a_gateway_that_no_peer_names_requests_no_network_that_is_not_there() {
+    let repo = Repo::new(BY_HAND).edit("one/smp.yaml", "egress: {name: egress-two}", "egress: {name: egress-tow}");
+    let told = |view: &str| by_hand(&repo.clone().edit("one/smcp.yaml", "network-two-mesh", view));
+    let line = |found: &str| found.lines().find(|line| line.contains("is the network of")).unwrap_or_default().to_owned();
+    assert_eq!(line(&told("network-two-mesh")), "");
+    assert_snapshot!(line(&told("network-two-mehs")), @"one/smcp.yaml:10:32: warning[MF021]: `network-two-mehs` is the network of no peer (did you mean `network-two-mesh`?)");
+}
+
+#[test]
+fn one_port_that_the_peers_ingress_does_not_have_is_a_slip() {
+    let remote = |ports: &str| otherwise("one/smp.yaml", "[20.71.4.9]", &format!("[20.71.4.9], {ports}"));
+    assert_snapshot!(remote("discoveryPort: 8189"), @"one/smp.yaml:5:51: warning[MF021]: `ingress-one`, the peer's ingress, does not answer at 8189 (write `discoveryPort: 8188`, unless something in between changes the port)");
+    assert!(remote("servicePort: 15444, discoveryPort: 8188").contains("write `servicePort: 15443`"));
+    assert_eq!(remote("discoveryPort: 9443, servicePort: 443"), "", "something in between changes both");
+    let node = |ports: &str, dialled: &str| {
+        let repo = Repo::new(BY_HAND).edit("two/smcp.yaml", "name: https-discovery", &format!("name: https-discovery{ports}"));
+        by_hand(&repo.edit("one/smp.yaml", "[20.71.4.9]", &format!("[20.71.4.9], {dialled}")))
+    };
+    assert_eq!(node(", nodePort: 30188", "discoveryPort: 30188"), "");
+}
+
+#[test]
+fn a_host_that_ends_nearly_as_an_imported_one_is_told() {
+    let end = |end: &str| {
+        otherwise(
+            "one/vs.yaml",
+            "mirror: {host: details-v2.shop.svc.two-mesh-imports.local",
+            &format!("mirror: {{host: details-v2.shop.svc.{end}"),
+        )
+    };
+    assert_snapshot!(end("two-mesh-import.local"), @"one/vs.yaml:10:20: error[MF021]: nothing is imported under `svc.two-mesh-import.local` (did you mean `details-v2.shop.svc.two-mesh-imports.local`?)");
+    assert_eq!(end("elsewhere.example"), "");
+    let suffix = Repo::new(BY_HAND)
+        .edit(
+            "one/vs.yaml",
+            "mirror: {host: details-v2.shop.svc.two-mesh-imports.local",
+            "mirror: {host: details-v2.shop.svc.two-mesh-import.local",
+        )
+        .edit("one/iss.yaml", "importAsLocal: false", "domainSuffix: svc.two-mesh-import.local");
+    assert!(!by_hand(&suffix).contains("nothing is imported under"), "it is the imports' own");
+}
+
+#[test]
+fn what_is_exported_is_in_a_namespace_of_a_member() {
+    let roll = |spec: &str| {
+        by_hand(&Repo::new(BY_HAND).with(&format!(
+            "//- two/smmr.yaml\napiVersion: maistra.io/v1\nkind: ServiceMeshMemberRoll\nmetadata: {{name: default, namespace: two-mesh}}\nspec: {spec}\n"
+        )))
+    };
+    assert_snapshot!(roll("{members: [staging]}"), @"two/ess.yaml:6:52: warning[MF010]: `stage` is no member of the mesh, so nothing in it is exported (did you mean `staging`?)");
+    assert_eq!(roll("{members: [stage]}"), "");
+    assert_eq!(roll("{members: ['*']}"), "");
+    assert_eq!(roll("{members: [], memberSelectors: [{matchLabels: {a: b}}]}"), "");
+}
