@@ -133,7 +133,7 @@ fn the_files_as_they_are_are_compared_with_a_revision() {
         fs::read_to_string(&file).unwrap().replace("weight: 60", "weight: 59").replace("v2, weight: 20", "v2, weight: 21");
     fs::write(&file, changed).unwrap();
     let (text, _, code) = repository.run("clone/meshes", &["HEAD", "--repo", "../"]);
-    assert!(code == Some(1) && text.contains("moves 1 points of traffic to details-v2"), "{text}");
+    assert!(code == Some(1) && text.contains("moves 1 point of traffic to details-v2"), "{text}");
     let (text, _, code) = repository.run("clone", &["main..origin/feature/ratings"]);
     assert!(code == Some(1) && text.contains("moves 20 points"), "{text}");
 }

@@ -3,6 +3,7 @@
 mod between;
 mod markdown;
 mod origin;
+mod routes;
 mod text;
 mod warnings;
 
