@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
-
-use super::{Action, Field, Place, Plan, Planned, Waiting, declared, place, warnings};
+use super::fields::differences;
+use super::{Action, Place, Plan, Planned, Waiting, declared, place, warnings};
 use crate::changes::{self, Topic};
 use crate::decide::TRAILER;
 use crate::derive::{Derived, Hold};
@@ -117,7 +116,7 @@ fn changed<'a>(
     differences(&from, &to, "", &mut fields);
     fields.retain(|field| !is_note(&field.path));
     for field in &mut fields {
-        field.comes_from(place(after, mesh, new, &field.path, text(&new.source)));
+        field.comes_from(place(after, mesh, new, field.stands_in(), text(&new.source)));
     }
     let Place { source, line } = declared(after, mesh, new);
     let warnings = warnings(&new.key, Some(&from), Some(&to));
@@ -128,39 +127,6 @@ fn changed<'a>(
 /// Whether a field is an annotation that the agent writes for itself.
 pub(super) fn is_note(field: &str) -> bool {
     [APPLIED_ANNOTATION, SOURCE_ANNOTATION, MAIN_ANNOTATION, PUBLISHED_ANNOTATION].iter().any(|note| field.contains(note))
-}
-
-fn differences(from: &Value, to: &Value, path: &str, fields: &mut Vec<Field>) {
-    let field = |path: String, from: Option<&Value>, to: Option<&Value>| Field {
-        path,
-        from: from.cloned(),
-        to: to.cloned().unwrap_or_default(),
-        owners: Vec::new(),
-        source: String::new(),
-        line: 0,
-    };
-    let inside = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
-    match (from, to) {
-        _ if from == to => {}
-        (Value::Object(before), Value::Object(after)) => {
-            let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
-            for name in names {
-                match (before.get(name), after.get(name)) {
-                    (Some(from), Some(to)) => differences(from, to, &inside(name), fields),
-                    (from, to) => fields.push(field(inside(name), from, to)),
-                }
-            }
-        }
-        (Value::Array(before), Value::Array(after)) if before.iter().chain(after).all(|item| !item.is_string()) => {
-            for index in 0..before.len().max(after.len()) {
-                match (before.get(index), after.get(index)) {
-                    (Some(from), Some(to)) => differences(from, to, &format!("{path}[{index}]"), fields),
-                    (from, to) => fields.push(field(format!("{path}[{index}]"), from, to)),
-                }
-            }
-        }
-        _ => fields.push(field(path.to_owned(), Some(from), Some(to))),
-    }
 }
 
 /// Says of a peering that ends how many there are, and whether the guard on deletions will ask for a word.

@@ -1,6 +1,7 @@
 //! What would change, mesh by mesh and object by object: with a pass of the agent, or between two revisions.
 
 mod between;
+mod fields;
 mod markdown;
 mod origin;
 mod routes;
@@ -152,9 +153,9 @@ impl Plan {
                 Some(live) => {
                     let mut fields: Vec<Field> = comparisons.get(object, live).changes.iter().map(Field::from).collect();
                     fields.retain(|field| !is_note(&field.path));
-                    fields
-                        .iter_mut()
-                        .for_each(|field| field.comes_from(place(federation, mesh, object, &field.path, text(&object.source))));
+                    fields.iter_mut().for_each(|field| {
+                        field.comes_from(place(federation, mesh, object, field.stands_in(), text(&object.source)))
+                    });
                     (Action::Change, fields)
                 }
             };
@@ -208,6 +209,17 @@ fn declared(federation: &Federation, me: &str, object: &Object) -> Place {
 }
 
 impl Field {
+    /// Whether it is an item of a list, or an entry under a name, that comes or goes as a whole.
+    fn is_item(&self) -> bool {
+        self.path.ends_with(']') && (self.from.is_none() || self.to.is_null())
+    }
+
+    /// What is left in the documents: of an item that goes, the list that it was in.
+    fn stands_in(&self) -> &str {
+        let list = self.path.rsplit_once('[').filter(|_| self.is_item() && self.to.is_null());
+        list.map_or(&self.path, |(list, _)| list)
+    }
+
     fn comes_from(&mut self, Place { source, line }: Place) {
         (self.source, self.line) = (source, line);
     }
