@@ -115,8 +115,9 @@ fn changed<'a>(
     let mut fields = Vec::new();
     differences(&from, &to, "", &mut fields);
     fields.retain(|field| !is_note(&field.path));
-    for field in &mut fields {
-        field.comes_from(place(after, mesh, new, field.stands_in(), text(&new.source)));
+    // An item that goes is in no document any more.
+    for field in fields.iter_mut().filter(|field| !(field.is_item() && field.to.is_null())) {
+        field.comes_from(place(after, mesh, new, &field.path, text(&new.source)));
     }
     let Place { source, line } = declared(after, mesh, new);
     let warnings = warnings(&new.key, Some(&from), Some(&to));

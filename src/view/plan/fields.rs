@@ -112,6 +112,7 @@ fn name(list: &str) -> &str {
 pub(super) fn words(path: &str, item: &Value) -> Option<String> {
     let list = path.strip_suffix(']').and_then(|path| path.rsplit_once('['))?.0;
     match name(list) {
+        "http" => Some(about(list, item)),
         "exportRules" | "importRules" => selected(item),
         "route" => Some(match item["weight"].as_u64() {
             Some(weight) => format!("{} {weight} %", destination(&item["destination"])),
@@ -181,8 +182,10 @@ mod tests {
         let from = json!([{"route": [route("a", 70), route("b", 30)]}]);
         let to = json!([canary, {"route": [route("b", 100)]}]);
         let found = told("spec.http", &from, &to);
-        assert!(found[0].starts_with("+ spec.http[0] {\"match\""), "{found:?}");
-        assert_eq!(found[1..], ["spec.http[1].route[0].weight 30 100", "- spec.http[1].route[0] a 70 %"]);
+        assert_eq!(
+            found,
+            ["+ spec.http[0] where x = 1", "spec.http[1].route[0].weight 30 100", "- spec.http[1].route[0] a 70 %"]
+        );
     }
 
     #[test]

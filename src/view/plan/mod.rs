@@ -154,7 +154,7 @@ impl Plan {
                     let mut fields: Vec<Field> = comparisons.get(object, live).changes.iter().map(Field::from).collect();
                     fields.retain(|field| !is_note(&field.path));
                     fields.iter_mut().for_each(|field| {
-                        field.comes_from(place(federation, mesh, object, field.stands_in(), text(&object.source)))
+                        field.comes_from(place(federation, mesh, object, &field.path, text(&object.source)))
                     });
                     (Action::Change, fields)
                 }
@@ -212,12 +212,6 @@ impl Field {
     /// Whether it is an item of a list, or an entry under a name, that comes or goes as a whole.
     fn is_item(&self) -> bool {
         self.path.ends_with(']') && (self.from.is_none() || self.to.is_null())
-    }
-
-    /// What is left in the documents: of an item that goes, the list that it was in.
-    fn stands_in(&self) -> &str {
-        let list = self.path.rsplit_once('[').filter(|_| self.is_item() && self.to.is_null());
-        list.map_or(&self.path, |(list, _)| list)
     }
 
     fn comes_from(&mut self, Place { source, line }: Place) {
