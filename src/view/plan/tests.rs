@@ -190,3 +190,11 @@ fn nothing_is_wider_than_the_screen() {
     }
     insta::assert_snapshot!(render(&plans, Look::default()));
 }
+
+#[test]
+fn the_kind_of_an_object_stays_readable() {
+    let mut plans = mk_plan();
+    plans.meshes[0].changes[3].object = format!("VirtualService/{}/{}", "n".repeat(63), "x".repeat(63));
+    let text = render(&plans, Look { width: Some(80), colour: false });
+    assert!(text.contains("\n  ~ VirtualService/…xxx"), "{text}");
+}

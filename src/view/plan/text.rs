@@ -203,11 +203,15 @@ impl Planned {
     }
 }
 
-/// What cannot be broken loses its beginning: of a path the end tells more.
+/// What cannot be broken loses its beginning: of a path the end tells more. The kind of an object stays.
 fn cut(text: &str, room: usize) -> String {
     let length = text.chars().count();
     if length <= room {
         return text.to_owned();
+    }
+    let is_kind = |first: &str| first.starts_with(|c: char| c.is_ascii_uppercase()) && first.chars().count() + FEW <= room;
+    if let Some((kind, rest)) = text.split_once('/').filter(|(first, _)| is_kind(first)) {
+        return format!("{kind}/{}", cut(rest, room - kind.chars().count() - 1));
     }
     std::iter::once('…').chain(text.chars().skip(length + 1 - room)).collect()
 }
