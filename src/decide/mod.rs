@@ -60,7 +60,7 @@ pub use events::Event;
 pub use fights::Fights;
 pub use freeze::{Trust, VERIFIED};
 use guard::Ruling;
-pub use guard::{Line, Step, TRAILER};
+pub use guard::{Line, Step, TRAILER, excess};
 pub use health::{HealthMemory, Lapse, Lapses};
 pub use memory::{Applied, Comparisons, Deletions, Failure, Memory, Origin, Pending, REMOVAL, Withdrawal, Withdrawals};
 pub use observe::{LiveObjects, observe};

@@ -97,7 +97,10 @@ fn what(change: &Planned) -> String {
     match change.action {
         Action::Create => "new".to_owned(),
         Action::Change => change.fields.iter().map(field).collect::<Vec<_>>().join("<br>"),
-        Action::Delete => "nothing declares it any more".to_owned(),
+        Action::Delete => {
+            let held = if change.held { "held: " } else { "" };
+            format!("{held}nothing declares it any more")
+        }
         Action::GiveBack => "given back: nothing declares it any more".to_owned(),
     }
 }

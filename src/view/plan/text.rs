@@ -96,8 +96,11 @@ impl Page {
         };
         let note = match action {
             Action::Create | Action::Change => change.place(),
-            Action::Delete => format!("gone from {source}"),
-            Action::GiveBack => format!("given back; gone from {source}"),
+            Action::Delete | Action::GiveBack => {
+                let held = if change.held { "held; " } else { "" };
+                let back = if *action == Action::GiveBack { "given back; " } else { "" };
+                format!("{held}{back}gone from {source}")
+            }
         };
         let note = printable(&note);
         let wide = 4 + longest + 2 + note.chars().count() > self.width;
