@@ -63,7 +63,7 @@ use guard::Ruling;
 pub use guard::{Line, Step, TRAILER, excess};
 pub use health::{HealthMemory, Lapse, Lapses};
 pub use memory::{Applied, Comparisons, Deletions, Failure, Memory, Origin, Pending, REMOVAL, Withdrawal, Withdrawals};
-pub use observe::{LiveObjects, observe};
+pub use observe::{LiveObjects, observe, peer_of};
 use own_facts::OwnFacts;
 pub use presence::{Presence, presence};
 use presence::{mode, stop};

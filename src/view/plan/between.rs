@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::fields::differences;
 use super::{Action, Held, Place, Plan, Planned, Waiting, declared, place, warnings};
 use crate::changes::{self, Topic};
+use crate::decide::peer_of;
 use crate::derive::{Derived, Hold};
 use crate::model::{Federation, MeshFolder};
 use crate::object::{APPLIED_ANNOTATION, Key, MAIN_ANNOTATION, Object, PUBLISHED_ANNOTATION, SOURCE_ANNOTATION};
@@ -67,7 +68,7 @@ pub fn between<'a>(mesh: &str, from: Half, to: Half, guard: Option<&Held>, text:
         let old = from.derived.wanted.get(key).map(|wanted| &*wanted.object);
         let new = to.derived.wanted.get(key).map(|wanted| &*wanted.object);
         match (old, new) {
-            (Some(old), None) if !held.contains(key) => changes.push(deleted(old, guard.is_some())),
+            (Some(old), None) if !held.contains(key) => changes.push(deleted(old, after, mesh, guard.is_some())),
             (None, Some(new)) => changes.push(created(new, after, mesh)),
             (Some(old), Some(new)) if old.digest != new.digest => changes.extend(changed(old, new, after, mesh, text)),
             _ => {}
@@ -88,16 +89,23 @@ pub fn between<'a>(mesh: &str, from: Half, to: Half, guard: Option<&Held>, text:
     Plan { mesh: mesh.to_owned(), settings, changes, holds }
 }
 
-fn deleted(old: &Object, held: bool) -> Planned {
+fn deleted(old: &Object, after: &Federation, mesh: &str, held: bool) -> Planned {
     let warnings = warnings(&old.key, Some(&old.value()), None);
     let (object, source) = (old.key.to_string(), old.source.to_string());
-    Planned { object, action: Action::Delete, held, source, line: 0, warnings, fields: Vec::new() }
+    let cause = peer_of(&old.key).and_then(|peer| withdrawn(after, mesh, peer));
+    Planned { object, action: Action::Delete, held, cause, source, line: 0, warnings, fields: Vec::new() }
+}
+
+/// Why a peering ends that this side still declares.
+fn withdrawn(after: &Federation, mesh: &str, peer: &str) -> Option<String> {
+    let only_ours = after.peer(mesh, peer).is_some() && after.peer(peer, mesh).is_none();
+    only_ours.then(|| format!("meshes/{peer}/peers/{mesh}.yaml is gone, the other half of the peering"))
 }
 
 fn created(new: &Object, after: &Federation, mesh: &str) -> Planned {
     let Place { source, line } = declared(after, mesh, new);
     let object = new.key.to_string();
-    Planned { object, action: Action::Create, held: false, source, line, warnings: Vec::new(), fields: Vec::new() }
+    Planned { object, action: Action::Create, held: false, cause: None, source, line, warnings: Vec::new(), fields: Vec::new() }
 }
 
 /// `None` where only notes of ours differ, as with a file that was renamed.
@@ -123,6 +131,7 @@ fn changed<'a>(
         object,
         action: Action::Change,
         held: false,
+        cause: None,
         source,
         line,
         warnings,

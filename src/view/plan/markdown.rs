@@ -99,7 +99,7 @@ fn what(change: &Planned) -> String {
         Action::Change => change.fields.iter().map(field).collect::<Vec<_>>().join("<br>"),
         Action::Delete => {
             let held = if change.held { "held: " } else { "" };
-            format!("{held}nothing declares it any more")
+            format!("{held}{}", change.cause.as_deref().map_or("nothing declares it any more".to_owned(), escape))
         }
         Action::GiveBack => "given back: nothing declares it any more".to_owned(),
     }

@@ -92,6 +92,8 @@ pub struct Planned {
     pub action: Action,
     /// Whether it waits for people: it stays until they say that it is meant.
     pub held: bool,
+    /// Of a deletion: what has gone where its own declaration has not; null where that has.
+    pub cause: Option<String>,
     /// Path of its declaration; for a deletion the one that it had.
     pub source: String,
     /// Line in it; 0 where it is not known.
@@ -172,7 +174,7 @@ impl Plan {
             let now = live.get(&object.key).map(|live| live.value());
             let warnings = warnings(&object.key, now.as_ref(), Some(&object.value()));
             let Place { source, line } = declared(federation, mesh, object);
-            Planned { object: object.key.to_string(), action, held: false, source, line, warnings, fields }
+            Planned { object: object.key.to_string(), action, held: false, cause: None, source, line, warnings, fields }
         });
         let source = |body: Value| {
             let source = body.pointer("/metadata/annotations").and_then(|all| all.get(SOURCE_ANNOTATION)).and_then(Value::as_str);
@@ -181,7 +183,7 @@ impl Plan {
         let gone = |key: &Key, action, now: Value| {
             let warnings = warnings(key, Some(&now), None);
             let (object, source) = (key.to_string(), source(now));
-            Planned { object, action, held: false, source, line: 0, warnings, fields: Vec::new() }
+            Planned { object, action, held: false, cause: None, source, line: 0, warnings, fields: Vec::new() }
         };
         let deleted = decision.delete.iter().map(|live| gone(&live.key, Action::Delete, live.value()));
         let released = decision

@@ -20,6 +20,7 @@ fn mk_plan() -> Plans {
         object: object.into(),
         action,
         held: false,
+        cause: None,
         source: "meshes/a/traffic/x.yaml".into(),
         line: if action == Action::Change { 5 } else { 0 },
         warnings: if action == Action::Delete { vec!["ends the peering with b".into()] } else { vec![] },
@@ -74,6 +75,7 @@ fn many_meshes_are_told_in_what_people_read() {
         object: format!("ConfigMap/apps/settings-{number}"),
         action: Action::Create,
         held: false,
+        cause: None,
         source: "meshes/m/manifests/settings.yaml".into(),
         line: 1,
         warnings: vec![],
@@ -212,6 +214,14 @@ fn what_belongs_to_a_mesh_without_a_folder_stays_while_a_document_names_it() {
     assert!(gcp.contains("(8 deletions held)") && gcp.contains("  held; gone from meshes/gcp-dev-mesh/mesh.yaml"), "{text}");
     let summary = text.lines().last().unwrap();
     assert!(summary.contains(" 0 to delete") && summary.contains(" deletions held, "), "{text}");
+}
+
+#[test]
+fn a_peering_that_the_other_side_ends_says_so() {
+    let repo = example();
+    let text = change(&repo, &repo.clone().without("meshes/gcp-dev-mesh/peers/rosa"));
+    let cause = "meshes/gcp-dev-mesh/peers/rosa-prod-mesh.yaml is gone, the other half of the peering";
+    assert!(text.contains(cause) && !text.contains("gone from meshes/rosa-prod-mesh/peers/gcp-dev-mesh.yaml"), "{text}");
 }
 
 #[test]

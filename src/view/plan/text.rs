@@ -99,7 +99,8 @@ impl Page {
             Action::Delete | Action::GiveBack => {
                 let held = if change.held { "held; " } else { "" };
                 let back = if *action == Action::GiveBack { "given back; " } else { "" };
-                format!("{held}{back}gone from {source}")
+                let cause = change.cause.clone().unwrap_or_else(|| format!("gone from {source}"));
+                format!("{held}{back}{cause}")
             }
         };
         let note = printable(&note);
