@@ -95,6 +95,22 @@ fn what_no_object_shows_is_told_too() {
 }
 
 #[test]
+fn gateways_stay_while_deletions_are_held() {
+    let repository = Repository::new();
+    let leaves: Vec<String> = example().into_iter().map(|(path, _)| path).collect();
+    let leaves = leaves.iter().filter(|path| path.starts_with("meshes/rosa-prod-mesh/peers/") || *path == TRAFFIC);
+    let leaves: Vec<(&str, Option<&str>)> = leaves.map(|path| (path.as_str(), None)).collect();
+    repository.store.commit("leave", &leaves);
+    let plan =
+        |format: &str| repository.run("", &["main~1..main", "--repo", "repo.git", "--mesh", "rosa-prod-mesh", "-o", format]).0;
+    let text = plan("text");
+    assert!(text.contains("! deletions: held until a commit on main has the trailer"), "{text}");
+    assert!(!text.contains("gateway") && !text.contains("  ~ "), "{text}");
+    assert!(text.lines().last().unwrap().starts_with("0 to add, 0 to change, 0 to delete in 0 meshes; "), "{text}");
+    assert!(plan("md").contains("| held: nothing declares it any more |"));
+}
+
+#[test]
 fn a_branch_is_compared_with_where_it_began() {
     let repository = Repository::new();
     let git = |arguments: &[&str]| {
@@ -133,7 +149,7 @@ fn the_files_as_they_are_are_compared_with_a_revision() {
         fs::read_to_string(&file).unwrap().replace("weight: 60", "weight: 59").replace("v2, weight: 20", "v2, weight: 21");
     fs::write(&file, changed).unwrap();
     let (text, _, code) = repository.run("clone/meshes", &["HEAD", "--repo", "../"]);
-    assert!(code == Some(1) && text.contains("moves 1 points of traffic to details-v2"), "{text}");
+    assert!(code == Some(1) && text.contains("moves 1 point of traffic to details-v2"), "{text}");
     let (text, _, code) = repository.run("clone", &["main..origin/feature/ratings"]);
     assert!(code == Some(1) && text.contains("moves 20 points"), "{text}");
 }

@@ -9,7 +9,7 @@ use super::remote::RepoArgs;
 use super::render::find;
 use crate::agent::declarations;
 use crate::decide::Status;
-use crate::derive::{self, Derived, Inputs, Need, Observed, Source, derive, origin};
+use crate::derive::{self, Derived, Hold, Inputs, Need, Observed, Source, derive, origin};
 use crate::error::{Error, Exit};
 use crate::facts::published::FACTS_PATH;
 use crate::model::names;
@@ -95,7 +95,8 @@ impl Explain {
         }
         let derived = derive(Inputs { federation: &federation, me, facts: &facts, observed: &Observed::assumed(folder) });
         let key = self.key(&derived)?;
-        let Some(mut origin) = origin(&federation, me, &key) else {
+        let object = derived.wanted.get(&key).map(|wanted| &*wanted.object);
+        let Some(mut origin) = origin(&federation, me, &key, object) else {
             return Err(Error::unavailable(format!("nothing says where {key} comes from"), ""));
         };
         // An object of manifests/ is one part; the field that is asked for has a line of its own in it.
@@ -181,15 +182,18 @@ fn is_kind(given: &str, kind: &str) -> bool {
     short || given == kind || [format!("{kind}s"), format!("{}ies", kind.trim_end_matches('y'))].contains(&given)
 }
 
-/// What an object waits for: as its mesh's agent says where it has seen it, else as follows from Git.
+/// What an object and its parts wait for: as its mesh's agent says, and as follows from Git.
 fn waits(key: &Key, derived: &Derived, status: &Status) -> Vec<String> {
     let subject = key.to_string();
-    let about = |text: &str| text.strip_prefix(&subject).is_some_and(|rest| rest.starts_with([':', ' ']));
-    let told: Vec<String> = status.holds.iter().filter(|hold| about(hold)).cloned().collect();
-    if !told.is_empty() || derived.wanted.contains_key(key) {
-        return told;
-    }
-    derived.holds.iter().filter(|hold| hold.key.as_ref() == Some(key)).map(ToString::to_string).collect()
+    let about = |text: &String| text.strip_prefix(&subject).is_some_and(|rest| rest.starts_with([':', ' ']));
+    let mut told: Vec<String> = status.holds.iter().filter(|hold| about(hold)).cloned().collect();
+    let whole = |hold: &Hold| hold.key.as_ref() == Some(key);
+    // What the agent knows of the whole object is nearer than what Git alone tells of it.
+    let known = |hold: &&Hold| told.is_empty() || !whole(hold);
+    let follows: Vec<String> = derived.holds.iter().filter(known).map(ToString::to_string).filter(about).collect();
+    let news: Vec<String> = follows.into_iter().filter(|hold| !told.contains(hold)).collect();
+    told.extend(news);
+    told
 }
 
 fn brought(
@@ -209,5 +213,22 @@ fn published(mirror: &Mirror, mesh: &str) -> Result<Option<Brought>, RepoError> 
     match mirror.refs().published.get(mesh) {
         Some(tip) => brought(mirror, *tip, FACTS_PATH, 0, Some(format!("agent of {mesh}"))),
         None => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::derive::kinds;
+
+    #[test]
+    fn what_parts_of_an_object_wait_for_is_told_of_it() {
+        let [one, two] = ["stock", "stock-2"].map(|name| kinds::key(kinds::VIRTUAL_SERVICE, "store", name));
+        let holds = vec![Hold::part(format!("{one} 20 %"), "oslo does not export it"), Hold::waiting(&two, "none is there yet")];
+        let derived = Derived { holds, ..Derived::default() };
+        assert_eq!(waits(&one, &derived, &Status::default()), ["VirtualService/store/stock 20 %: oslo does not export it"]);
+        let told = "VirtualService/store/stock-2: the agent may not";
+        let status = Status { holds: vec![told.to_owned()], ..Status::default() };
+        assert_eq!(waits(&two, &derived, &status), [told]);
     }
 }

@@ -180,6 +180,14 @@ impl Count {
     }
 }
 
+/// Of what one change of the repository takes out of `all`: why it is more than may go at once, and the peers whose peering would go.
+/// `None` where it may.
+pub fn excess(all: &BTreeSet<Key>, gone: &BTreeSet<Key>, guards: Guards) -> Option<(String, BTreeSet<String>)> {
+    let count = Count::of(all.iter(), gone);
+    let reason = count.excess(guards)?;
+    Some((format!("{reason}, and this would delete {}", count.words()), count.peers))
+}
+
 /// Why deletions must not go, and what to do about it.
 struct Objection {
     reason: String,

@@ -36,7 +36,7 @@ fn kept_rule(kept: &KeptExport) -> Value {
     json!({"type": "NameSelector", "nameSelector": selector})
 }
 
-fn rule(export: &Export) -> Value {
+pub(super) fn rule(export: &Export) -> Value {
     match export {
         Export::Service { service, alias } => {
             let mut selector = name(service);

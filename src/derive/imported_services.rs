@@ -74,7 +74,7 @@ fn rule_for_host(peer: &str, exported: &ServiceName, host: &str) -> Option<Value
     Some(rule)
 }
 
-fn rule(import: &Import) -> Value {
+pub(super) fn rule(import: &Import) -> Value {
     let selector = match (&*import.service, import.imported_as()) {
         (Some(service), Some(alias)) => {
             let mut selector = name(service);

@@ -1,8 +1,12 @@
 //! What each part of an object follows from: the places in documents, and the facts of a peer.
 
-use super::kinds;
-use crate::model::{Destination, Export, Federation, Mesh, MeshFolder, Peer, Span, Traffic};
-use crate::object::Key;
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{Inputs, Observed, exported_services, imported_services, kinds, virtual_service};
+use crate::model::{Destination, Export, Federation, Import, Mesh, MeshFolder, Peer, Route, Rule, Span, Traffic};
+use crate::object::{Key, Object};
 
 /// Why an object is derived, and from what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,27 +42,34 @@ pub enum Source {
     Facts(String),
 }
 
-/// What an object of the mesh `me` follows from, whether it is there already or waits. `None` for one that nothing declares.
-pub fn origin(federation: &Federation, me: &str, key: &Key) -> Option<Origin> {
+/// What an object of the mesh `me` follows from, whether it is derived already or waits. `None` for one that nothing declares. Of one that
+/// is derived, the parts are those that it has: what waits has none.
+pub fn origin(federation: &Federation, me: &str, key: &Key, object: Option<&Object>) -> Option<Origin> {
     let folder = federation.meshes.get(me)?;
+    let value = object.map(Object::value);
+    let value = value.as_ref();
     let manifest = || folder.manifests.iter().find(|manifest| manifest.object.key == *key);
     if let Some(manifest) = manifest().filter(|_| derived(federation, folder, key).is_none()) {
         let from = Source::Document { path: manifest.object.source.to_string(), span: manifest.span };
         let parts = vec![Part { field: "*".into(), what: "the object as it stands there".into(), from }];
         return Some(Origin { rule: "an object of manifests/ is applied as it is", parts });
     }
-    derived(federation, folder, key)
+    found(federation, folder, key, value)
 }
 
 /// What an object follows from that documents other than those of `manifests/` ask for, now or once their facts are there.
 pub fn derived(federation: &Federation, folder: &MeshFolder, key: &Key) -> Option<Origin> {
+    found(federation, folder, key, None)
+}
+
+fn found(federation: &Federation, folder: &MeshFolder, key: &Key, object: Option<&Value>) -> Option<Origin> {
     let mesh = folder.mesh.as_ref()?;
     let is = |of: (&str, &str)| kinds::kind(of).kind == key.kind && kinds::kind(of).group == key.group;
     let traffic = || {
         let mut all = folder.traffic.values();
         all.find(|traffic| *traffic.name == *key.name && Some(&*traffic.service.namespace) == key.namespace.as_deref())
     };
-    let peer = |name: &str| folder.peers.get(name).map(|ours| Half { federation, mesh, ours, name: name.to_owned() });
+    let peer = |name: &str| folder.peers.get(name).map(|ours| Half { federation, mesh, ours, name: name.to_owned(), object });
     if is(kinds::CONTROL_PLANE) && *key.name == *mesh.control_plane {
         return Some(control_plane(mesh, folder));
     }
@@ -78,7 +89,8 @@ pub fn derived(federation: &Federation, folder: &MeshFolder, key: &Key) -> Optio
         return peer(&key.name).filter(|half| !half.ours.imports.is_empty() || !by_hand()).map(|half| half.imports());
     }
     if is(kinds::VIRTUAL_SERVICE) {
-        return traffic().filter(|traffic| !traffic.rules.is_empty()).map(|traffic| virtual_service(folder, traffic));
+        let routed = traffic().filter(|traffic| !traffic.rules.is_empty());
+        return routed.map(|traffic| Routed { federation, folder, mesh, traffic, object }.origin());
     }
     if is(kinds::DESTINATION_RULE) {
         return traffic().filter(|traffic| traffic.has_policy()).map(destination_rule);
@@ -123,6 +135,7 @@ struct Half<'a> {
     mesh: &'a Mesh,
     ours: &'a Peer,
     name: String,
+    object: Option<&'a Value>,
 }
 
 impl Half<'_> {
@@ -168,15 +181,23 @@ impl Half<'_> {
         Origin { rule: "each peering that both sides declare has a ServiceMeshPeer, once the peer's CA roots are known", parts }
     }
 
+    /// Where a rule stands in the object; where it will stand as far as documents tell, if the object is not derived.
+    fn place(&self, list: &str, declared: usize, rule: impl Fn() -> Value) -> Option<usize> {
+        let Some(object) = self.object else { return Some(declared) };
+        let rule = rule();
+        object.pointer(list)?.as_array()?.iter().position(|other| *other == rule)
+    }
+
     fn exports(&self) -> Origin {
         let rule = |(number, export): (usize, &Export)| {
+            let number = self.place("/spec/exportRules", number, || exported_services::rule(export))?;
             let (what, span) = match export {
                 Export::Service { service, .. } => (service.to_string(), service.span),
                 Export::Selector { namespace, .. } => (format!("services of {}", **namespace), namespace.span),
             };
-            of_document(format!("spec.exportRules[{number}]"), what, &self.ours.path, span)
+            Some(of_document(format!("spec.exportRules[{number}]"), what, &self.ours.path, span))
         };
-        let parts = self.ours.exports.iter().enumerate().map(rule).collect();
+        let parts = self.ours.exports.iter().enumerate().filter_map(rule).collect();
         Origin { rule: "what a Peer document exports is what the peer may use", parts }
     }
 
@@ -184,7 +205,9 @@ impl Half<'_> {
         let offered =
             |name| self.theirs()?.exports.iter().find_map(|export| export.exported_name().filter(|other| ***other == name));
         let mut parts = Vec::new();
+        let place = |number, import: &Import| self.place("/spec/importRules", number, || imported_services::rule(import));
         for (number, import) in self.ours.imports.iter().enumerate() {
+            let Some(number) = place(number, import) else { continue };
             let field = format!("spec.importRules[{number}]");
             let what = import.service.as_ref().map_or("everything".to_owned(), ToString::to_string);
             parts.push(of_document(&field, what, &self.ours.path, import.service.span));
@@ -200,29 +223,65 @@ impl Half<'_> {
     }
 }
 
-fn virtual_service(folder: &MeshFolder, traffic: &Traffic) -> Origin {
-    let mut parts = vec![of_document("spec.hosts", traffic.service.to_string(), &traffic.path, traffic.service.span)];
-    for (number, rule) in traffic.rules.iter().enumerate() {
-        for (place, route) in rule.routes.iter().enumerate() {
-            let field = format!("spec.http[{number}].route[{place}]");
-            let what = match &route.to {
-                Destination::Local { subset } => format!("local {} {} %", subset.as_deref().unwrap_or_default(), route.weight),
-                Destination::Imported { peer, service } => format!("{peer} {service} {} %", route.weight),
-            };
-            parts.push(of_document(&field, what.replace("  ", " "), &traffic.path, route.span));
-            let Destination::Imported { peer, service } = &route.to else { continue };
-            let imports =
-                folder.peers.get(peer).into_iter().flat_map(|half| half.imports.iter().map(move |import| (half, import)));
-            let import = imports.into_iter().find(|(_, import)| import.imported_as() == Some(service));
-            parts.extend(import.map(|(half, import)| of_document(field, "imported", &half.path, import.service.span)));
+/// A Traffic, and the VirtualService that follows from it.
+struct Routed<'a> {
+    federation: &'a Federation,
+    folder: &'a MeshFolder,
+    mesh: &'a Mesh,
+    traffic: &'a Traffic,
+    object: Option<&'a Value>,
+}
+
+impl Routed<'_> {
+    fn origin(&self) -> Origin {
+        let Self { folder, traffic, .. } = self;
+        let mut parts = vec![of_document("spec.hosts", traffic.service.to_string(), &traffic.path, traffic.service.span)];
+        for (number, rule) in traffic.rules.iter().enumerate() {
+            for (place, route) in rule.routes.iter().enumerate() {
+                let Some((field, weight)) = self.place((number, rule), (place, route)) else { continue };
+                let what = match &route.to {
+                    Destination::Local { subset } => format!("local {} {weight}", subset.as_deref().unwrap_or_default()),
+                    Destination::Imported { peer, service } => format!("{peer} {service} {weight}"),
+                };
+                parts.push(of_document(&field, what.replace("  ", " "), &traffic.path, route.span));
+                let Destination::Imported { peer, service } = &route.to else { continue };
+                let imports =
+                    folder.peers.get(peer).into_iter().flat_map(|half| half.imports.iter().map(move |import| (half, import)));
+                let import = imports.into_iter().find(|(_, import)| import.imported_as() == Some(service));
+                parts.extend(import.map(|(half, import)| of_document(field, "imported", &half.path, import.service.span)));
+            }
+        }
+        if let Some(mirror) = traffic.mirror.as_ref().filter(|_| self.mirrors()) {
+            parts.push(of_document("spec.http[*].mirror", format!("{} %", mirror.percentage), &traffic.path, mirror.span));
+        }
+        Origin {
+            rule: "a Traffic routes the requests for its service; weight flows to a peer while its import is live and its watch fresh",
+            parts,
         }
     }
-    if let Some(mirror) = &traffic.mirror {
-        parts.push(of_document("spec.http[*].mirror", format!("{} %", mirror.percentage), &traffic.path, mirror.span));
+
+    /// The field of a route and its weight, for people; `None` where the object has no such route.
+    fn place(&self, (number, rule): (usize, &Rule), (place, route): (usize, &Route)) -> Option<(String, String)> {
+        let field = |number, place| format!("spec.http[{number}].route[{place}]");
+        let Some(object) = self.object else { return Some((field(number, place), format!("{} %", route.weight))) };
+        let when = rule.when.as_ref().map(virtual_service::matches);
+        let lists = object.pointer("/spec/http")?.as_array()?;
+        let (number, list) = lists.iter().enumerate().find(|(_, list)| list.get("match") == when.as_ref())?;
+        let (facts, observed) = (BTreeMap::new(), Observed::default());
+        let inputs = Inputs { federation: self.federation, me: &self.mesh.name, facts: &facts, observed: &observed };
+        let to = virtual_service::destination(self.traffic, inputs, &route.to);
+        let mut routes = list.get("route")?.as_array()?.iter().enumerate();
+        let (place, found) = routes.find(|(_, other)| other.get("destination") == Some(&to))?;
+        let weight = match found.get("weight").and_then(Value::as_u64) {
+            Some(weight) if weight != u64::from(route.weight) => format!("{} % (in effect {weight} %)", route.weight),
+            _ => format!("{} %", route.weight),
+        };
+        Some((field(number, place), weight))
     }
-    Origin {
-        rule: "a Traffic routes the requests for its service; weight flows to a peer while its import is live and its watch fresh",
-        parts,
+
+    fn mirrors(&self) -> bool {
+        let mirrored = |object: &Value| object.pointer("/spec/http/0/mirror").is_some(); // all entries have it, or none
+        self.object.is_none_or(mirrored)
     }
 }
 
@@ -274,7 +333,7 @@ mod tests {
             let derived = derive(inputs);
             let held = derived.holds.iter().filter_map(|hold| hold.key.as_ref());
             for key in derived.wanted.keys().chain(held) {
-                let origin = origin(&federation, me, key).unwrap_or_else(|| panic!("{key} has no origin"));
+                let origin = origin(&federation, me, key, None).unwrap_or_else(|| panic!("{key} has no origin"));
                 assert!(!origin.parts.is_empty(), "{key}");
                 if key.group.contains("maistra") || key.group.contains("istio") {
                     told.extend([key.to_string(), "\n".to_owned()]);
@@ -284,8 +343,31 @@ mod tests {
                 }
             }
             let nothing = kinds::key(kinds::PEER, me, "nobody");
-            assert_eq!(origin(&federation, me, &nothing), None);
+            assert_eq!(origin(&federation, me, &nothing, None), None);
         }
         insta::assert_snapshot!(told);
+    }
+
+    #[test]
+    fn what_waits_is_no_part_of_an_object() {
+        let repo = example().edit(
+            "meshes/aro-stg-mesh/peers/rosa-prod-mesh.yaml",
+            "    as: prod-bookinfo/details-v2\n",
+            "    as: prod-bookinfo/details-v9\n",
+        );
+        let federation = repo.load().0;
+        let observed = Observed::assumed(&federation.meshes["rosa-prod-mesh"]);
+        let inputs = Inputs { federation: &federation, me: "rosa-prod-mesh", facts: &BTreeMap::new(), observed: &observed };
+        let derived = derive(inputs);
+        let parts = |key: &Key| -> Vec<String> {
+            let object = derived.wanted.get(key).map(|wanted| &*wanted.object);
+            let parts = origin(&federation, "rosa-prod-mesh", key, object).unwrap().parts;
+            parts.into_iter().map(|part| format!("{} {}", part.field, part.what)).collect()
+        };
+        let traffic = parts(&kinds::key(kinds::VIRTUAL_SERVICE, "prod-bookinfo", "details"));
+        let local = "spec.http[0].route[0] local v1 60 % (in effect 75 %)";
+        let gcp = "spec.http[0].route[1] gcp-dev-mesh prod-bookinfo/details-v3 20 % (in effect 25 %)";
+        assert_eq!(traffic[..3], ["spec.hosts prod-bookinfo/details", local, gcp]);
+        assert!(!traffic.iter().any(|part| part.contains("aro-stg-mesh")), "{traffic:?}");
     }
 }

@@ -34,6 +34,11 @@ pub(super) fn derive(context: &mut Context, ours: &Peer) {
     }
     // An absent folder is an error in our half (a dangling reference), an absent mesh.yaml one of that path: we do not come here.
     let (Some(mesh), Some(theirs)) = (federation.mesh(name), federation.peer(name, &context.mesh.name)) else {
+        // Only `plan` looks at what a half of ours said before it got an error.
+        if federation.is_broken(&ours.path) {
+            let reason = format!("{} has an error; what is there stays", ours.path);
+            return hold_all(context, name, &reason, |hold| Hold { stuck: true, ..hold });
+        }
         let reason = format!("{name} does not declare this peering yet ({half_path})");
         return context.hold(Hold::part(format!("peering {name}"), reason));
     };

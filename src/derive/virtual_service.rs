@@ -96,7 +96,7 @@ fn entry(mut http: Value, traffic: &Traffic, rule: &Rule, shares: &[Share], inpu
         .map(|share| json!({"destination": destination(traffic, inputs, &share.route.to), "weight": share.weight}))
         .collect();
     if let Some(when) = &rule.when {
-        http["match"] = json!([conditions(when)]);
+        http["match"] = matches(when);
     }
     http
 }
@@ -104,6 +104,11 @@ fn entry(mut http: Value, traffic: &Traffic, rule: &Rule, shares: &[Share], inpu
 /// A length of time as every reader of Istio's API takes it: whole seconds, else milliseconds.
 pub(super) fn duration(time: Duration) -> String {
     if time.subsec_millis() == 0 { format!("{}s", time.as_secs()) } else { format!("{}ms", time.as_millis()) }
+}
+
+/// What an entry of `spec.http` matches.
+pub(super) fn matches(when: &Match) -> Value {
+    json!([conditions(when)])
 }
 
 /// An `HTTPMatchRequest`; all of its conditions hold at once.
@@ -137,7 +142,7 @@ pub fn shares<'a>(traffic: &Traffic, rule: &'a Rule, inputs: Inputs) -> Vec<Shar
 /// The weight that a live VirtualService gives to a destination of a rule; 0 where it knows neither.
 pub fn live_weight(traffic: &Traffic, rule: &Rule, to: &Destination, inputs: Inputs, live: &Value) -> u32 {
     let list = |value: &'_ Value, pointer: &str| value.pointer(pointer).and_then(Value::as_array).cloned().unwrap_or_default();
-    let when = rule.when.as_ref().map(|when| json!([conditions(when)]));
+    let when = rule.when.as_ref().map(matches);
     let entry = list(live, "/spec/http").into_iter().find(|entry| entry.get("match") == when.as_ref());
     let destination = destination(traffic, inputs, to);
     let routes = entry.map(|entry| list(&entry, "/route")).unwrap_or_default();
@@ -202,7 +207,7 @@ pub fn imported_host(inputs: Inputs, peer: &str, service: &ServiceName) -> Strin
     live.map_or_else(|| format!("{}.{}.svc.{peer}-imports.local", service.name, service.namespace), str::to_owned)
 }
 
-fn destination(traffic: &Traffic, inputs: Inputs, to: &Destination) -> Value {
+pub(super) fn destination(traffic: &Traffic, inputs: Inputs, to: &Destination) -> Value {
     match to {
         Destination::Local { subset: None } => json!({"host": traffic.service.local_host()}),
         Destination::Local { subset: Some(subset) } => json!({"host": traffic.service.local_host(), "subset": subset}),

@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::facts::Facts;
 use crate::model::Federation;
 use crate::policy::Loaded;
-use crate::view::plan::{Half, Plans, between, kept, settings};
+use crate::view::plan::{Half, Held, Plans, between, held, kept, settings};
 
 /// The files as they are, for people.
 const WORKING_TREE: &str = "the files as they are";
@@ -48,11 +48,18 @@ impl Plan {
         let facts = self.known_facts(&remote, &new.federation, &meshes)?;
         let wanted = meshes.into_iter().filter(|mesh| self.mesh.as_ref().is_none_or(|only| only == *mesh));
         let plan = |mesh: &String| {
-            let from = derived(&old, mesh, &facts, None);
-            let to = derived(&new, mesh, &facts, Some(&from));
-            let (before, then) =
-                (Half { federation: &old.federation, derived: &from }, Half { federation: &new.federation, derived: &to });
-            between(mesh, before, then, &|path| after.text(path))
+            let from = derived(&old, mesh, &facts, None, None);
+            let mut to = derived(&new, mesh, &facts, Some(&from), None);
+            let before = Half { federation: &old.federation, derived: &from };
+            let held = held(mesh, before, Half { federation: &new.federation, derived: &to });
+            if held.is_some() {
+                let kept = derived(&new, mesh, &facts, Some(&from), held.as_ref());
+                // What waits only because deletions are held is said once, of all of them.
+                let holds = kept.holds.into_iter().filter(|hold| to.holds.contains(hold)).collect();
+                to = Derived { holds, ..kept };
+            }
+            let then = Half { federation: &new.federation, derived: &to };
+            between(mesh, before, then, held.as_ref(), &|path| after.text(path))
         };
         let meshes = wanted.map(plan).collect();
         let errors = errors(&new.problems);
@@ -139,10 +146,17 @@ fn range(text: Option<&str>, branch: &str) -> Result<Range, Error> {
 }
 
 /// The objects of a mesh as if all imports worked. What policies forbid of what changes is held; what is there already is not judged.
-fn derived(loaded: &Loaded, mesh: &str, facts: &BTreeMap<String, Facts>, before: Option<&Derived>) -> Derived {
+fn derived(
+    loaded: &Loaded,
+    mesh: &str,
+    facts: &BTreeMap<String, Facts>,
+    before: Option<&Derived>,
+    held: Option<&Held>,
+) -> Derived {
     let Loaded { federation, policies, .. } = loaded;
     let Some(folder) = federation.meshes.get(mesh) else { return Derived::default() };
-    let observed = Observed::assumed(folder);
+    let mut observed = Observed::assumed(folder);
+    held.into_iter().for_each(|held| held.keep(&mut observed));
     let mut derived = derive(Inputs { federation, me: mesh, facts, observed: &observed });
     if let Some(before) = before.filter(|_| !policies.is_empty()) {
         offline::hold(&mut derived, policies, before);

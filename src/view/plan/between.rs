@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
-
-use super::{Action, Field, Place, Plan, Planned, Waiting, declared, place, warnings};
+use super::fields::differences;
+use super::{Action, Held, Place, Plan, Planned, Waiting, declared, place, warnings};
 use crate::changes::{self, Topic};
-use crate::decide::TRAILER;
+use crate::decide::peer_of;
 use crate::derive::{Derived, Hold};
-use crate::model::{Federation, Guards, MeshFolder};
+use crate::model::{Federation, MeshFolder};
 use crate::object::{APPLIED_ANNOTATION, Key, MAIN_ANNOTATION, Object, PUBLISHED_ANNOTATION, SOURCE_ANNOTATION};
 
 /// One mesh in one state of the repository.
@@ -59,8 +58,8 @@ pub fn kept(mut after: Federation, before: &Federation) -> Federation {
     after
 }
 
-/// Compares two states of a mesh. `text` gives the text of a file as it would be.
-pub fn between<'a>(mesh: &str, from: Half, to: Half, text: &dyn Fn(&str) -> Option<&'a str>) -> Plan {
+/// Compares two states of a mesh, of which some deletions may be held. `text` gives the text of a file as it would be.
+pub fn between<'a>(mesh: &str, from: Half, to: Half, guard: Option<&Held>, text: &dyn Fn(&str) -> Option<&'a str>) -> Plan {
     let after = to.federation;
     let keys: BTreeSet<&Key> = from.derived.wanted.keys().chain(to.derived.wanted.keys()).collect();
     let held: BTreeSet<&Key> = to.derived.holds.iter().filter_map(|hold| hold.key.as_ref()).collect();
@@ -69,39 +68,44 @@ pub fn between<'a>(mesh: &str, from: Half, to: Half, text: &dyn Fn(&str) -> Opti
         let old = from.derived.wanted.get(key).map(|wanted| &*wanted.object);
         let new = to.derived.wanted.get(key).map(|wanted| &*wanted.object);
         match (old, new) {
-            (Some(old), None) if !held.contains(key) => changes.push(deleted(old)),
+            (Some(old), None) if !held.contains(key) => changes.push(deleted(old, after, mesh, guard.is_some())),
             (None, Some(new)) => changes.push(created(new, after, mesh)),
             (Some(old), Some(new)) if old.digest != new.digest => changes.extend(changed(old, new, after, mesh, text)),
             _ => {}
         }
     }
-    count_peerings(&mut changes, from.derived, mesh, after.guards);
+    count_peerings(&mut changes, from.derived);
     changes.sort_by(|a, b| a.object.cmp(&b.object));
     let known: BTreeSet<&Hold> = from.derived.holds.iter().collect();
     let news = to.derived.holds.iter().filter(|hold| !known.contains(hold));
     let waiting = |hold: &Hold| Waiting { subject: hold.subject.clone(), reason: hold.reason.clone(), stuck: hold.stuck };
     let settings = settings(from.federation, after, Some(mesh));
-    let holds = leaving(mesh, from.federation, after).into_iter().chain(news.map(waiting)).collect();
+    let holds = guard
+        .filter(|_| changes.iter().any(|change| change.held))
+        .map(Held::waiting)
+        .into_iter()
+        .chain(news.map(waiting))
+        .collect();
     Plan { mesh: mesh.to_owned(), settings, changes, holds }
 }
 
-/// A mesh whose folder is gone keeps all that it has until people say that this is meant, however little it is.
-fn leaving(mesh: &str, before: &Federation, after: &Federation) -> Option<Waiting> {
-    let goes = before.meshes.contains_key(mesh) && !after.meshes.contains_key(mesh);
-    let reason = format!("the mesh keeps what it has until a commit on main has the trailer `{TRAILER}: {mesh}`");
-    goes.then(|| Waiting { subject: "deletions".to_owned(), reason, stuck: true })
-}
-
-fn deleted(old: &Object) -> Planned {
+fn deleted(old: &Object, after: &Federation, mesh: &str, held: bool) -> Planned {
     let warnings = warnings(&old.key, Some(&old.value()), None);
     let (object, source) = (old.key.to_string(), old.source.to_string());
-    Planned { object, action: Action::Delete, source, line: 0, warnings, fields: Vec::new() }
+    let cause = peer_of(&old.key).and_then(|peer| withdrawn(after, mesh, peer));
+    Planned { object, action: Action::Delete, held, cause, source, line: 0, warnings, fields: Vec::new() }
+}
+
+/// Why a peering ends that this side still declares.
+fn withdrawn(after: &Federation, mesh: &str, peer: &str) -> Option<String> {
+    let only_ours = after.peer(mesh, peer).is_some() && after.peer(peer, mesh).is_none();
+    only_ours.then(|| format!("meshes/{peer}/peers/{mesh}.yaml is gone, the other half of the peering"))
 }
 
 fn created(new: &Object, after: &Federation, mesh: &str) -> Planned {
     let Place { source, line } = declared(after, mesh, new);
     let object = new.key.to_string();
-    Planned { object, action: Action::Create, source, line, warnings: Vec::new(), fields: Vec::new() }
+    Planned { object, action: Action::Create, held: false, cause: None, source, line, warnings: Vec::new(), fields: Vec::new() }
 }
 
 /// `None` where only notes of ours differ, as with a file that was renamed.
@@ -116,13 +120,23 @@ fn changed<'a>(
     let mut fields = Vec::new();
     differences(&from, &to, "", &mut fields);
     fields.retain(|field| !is_note(&field.path));
-    for field in &mut fields {
+    // An item that goes is in no document any more.
+    for field in fields.iter_mut().filter(|field| !(field.is_item() && field.to.is_null())) {
         field.comes_from(place(after, mesh, new, &field.path, text(&new.source)));
     }
     let Place { source, line } = declared(after, mesh, new);
     let warnings = warnings(&new.key, Some(&from), Some(&to));
     let object = new.key.to_string();
-    (!fields.is_empty()).then_some(Planned { object, action: Action::Change, source, line, warnings, fields })
+    (!fields.is_empty()).then_some(Planned {
+        object,
+        action: Action::Change,
+        held: false,
+        cause: None,
+        source,
+        line,
+        warnings,
+        fields,
+    })
 }
 
 /// Whether a field is an annotation that the agent writes for itself.
@@ -130,47 +144,12 @@ pub(super) fn is_note(field: &str) -> bool {
     [APPLIED_ANNOTATION, SOURCE_ANNOTATION, MAIN_ANNOTATION, PUBLISHED_ANNOTATION].iter().any(|note| field.contains(note))
 }
 
-fn differences(from: &Value, to: &Value, path: &str, fields: &mut Vec<Field>) {
-    let field = |path: String, from: Option<&Value>, to: Option<&Value>| Field {
-        path,
-        from: from.cloned(),
-        to: to.cloned().unwrap_or_default(),
-        owners: Vec::new(),
-        source: String::new(),
-        line: 0,
-    };
-    let inside = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
-    match (from, to) {
-        _ if from == to => {}
-        (Value::Object(before), Value::Object(after)) => {
-            let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
-            for name in names {
-                match (before.get(name), after.get(name)) {
-                    (Some(from), Some(to)) => differences(from, to, &inside(name), fields),
-                    (from, to) => fields.push(field(inside(name), from, to)),
-                }
-            }
-        }
-        (Value::Array(before), Value::Array(after)) if before.iter().chain(after).all(|item| !item.is_string()) => {
-            for index in 0..before.len().max(after.len()) {
-                match (before.get(index), after.get(index)) {
-                    (Some(from), Some(to)) => differences(from, to, &format!("{path}[{index}]"), fields),
-                    (from, to) => fields.push(field(format!("{path}[{index}]"), from, to)),
-                }
-            }
-        }
-        _ => fields.push(field(path.to_owned(), Some(from), Some(to))),
-    }
-}
-
-/// Says of a peering that ends how many there are, and whether the guard on deletions will ask for a word.
-fn count_peerings(changes: &mut [Planned], before: &Derived, mesh: &str, guards: Guards) {
+/// Says of a peering that ends how many there are.
+fn count_peerings(changes: &mut [Planned], before: &Derived) {
     let all = before.wanted.keys().filter(|key| &*key.kind == "ServiceMeshPeer").count();
     let ends = |change: &Planned| change.action == Action::Delete && change.object.starts_with("ServiceMeshPeer/");
     let gone = changes.iter().filter(|change| ends(change)).count();
-    let held = gone > (all * usize::from(guards.peerings) / 100).max(1); // as `decide::guard` counts
     for change in changes.iter_mut().filter(|change| ends(change)) {
-        let word = format!("; held until a commit says `Meshfed-Allow-Delete: {mesh}`");
-        change.warnings.push(format!("{gone} of {all} peerings{}", if held { word } else { String::new() }));
+        change.warnings.push(format!("{gone} of {all} peerings"));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::text::{together, value};
+use super::text::{item, together, value};
 use super::{Action, Field, Plan, Planned, Plans};
 use crate::words::printable;
 
@@ -78,8 +78,8 @@ fn section(out: &mut String, plan: &Plan) {
 }
 
 fn what(change: &Planned) -> String {
-    let field = |Field { path, from, to, owners: _, source, line }: &Field| {
-        let from = value(from.as_ref().unwrap_or(&serde_json::Value::Null));
+    let field = |field: &Field| {
+        let Field { path, from, to, owners: _, source, line } = field;
         let at = match (source == &change.source, line) {
             (true, line) if *line == change.line || *line == 0 => String::new(),
             (true, line) => format!(" (line {line})"),
@@ -87,12 +87,20 @@ fn what(change: &Planned) -> String {
             (false, line) => format!(" ({})", inline(&format!("{source}:{line}"))),
         };
         let at = if source.is_empty() { String::new() } else { at };
-        format!("{}: {} → {}{at}", inline(path), inline(&from), inline(&value(to)))
+        let known = from.as_ref().unwrap_or(&serde_json::Value::Null);
+        if field.is_item() {
+            let (sign, one) = if from.is_none() { ('+', to) } else { ('−', known) };
+            return format!("{sign} {}: {}{at}", inline(path), inline(&item(path, one)));
+        }
+        format!("{}: {} → {}{at}", inline(path), inline(&value(known)), inline(&value(to)))
     };
     match change.action {
         Action::Create => "new".to_owned(),
         Action::Change => change.fields.iter().map(field).collect::<Vec<_>>().join("<br>"),
-        Action::Delete => "nothing declares it any more".to_owned(),
+        Action::Delete => {
+            let held = if change.held { "held: " } else { "" };
+            format!("{held}{}", change.cause.as_deref().map_or("nothing declares it any more".to_owned(), escape))
+        }
         Action::GiveBack => "given back: nothing declares it any more".to_owned(),
     }
 }

@@ -1,8 +1,11 @@
 //! What would change, mesh by mesh and object by object: with a pass of the agent, or between two revisions.
 
 mod between;
+mod fields;
+mod held;
 mod markdown;
 mod origin;
+mod routes;
 mod text;
 mod warnings;
 
@@ -16,6 +19,7 @@ use crate::object::{Key, Object, SOURCE_ANNOTATION};
 use crate::words::count;
 use between::is_note;
 pub use between::{Half, between, kept, settings};
+pub use held::{Held, held};
 pub use markdown::markdown;
 pub use origin::{Place, place};
 pub use text::render;
@@ -43,18 +47,24 @@ impl Plans {
         !self.settings.is_empty() || self.meshes.iter().any(Plan::any)
     }
 
-    /// `0 to add, 2 to change, 1 to delete in 2 meshes; 1 waiting`.
+    /// `0 to add, 2 to change, 1 to delete in 2 meshes; 1 waiting`. What is held is not counted among what happens.
     pub fn summary(&self) -> String {
-        let number = |action| self.meshes.iter().flat_map(|plan| &plan.changes).filter(|change| change.action == action).count();
+        let goes = || self.meshes.iter().flat_map(|plan| &plan.changes).filter(|change| !change.held);
+        let number = |action| goes().filter(|change| change.action == action).count();
         let back = match number(Action::GiveBack) {
             0 => String::new(),
             number => format!(", {number} to give back"),
         };
         let (add, change, delete) = (number(Action::Create), number(Action::Change), number(Action::Delete));
-        let changed = self.meshes.iter().filter(|plan| !plan.changes.is_empty()).count();
+        let changed = self.meshes.iter().filter(|plan| plan.changes.iter().any(|change| !change.held)).count();
         let meshes = if changed == 1 { "1 mesh".to_owned() } else { format!("{changed} meshes") };
-        let waiting: usize = self.meshes.iter().map(|plan| plan.holds.len()).sum();
-        format!("{add} to add, {change} to change, {delete} to delete{back} in {meshes}; {waiting} waiting")
+        let held = match self.meshes.iter().map(Plan::held).sum::<usize>() {
+            0 => String::new(),
+            number => format!("{} held, ", count(number, "deletion")),
+        };
+        // That deletions are held is one of the holds.
+        let waiting: usize = self.meshes.iter().map(|plan| plan.holds.len() - usize::from(plan.held() > 0)).sum();
+        format!("{add} to add, {change} to change, {delete} to delete{back} in {meshes}; {held}{waiting} waiting")
     }
 }
 
@@ -80,6 +90,10 @@ pub struct Planned {
     pub object: String,
     /// What happens to it.
     pub action: Action,
+    /// Whether it waits for people: it stays until they say that it is meant.
+    pub held: bool,
+    /// Of a deletion: what has gone where its own declaration has not; null where that has.
+    pub cause: Option<String>,
     /// Path of its declaration; for a deletion the one that it had.
     pub source: String,
     /// Line in it; 0 where it is not known.
@@ -160,7 +174,7 @@ impl Plan {
             let now = live.get(&object.key).map(|live| live.value());
             let warnings = warnings(&object.key, now.as_ref(), Some(&object.value()));
             let Place { source, line } = declared(federation, mesh, object);
-            Planned { object: object.key.to_string(), action, source, line, warnings, fields }
+            Planned { object: object.key.to_string(), action, held: false, cause: None, source, line, warnings, fields }
         });
         let source = |body: Value| {
             let source = body.pointer("/metadata/annotations").and_then(|all| all.get(SOURCE_ANNOTATION)).and_then(Value::as_str);
@@ -168,7 +182,8 @@ impl Plan {
         };
         let gone = |key: &Key, action, now: Value| {
             let warnings = warnings(key, Some(&now), None);
-            Planned { object: key.to_string(), action, source: source(now), line: 0, warnings, fields: Vec::new() }
+            let (object, source) = (key.to_string(), source(now));
+            Planned { object, action, held: false, cause: None, source, line: 0, warnings, fields: Vec::new() }
         };
         let deleted = decision.delete.iter().map(|live| gone(&live.key, Action::Delete, live.value()));
         let released = decision
@@ -190,12 +205,20 @@ impl Plan {
         !self.changes.is_empty() || !self.settings.is_empty()
     }
 
+    /// Deletions that wait for people.
+    fn held(&self) -> usize {
+        self.changes.iter().filter(|change| change.held).count()
+    }
+
     /// `2 changes`, `no change`, of objects.
     fn title(&self) -> String {
-        match (self.changes.len(), self.settings.len()) {
-            (0, 0) => "no change".to_owned(),
-            (0, _) => "no object changes".to_owned(),
-            (number, _) => count(number, "change"),
+        let held = self.held();
+        match (self.changes.len() - held, held, self.settings.len()) {
+            (0, 0, 0) => "no change".to_owned(),
+            (0, 0, _) => "no object changes".to_owned(),
+            (0, held, _) => format!("{} held", count(held, "deletion")),
+            (number, 0, _) => count(number, "change"),
+            (number, held, _) => format!("{}, {} held", count(number, "change"), count(held, "deletion")),
         }
     }
 }
@@ -207,6 +230,11 @@ fn declared(federation: &Federation, me: &str, object: &Object) -> Place {
 }
 
 impl Field {
+    /// Whether it is an item of a list, or an entry under a name, that comes or goes as a whole.
+    fn is_item(&self) -> bool {
+        self.path.ends_with(']') && (self.from.is_none() || self.to.is_null())
+    }
+
     fn comes_from(&mut self, Place { source, line }: Place) {
         (self.source, self.line) = (source, line);
     }

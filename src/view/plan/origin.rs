@@ -25,7 +25,7 @@ pub fn place(federation: &Federation, me: &str, object: &Object, field: &str, te
         let found = text.and_then(|text| of_manifest(source, text, manifest.span, &wanted));
         return Place { source: source.to_owned(), line: found.unwrap_or(manifest.span).line };
     }
-    let all = origin(federation, me, &object.key).map(|origin| origin.parts).unwrap_or_default();
+    let all = origin(federation, me, &object.key, Some(object)).map(|origin| origin.parts).unwrap_or_default();
     let mut nearest: Option<(usize, &Source)> = None;
     for part in &all {
         let Some(depth) = shared(&parts(&part.field), &wanted) else { continue };

@@ -19,6 +19,8 @@ fn mk_plan() -> Plans {
     let planned = |object: &str, action, fields| Planned {
         object: object.into(),
         action,
+        held: false,
+        cause: None,
         source: "meshes/a/traffic/x.yaml".into(),
         line: if action == Action::Change { 5 } else { 0 },
         warnings: if action == Action::Delete { vec!["ends the peering with b".into()] } else { vec![] },
@@ -72,6 +74,8 @@ fn many_meshes_are_told_in_what_people_read() {
     let object = |number: usize| Planned {
         object: format!("ConfigMap/apps/settings-{number}"),
         action: Action::Create,
+        held: false,
+        cause: None,
         source: "meshes/m/manifests/settings.yaml".into(),
         line: 1,
         warnings: vec![],
@@ -103,7 +107,8 @@ fn change(from: &Repo, to: &Repo) -> String {
         let (old, new) = (derived(&before, mesh), derived(&after, mesh));
         let text = |path: &str| to.files.get(path).and_then(|bytes| std::str::from_utf8(bytes).ok());
         let (from, then) = (Half { federation: &before, derived: &old }, Half { federation: &after, derived: &new });
-        between(mesh, from, then, &text)
+        let held = held(mesh, from, then);
+        between(mesh, from, then, held.as_ref(), &text)
     });
     let meshes = meshes.collect();
     let settings = settings(&before, &after, None);
@@ -189,4 +194,48 @@ fn nothing_is_wider_than_the_screen() {
         assert!(text.lines().all(|line| line.chars().count() <= width), "{width}: {text}");
     }
     insta::assert_snapshot!(render(&plans, Look::default()));
+}
+
+#[test]
+fn the_kind_of_an_object_stays_readable() {
+    let mut plans = mk_plan();
+    plans.meshes[0].changes[3].object = format!("VirtualService/{}/{}", "n".repeat(63), "x".repeat(63));
+    let text = render(&plans, Look { width: Some(80), colour: false });
+    assert!(text.contains("\n  ~ VirtualService/…xxx"), "{text}");
+}
+
+#[test]
+fn what_belongs_to_a_mesh_without_a_folder_stays_while_a_document_names_it() {
+    let repo = example();
+    let text = change(&repo, &repo.clone().without("meshes/gcp-dev-mesh"));
+    let (gcp, rosa) = text.split_once("\nrosa-prod-mesh (").unwrap();
+    let reason = "meshes/rosa-prod-mesh/peers/gcp-dev-mesh.yaml has an error; what is there stays";
+    assert!(!rosa.contains("\n  - ") && rosa.contains(reason), "{text}");
+    assert!(gcp.contains("(8 deletions held)") && gcp.contains("  held; gone from meshes/gcp-dev-mesh/mesh.yaml"), "{text}");
+    let summary = text.lines().last().unwrap();
+    assert!(summary.contains(" 0 to delete") && summary.contains(" deletions held, "), "{text}");
+}
+
+#[test]
+fn a_peering_that_the_other_side_ends_says_so() {
+    let repo = example();
+    let text = change(&repo, &repo.clone().without("meshes/gcp-dev-mesh/peers/rosa"));
+    let cause = "meshes/gcp-dev-mesh/peers/rosa-prod-mesh.yaml is gone, the other half of the peering";
+    assert!(text.contains(cause) && !text.contains("gone from meshes/rosa-prod-mesh/peers/gcp-dev-mesh.yaml"), "{text}");
+}
+
+#[test]
+fn what_the_guard_holds_is_said_once() {
+    let repo = example();
+    let leaves = |repo: Repo| repo.without("meshes/rosa-prod-mesh/peers/").without(TRAFFIC);
+    let text = change(&repo, &leaves(repo.clone()));
+    let rosa = text.split("\nrosa-prod-mesh (").nth(1).unwrap().replace("\n    ", " ");
+    assert!(
+        rosa.contains("! deletions: held until a commit on main has the trailer `Meshfed-Allow-Delete: rosa-prod-mesh`"),
+        "{rosa}"
+    );
+    assert_eq!(rosa.matches("Meshfed-Allow-Delete").count(), 1, "{rosa}");
+    assert!(rosa.contains("2 of 2 peerings (aro-stg-mesh, gcp-dev-mesh)"), "{rosa}");
+    let all_held = rosa.lines().filter(|line| line.starts_with("  - ")).count() == rosa.matches("held; gone from").count();
+    assert!(all_held && text.lines().last().unwrap().contains("deletions held"), "{rosa}");
 }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
+use super::fields::words;
 use super::{Action, Field, Plan, Planned, Plans, Waiting};
 use crate::view::table::wrap;
 use crate::view::{Look, Tone};
@@ -95,8 +96,12 @@ impl Page {
         };
         let note = match action {
             Action::Create | Action::Change => change.place(),
-            Action::Delete => format!("gone from {source}"),
-            Action::GiveBack => format!("given back; gone from {source}"),
+            Action::Delete | Action::GiveBack => {
+                let held = if change.held { "held; " } else { "" };
+                let back = if *action == Action::GiveBack { "given back; " } else { "" };
+                let cause = change.cause.clone().unwrap_or_else(|| format!("gone from {source}"));
+                format!("{held}{back}{cause}")
+            }
         };
         let note = printable(&note);
         let wide = 4 + longest + 2 + note.chars().count() > self.width;
@@ -112,22 +117,13 @@ impl Page {
         let _ = writeln!(self.out, "  {head}{padding}  {}", self.look.paint(Tone::Faint, &note)); // nor here
     }
 
-    /// A field with its values, and where it comes from, if that is elsewhere than the object.
+    /// A field with its values.
     fn field(&mut self, field: &Field, change: &Planned) {
-        let Field { path, from, to, owners, source, line } = field;
-        let mut notes = Vec::new();
-        if !owners.is_empty() {
-            notes.push(format!("! also {}", owners.join(", ")));
+        if field.is_item() {
+            return self.item(field, change);
         }
-        if (source, line) != (&change.source, &change.line) && !source.is_empty() {
-            notes.push(match (source == &change.source, line) {
-                (true, 0) => String::new(),
-                (true, line) => format!("(line {line})"),
-                (false, 0) => source.clone(),
-                (false, line) => format!("{source}:{line}"),
-            });
-        }
-        let notes = printable(notes.join("   ").trim_end());
+        let Field { path, from, to, .. } = field;
+        let notes = notes(field, change);
         let path = printable(path);
         let (from, to) = (whole(from.as_ref().unwrap_or(&Value::Null)), whole(to));
         let values = |room: usize| {
@@ -138,23 +134,58 @@ impl Page {
         };
         let used = 6 + path.chars().count() + 2;
         let short = format!("{from} → {to}").chars().count();
-        let note = if notes.is_empty() { 0 } else { 3 + notes.chars().count() };
         let room = self.width.saturating_sub(used);
-        let mut text = if short <= room || room >= 2 * FEW {
+        let text = if short <= room || room >= 2 * FEW {
             format!("      {path}: {}", values(room))
         } else {
             let _ = writeln!(self.out, "      {}:", cut(&path, self.width - 7)); // nor here
             format!("        {}", values(self.width - 8))
         };
-        if note > 0 && text.chars().count() + note <= self.width {
-            text = format!("{text}   {notes}");
-        }
-        let beside = note > 0 && text.ends_with(&*notes);
-        let _ = writeln!(self.out, "{}", text.trim_end()); // nor here
-        if note > 0 && !beside {
-            self.put(8, (Tone::Plain, ""), &notes, Tone::Faint);
+        self.noted(text, &notes);
+    }
+
+    /// What comes into a list or goes from it.
+    fn item(&mut self, field: &Field, change: &Planned) {
+        let Field { path, from, to, .. } = field;
+        let (sign, value) = from.as_ref().map_or(('+', to), |from| ('-', from));
+        let path = cut(&printable(path), self.width.saturating_sub(9 + FEW));
+        let room = self.width.saturating_sub(10 + path.chars().count());
+        let text = format!("      {sign} {path}: {}", cut_end(&about(&field.path, value), room));
+        self.noted(text, &notes(field, change));
+    }
+
+    /// A line with notes behind it, or below where it has no room for them.
+    fn noted(&mut self, text: String, notes: &str) {
+        let beside = notes.is_empty() || text.chars().count() + 3 + notes.chars().count() <= self.width;
+        let line = if beside { format!("{text}   {notes}") } else { text };
+        let _ = writeln!(self.out, "{}", line.trim_end()); // nor here
+        if !beside {
+            self.put(8, (Tone::Plain, ""), notes, Tone::Faint);
         }
     }
+}
+
+/// Who else owns a field, and where it comes from, if that is elsewhere than the object.
+fn notes(field: &Field, change: &Planned) -> String {
+    let Field { owners, source, line, .. } = field;
+    let mut notes = Vec::new();
+    if !owners.is_empty() {
+        notes.push(format!("! also {}", owners.join(", ")));
+    }
+    if (source, line) != (&change.source, &change.line) && !source.is_empty() {
+        notes.push(match (source == &change.source, line) {
+            (true, 0) => String::new(),
+            (true, line) => format!("(line {line})"),
+            (false, 0) => source.clone(),
+            (false, line) => format!("{source}:{line}"),
+        });
+    }
+    printable(notes.join("   ").trim_end())
+}
+
+/// An item of a list, in words where it has some.
+fn about(path: &str, item: &Value) -> String {
+    words(path, item).map_or_else(|| whole(item), |words| printable(&words))
 }
 
 /// What waits for the same, in one line: where a peer's half is broken, that is all that belongs to it.
@@ -176,11 +207,15 @@ impl Planned {
     }
 }
 
-/// What cannot be broken loses its beginning: of a path the end tells more.
+/// What cannot be broken loses its beginning: of a path the end tells more. The kind of an object stays.
 fn cut(text: &str, room: usize) -> String {
     let length = text.chars().count();
     if length <= room {
         return text.to_owned();
+    }
+    let is_kind = |first: &str| first.starts_with(|c: char| c.is_ascii_uppercase()) && first.chars().count() + FEW <= room;
+    if let Some((kind, rest)) = text.split_once('/').filter(|(first, _)| is_kind(first)) {
+        return format!("{kind}/{}", cut(rest, room - kind.chars().count() - 1));
     }
     std::iter::once('…').chain(text.chars().skip(length + 1 - room)).collect()
 }
@@ -199,6 +234,11 @@ fn whole(value: &Value) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     })
+}
+
+/// An item of a list in a cell.
+pub(super) fn item(path: &str, item: &Value) -> String {
+    cut_end(&about(path, item), MAX_VALUE)
 }
 
 /// A value in a cell.

@@ -1,9 +1,8 @@
 //! What people should think about before a change lands: traffic that moves, peerings that end, identities that change.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
+use super::routes::shift;
 use crate::object::Key;
 
 /// Warnings about one object, as it is and as it would be.
@@ -26,40 +25,6 @@ pub(super) fn warnings(key: &Key, from: Option<&Value>, to: Option<&Value>) -> V
 
 /// The roots of a peer in their ConfigMap.
 const ROOTS: &str = "/data/root-cert.pem";
-
-/// How many percent of the requests of each list of routes go elsewhere than before.
-fn shift(from: &Value, to: &Value) -> Vec<String> {
-    let rules = |value: &Value| value.pointer("/spec/http").and_then(Value::as_array).cloned().unwrap_or_default();
-    let (from, to) = (rules(from), rules(to));
-    let mut found = Vec::new();
-    if from.len() != to.len() {
-        found.push(format!("{} lists of routes instead of {}", to.len(), from.len()));
-    }
-    for (from, to) in from.iter().zip(&to) {
-        let (before, after) = (weights(from), weights(to));
-        let gain = |(to, weight): (&String, &u64)| {
-            let more = weight.saturating_sub(before.get(to).copied().unwrap_or(0));
-            (more > 0).then(|| format!("{more} points of traffic to {to}"))
-        };
-        let gains: Vec<String> = after.iter().filter_map(gain).collect();
-        if !gains.is_empty() {
-            found.push(format!("moves {}", gains.join(" and ")));
-        }
-    }
-    found
-}
-
-/// Weights by destination; a lone route takes everything.
-fn weights(rule: &Value) -> BTreeMap<String, u64> {
-    let mut weights = BTreeMap::new();
-    for route in rule["route"].as_array().into_iter().flatten() {
-        let host = route.pointer("/destination/host").and_then(Value::as_str).unwrap_or_default();
-        let subset = route.pointer("/destination/subset").and_then(Value::as_str);
-        let to = subset.map_or_else(|| host.to_owned(), |subset| format!("{host} ({subset})"));
-        *weights.entry(to).or_default() += route["weight"].as_u64().unwrap_or(100);
-    }
-    weights
-}
 
 fn identity(key: &Key, from: &Value, to: &Value) -> Vec<String> {
     let changed =
