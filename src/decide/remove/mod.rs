@@ -99,6 +99,6 @@ pub(super) fn is_kind(key: &Key, (api_version, kind): (&str, &str)) -> bool {
 
 /// Objects that others depend on without our seeing it: a Namespace takes along all that is in it, an operator serves every mesh
 /// of the cluster. They are never deleted.
-pub(super) fn lasts(key: &Key) -> bool {
+pub fn lasts(key: &Key) -> bool {
     is_kind(key, kinds::NAMESPACE) || is_kind(key, kinds::SUBSCRIPTION)
 }

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+
 use super::fields::differences;
 use super::{Action, Held, Place, Plan, Planned, Waiting, declared, place, warnings};
 use crate::changes::{self, Topic};
-use crate::decide::peer_of;
-use crate::derive::{Derived, Hold};
-use crate::model::{Federation, MeshFolder};
+use crate::decide::{peer_of, remove};
+use crate::derive::{Derived, Hold, kinds};
+use crate::model::{Federation, Mesh, MeshFolder};
 use crate::object::{APPLIED_ANNOTATION, Key, MAIN_ANNOTATION, Object, PUBLISHED_ANNOTATION, SOURCE_ANNOTATION};
 
 /// One mesh in one state of the repository.
@@ -68,7 +70,7 @@ pub fn between<'a>(mesh: &str, from: Half, to: Half, guard: Option<&Held>, text:
         let old = from.derived.wanted.get(key).map(|wanted| &*wanted.object);
         let new = to.derived.wanted.get(key).map(|wanted| &*wanted.object);
         match (old, new) {
-            (Some(old), None) if !held.contains(key) => changes.push(deleted(old, after, mesh, guard.is_some())),
+            (Some(old), None) if !held.contains(key) => changes.push(gone(old, (from, to), mesh, guard.is_some())),
             (None, Some(new)) => changes.push(created(new, after, mesh)),
             (Some(old), Some(new)) if old.digest != new.digest => changes.extend(changed(old, new, after, mesh, text)),
             _ => {}
@@ -89,11 +91,25 @@ pub fn between<'a>(mesh: &str, from: Half, to: Half, guard: Option<&Held>, text:
     Plan { mesh: mesh.to_owned(), settings, changes, holds }
 }
 
-fn deleted(old: &Object, after: &Federation, mesh: &str, held: bool) -> Planned {
-    let warnings = warnings(&old.key, Some(&old.value()), None);
+fn gone(old: &Object, (from, to): (Half, Half), mesh: &str, held: bool) -> Planned {
+    let value = old.value();
+    let (action, warnings) = if is_given_back(&old.key, from.federation.mesh(mesh)) {
+        let mut left = value.clone();
+        left.pointer_mut("/spec/gateways").map(Value::take);
+        (Action::GiveBack, warnings(&old.key, Some(&value), Some(&left)))
+    } else {
+        (Action::Delete, warnings(&old.key, Some(&value), None))
+    };
     let (object, source) = (old.key.to_string(), old.source.to_string());
-    let cause = peer_of(&old.key).and_then(|peer| withdrawn(after, mesh, peer));
-    Planned { object, action: Action::Delete, held, cause, source, line: 0, warnings, fields: Vec::new() }
+    let cause = peer_of(&old.key).and_then(|peer| withdrawn(to.federation, mesh, peer));
+    Planned { object, action, held, cause, source, line: 0, warnings, fields: Vec::new() }
+}
+
+/// Whether only our fields of an object go: others depend on it, or made it.
+fn is_given_back(key: &Key, mesh: Option<&Mesh>) -> bool {
+    let found =
+        |mesh: &Mesh| mesh.base.is_none() && *key == kinds::key(kinds::CONTROL_PLANE, &mesh.namespace, &mesh.control_plane);
+    remove::lasts(key) || mesh.is_some_and(found)
 }
 
 /// Why a peering ends that this side still declares.

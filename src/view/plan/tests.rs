@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::derive::{Derived, Inputs, Observed, derive};
-use crate::model::testing::{Repo, example};
+use crate::model::testing::{Repo, example, pair};
 use crate::view::Look;
 
 fn plans(meshes: Vec<Plan>) -> Plans {
@@ -145,6 +145,15 @@ fn what_ends_is_said_aloud() {
             .edit(TRAFFIC, "  - {peer: gcp-dev-mesh, service: prod-bookinfo/details-v3, weight: 20}\n", "")
             .edit(TRAFFIC, "60", "80")
     ));
+}
+
+#[test]
+fn what_the_agent_did_not_make_is_given_back() {
+    let leaves = |repo: Repo, folder: &str| change(&repo, &repo.clone().without(folder));
+    let text = leaves(pair(), "meshes/a/");
+    assert!(text.contains("< ServiceMeshControlPlane/a/") && !text.contains("takes the control plane away"), "{text}");
+    let text = leaves(example(), "meshes/rosa-prod-mesh/");
+    assert!(text.contains("< Namespace/prod-bookinfo") && text.contains("- ServiceMeshControlPlane/rosa-prod-mesh/"), "{text}");
 }
 
 #[test]

@@ -18,7 +18,6 @@ pub(super) fn warnings(key: &Key, from: Option<&Value>, to: Option<&Value>) -> V
         ("ConfigMap", Some(from), Some(to)) if from.pointer(ROOTS) != to.pointer(ROOTS) && from.pointer(ROOTS).is_some() => {
             vec![format!("changes the CA roots in {}", key.name)]
         }
-        ("Namespace", Some(_), None) => vec![format!("takes the namespace {} away", key.name)],
         _ => Vec::new(),
     }
 }
